@@ -2,8 +2,9 @@
 
 use crate::vectors::dot;
 
-/// Smallest variance of a point given the others. Two equal points make the matrix singular, and rounding may
-/// even make the remaining variance negative; its root must stay a positive number.
+/// Minimum variance of a point given the others. Two equal points make the matrix singular, and rounding may
+/// even make the remaining variance negative. The code takes the square root of this variance and divides by
+/// it, so the variance must stay positive.
 pub(crate) const JITTER: f64 = 1e-9;
 
 /// A lower triangular factor `L` with `L Lᵀ` equal to a covariance matrix.
@@ -26,7 +27,7 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// A factor without points and room for this many.
+    /// Creates a factor without points, with capacity for `points` points.
     #[must_use]
     pub fn with_capacity(points: usize) -> Self {
         Self { rows: Vec::with_capacity(points) }
@@ -59,9 +60,9 @@ impl Cholesky {
     /// Completes the projection of a point: the solution `x` of `L x = c`, where `c` are its covariances with
     /// the points of the factor.
     ///
-    /// Number `i` of the solution depends on the first `i` points only. So a projection that was computed
-    /// before the factor grew is its beginning still, and only the missing numbers are computed. That makes
-    /// one more point cost a row instead of a whole substitution.
+    /// Element `i` of the solution depends only on points up to `i`. So a projection computed before the
+    /// factor grew is still the beginning of the solution, and only the missing elements are computed. An
+    /// additional point therefore costs one row instead of a whole substitution.
     pub fn project(&self, covariance: impl Fn(usize) -> f64, projection: &mut Vec<f64>) {
         projection.truncate(self.len());
         for (i, row) in self.rows.iter().enumerate().skip(projection.len()) {
@@ -69,7 +70,7 @@ impl Cholesky {
         }
     }
 
-    /// The solution `x` of `L x = b` over the first points, as many as `b` has numbers.
+    /// Returns the solution `x` of `L x = b`, where `L` is restricted to the first `b.len()` points.
     #[must_use]
     pub fn solve(&self, b: &[f64]) -> Vec<f64> {
         let mut solution = Vec::with_capacity(b.len());
@@ -106,7 +107,7 @@ mod tests {
     fn factor_of_three_points_by_hand() {
         let factor = factor();
         assert_eq!(factor.rows, [vec![2.0], vec![1.0, 2.0], vec![1.0, 1.0, 2.0]]);
-        // By rows: 2, then (7 - 2) / 2, then (10 - 2 - 2.5) / 2.
+        // Forward substitution gives 4 / 2, then (7 - 2) / 2, then (10 - 2 - 2.5) / 2.
         assert_eq!(factor.solve(&[4.0, 7.0, 10.0]), [2.0, 2.5, 2.75]);
         assert!((factor.ln_determinant() - 8_f64.ln()).abs() < 1e-12);
     }

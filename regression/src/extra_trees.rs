@@ -1,5 +1,5 @@
-//! Extremely randomized trees. Each tree splits at randomly drawn cuts. The mean over the trees is the
-//! prediction, their disagreement its deviation.
+//! Extremely randomized trees. Each tree splits at randomly drawn cuts. The prediction is the mean over the
+//! trees, and its standard deviation is that of the trees' values.
 //!
 //! Source: Geurts, Ernst, Wehenkel, Extremely randomized trees, Machine Learning 2006, table 1 (randomly
 //! drawn cuts, on all points); Breiman, Random forests, Machine Learning 2001, section 10 (proximity of two
@@ -15,7 +15,7 @@ const TREES: usize = 30;
 /// A node with this many points or fewer is not split.
 const SMALLEST: usize = 3;
 
-/// Trees over vectors of one length. The default has no trees and predicts 0.
+/// A forest over vectors of equal length. The default forest has no trees and predicts 0.
 ///
 /// # Example
 /// ```
@@ -43,22 +43,22 @@ struct Split {
 
 #[derive(Clone, Debug)]
 enum Node {
-    /// Vectors whose value of `feature` is below `cut` go to node `left`, the others to the node after it.
+    /// Vectors whose value of `feature` is below `cut` go to node `left`. The others go to node `left + 1`.
     Cut { feature: usize, cut: f64, left: usize },
     /// Mean of the targets.
     Leaf(f64),
 }
 
 impl Forest {
-    /// Grows the trees from points and their targets. Only as many features count as the shortest point has.
+    /// Grows the trees from points and their targets. Features that the shortest point lacks are ignored.
     #[must_use]
     pub fn fit<V: AsRef<[f64]>>(points: &[V], targets: &[f64], rng: &mut dyn Rng) -> Self {
         let width = points.iter().map(|point| point.as_ref().len()).min().unwrap_or(0);
         let column = |feature: usize| points.iter().map(|point| point.as_ref()[feature]).collect();
         let columns: Vec<Vec<f64>> = (0..width).map(column).collect();
         let tree = |_| {
-            // A stack instead of recursion, and the right side is split first: the order in which nodes draw
-            // from `rng` is part of the result.
+            // A stack replaces recursion, and the right side is split first. The order in which nodes draw
+            // from `rng` affects the result, so it must not change.
             let mut nodes = vec![Node::Leaf(0.0)];
             let mut open = vec![(0, (0..points.len()).collect::<Vec<usize>>())];
             while let Some((node, members)) = open.pop() {
@@ -89,8 +89,8 @@ impl Forest {
         Prediction { mean, deviation }
     }
 
-    /// The share of the trees in which two vectors fall into one leaf: 1 for vectors that no tree tells
-    /// apart.
+    /// Returns the share of the trees in which two vectors fall into the same leaf. It is 1 for vectors that
+    /// no tree separates.
     #[must_use]
     pub fn proximity(&self, a: &[f64], b: &[f64]) -> f64 {
         let together = self.trees.iter().filter(|tree| tree.leaf(a) == tree.leaf(b)).count();
@@ -115,15 +115,15 @@ impl Tree {
     }
 }
 
-/// The best of several random cuts through these points: the one that leaves the smallest squared differences
-/// from the means of both sides. `None` for few points and where no feature varies.
+/// Draws several random cuts through these points and returns the one with the smallest sum of squared
+/// differences from the means of both sides. Returns `None` if there are too few points or no feature varies.
 fn split(columns: &[Vec<f64>], targets: &[f64], members: &[usize], rng: &mut dyn Rng) -> Option<Split> {
     if members.len() <= SMALLEST || columns.is_empty() {
         return None;
     }
     let mut best: Option<(f64, Split)> = None;
-    // The paper draws one cut for every feature. Vectors of architectures have hundreds of features, and an
-    // ask fits a forest, so that would take many times as long.
+    // The paper draws one cut for every feature. Vectors of architectures have hundreds of features, and each
+    // ask fits a forest, so one cut for every feature would be many times slower.
     for _ in 0..2 * columns.len().isqrt() {
         let feature = rng.random_range(0..columns.len());
         let column = &columns[feature];
@@ -132,7 +132,7 @@ fn split(columns: &[Vec<f64>], targets: &[f64], members: &[usize], rng: &mut dyn
             (low, high) = (low.min(column[member]), high.max(column[member]));
         }
         // `random` is below 1, so the cut lies above the lowest value and neither side is empty. A feature
-        // that does not vary gives no such cut.
+        // that does not vary has no such cut.
         let cut = high - (high - low) * rng.random::<f64>();
         if !(cut > low && cut <= high) {
             continue;
@@ -145,8 +145,9 @@ fn split(columns: &[Vec<f64>], targets: &[f64], members: &[usize], rng: &mut dyn
     best.map(|(_, split)| split)
 }
 
-/// Sum of the squared differences from the means of both sides, less the sum of all squared targets. That sum
-/// is the same for every cut, so one pass over counts and sums is enough to compare cuts.
+/// Returns the sum of squared differences from the means of both sides, minus the sum of all squared targets.
+/// The subtracted sum is the same for every cut, so cuts can be compared by their counts and sums, in one
+/// pass.
 fn remaining(column: &[f64], targets: &[f64], members: &[usize], cut: f64) -> f64 {
     let mut sides = [(0.0, 0.0); 2];
     for &member in members {
@@ -168,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// A step of height 1 at 0.5 in the first feature. The second has no influence.
+    /// Targets with a step of height 1 at 0.5 in the first feature. The second feature has no influence.
     fn step() -> (Vec<[f64; 2]>, Vec<f64>) {
         let mut rng = Pcg64::seed_from_u64(3);
         let points: Vec<[f64; 2]> = (0..200).map(|_| [rng.random(), rng.random()]).collect();
@@ -189,7 +190,8 @@ mod tests {
 
     #[test]
     fn remaining_squares_of_a_cut_by_hand() {
-        // Targets 0 and 0 on one side, 3 on the other: squared sums over counts are 0 and 9.
+        // One side has the targets 0 and 0, the other side has 3. The squared sums divided by the counts are
+        // 0 and 9.
         let left = remaining(&[0.0, 1.0, 2.0], &[0.0, 0.0, 3.0], &[0, 1, 2], 1.5);
         assert!((left + 9.0).abs() < 1e-12);
     }

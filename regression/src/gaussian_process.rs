@@ -1,5 +1,5 @@
-//! Gaussian process regression on a few hundred points, grown point by point. It knows points only by their
-//! squared distances.
+//! Gaussian process regression on a few hundred points, which are added one at a time. The process sees only
+//! the squared distances between points, not the points.
 //!
 //! Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, algorithm 2.1
 //! (prediction by Cholesky factor), equations 2.30 (marginal likelihood) and 4.17 (Matern 5/2 kernel).
@@ -14,17 +14,18 @@ const LENGTHS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 /// Noise variances tried, relative to the variance of the process.
 const NOISES: [f64; 3] = [0.003, 0.03, 0.2];
 
-/// Points with the Cholesky factor of their covariances, relative to the variance of the process.
+/// A Gaussian process: the Cholesky factor of the points' covariances, relative to the variance of the
+/// process.
 ///
-/// The process holds no targets: [`GaussianProcess::posterior`] takes them. So one process serves targets
-/// that change while the points stay.
+/// The process contains no targets: [`GaussianProcess::posterior`] takes them. So one process can be used
+/// with several sets of targets for the same points.
 #[derive(Clone, Debug)]
 pub struct GaussianProcess {
     kernel: Kernel,
     factor: Cholesky,
 }
 
-/// How the correlation of two points falls with their distance, and the noise of each target.
+/// Defines how the correlation of two points decreases with their distance, and the noise of each target.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     length: f64,
@@ -36,7 +37,7 @@ pub struct Kernel {
 pub struct Posterior {
     mean: f64,
     variance: f64,
-    /// `L⁻¹ (y - mean)`: the targets without the mean, solved with the factor.
+    /// `L⁻¹ (y - mean)`, where `y` are the targets and `L` is the Cholesky factor.
     residuals: Vec<f64>,
 }
 
@@ -44,11 +45,11 @@ impl GaussianProcess {
     /// Chooses length scale and noise by the marginal likelihood of `targets`. Row `i` of `distances` holds
     /// the squared distances of point `i` to those before it.
     ///
-    /// A grid of twelve kernels is tried instead of following a gradient: with a few dozen points the
-    /// likelihood is flat or has several maxima, and a grid gives the same bits everywhere.
+    /// It tries a grid of twelve kernels instead of following a gradient. With a few dozen points the
+    /// likelihood is flat or has several maxima, and a grid gives bitwise equal results on every machine.
     ///
     /// # Panics
-    /// Never: there is always a kernel to try.
+    /// Never, because the grid of kernels is not empty.
     #[must_use]
     pub fn fit<R: AsRef<[f64]>>(distances: &[R], targets: &[f64]) -> Self {
         let pairs = (distances.len() * distances.len().saturating_sub(1) / 2).max(1) as f64;
@@ -64,7 +65,7 @@ impl GaussianProcess {
         fitted.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are kernels to try").1
     }
 
-    /// The process with a known kernel.
+    /// Creates the process with a known kernel.
     #[must_use]
     pub fn with_kernel<R: AsRef<[f64]>>(kernel: Kernel, distances: &[R]) -> Self {
         let mut process = Self { kernel, factor: Cholesky::with_capacity(distances.len()) };
@@ -104,15 +105,15 @@ impl GaussianProcess {
         self.factor.truncate(len);
     }
 
-    /// Completes the projection of a point, from which [`Posterior::predict`] predicts. `distances` are
-    /// squared, one for each point of the process. Numbers that `projection` has already are not computed
-    /// again.
+    /// Completes the projection of a point, from which [`Posterior::predict`] predicts. `distances` has one
+    /// squared distance for each point of the process. Elements that `projection` already contains are not
+    /// recomputed.
     pub fn project(&self, distances: &[f64], projection: &mut Vec<f64>) {
         self.factor.project(|i| self.kernel.covariance(distances[i]), projection);
     }
 
-    /// What the process predicts given the targets of its first points. Points without a target lower the
-    /// deviation around them and leave the mean as it is, as if their targets were the predicted ones.
+    /// Conditions the process on the targets of its first points. Points without a target lower the standard
+    /// deviation around them but do not change the mean, as if their targets were the predicted values.
     #[must_use]
     pub fn posterior(&self, targets: &[f64]) -> Posterior {
         let targets = &targets[..targets.len().min(self.len())];
@@ -138,7 +139,7 @@ impl Posterior {
     /// Mean and standard deviation at a projected point.
     #[must_use]
     pub fn predict(&self, projection: &[f64]) -> Prediction {
-        // Points without a target stand behind those with one, so they count for the deviation only.
+        // Points without a target come after the points with one, so they affect only the standard deviation.
         let known = projection.len().min(self.residuals.len());
         let mean = self.mean + dot(&projection[..known], &self.residuals[..known]);
         let rest = (1.0 - dot(projection, projection)).max(JITTER);

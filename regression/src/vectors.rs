@@ -1,10 +1,10 @@
 //! Sums over two vectors, in a fixed order.
 //!
 //! Each function keeps [`LANES`] running sums, which the compiler can hold in wide registers. A single
-//! running sum would chain every addition to the one before it. The order of the additions is part of the
-//! result: changing it changes bits of proposals.
+//! running sum would chain every addition to the one before it. The order of the additions affects the
+//! rounding, so a different order could change proposals.
 
-/// Running sums: enough independent additions to keep the processor busy.
+/// Number of running sums: enough independent additions to keep the processor busy.
 const LANES: usize = 8;
 
 /// Inner product of two vectors of equal length.

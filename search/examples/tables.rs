@@ -1,5 +1,5 @@
-//! Prints the tables of `docs/benchmarks.md` as Markdown: the results of several calls of `kiln bench`, one
-//! row for each strategy.
+//! Prints the tables of `docs/benchmarks.md` as Markdown. A table joins the results of several `kiln bench`
+//! runs and has one row for each strategy.
 //!
 //! ```sh
 //! cargo run --release -p kiln-search --example tables -- DATA TABLE SEEDS STRATEGY[:JSON],... [PLOT.svg]
@@ -7,7 +7,7 @@
 //!
 //! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz`
 //! and `hw_nas_bench/nasbench201_cifar10.csv.gz`. `TABLE` is `cells`, `denoised`, `equal`, `epochs`,
-//! `proxies`, `macro`, or a measured device as `DEVICE` or `DEVICE:BUDGET`.
+//! `proxies`, `macro`, or a measured device, written as `DEVICE` or `DEVICE:BUDGET`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const PROTOCOLS: [(&str, &str, Option<f64>, f64); 4] = [
     ("e200_cifar10_valid_valid_acc_mean", TEST_10, None, 100.0),
     ("e200_cifar100_valid_acc_mean", TEST_100, None, 100.0),
 ];
-/// Time of an epoch with validation, relative to one without.
+/// Time of an epoch with validation, relative to an epoch without validation.
 const VALIDATION: f64 = 1.029;
 /// The baseline of the paired tests, if it is among the strategies.
 const BASELINES: [&str; 3] = ["random", "regularized_evolution", "nsga2"];

@@ -1,7 +1,8 @@
 //! Compares strategies on problems with known answers: published tables and synthetic functions.
 //!
-//! A [`Problem`] is a space, its answers, the cost of each evaluation, and a budget. [`compare()`] runs
-//! strategies on it, all with the same seeds, and sums up what they found. Nothing here trains.
+//! A [`Problem`] consists of a space, its answers, the cost of each evaluation, and a budget. [`compare()`]
+//! runs strategies on the problem, all with the same seeds, and summarizes their results. No network is
+//! trained.
 
 mod against;
 mod chain;

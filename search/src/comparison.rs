@@ -1,5 +1,5 @@
-//! What compares: trials by several objectives, sets of points by their volume, scores by the order they
-//! give.
+//! Compares trials by several objectives, sets of points by their hypervolume, and scores by rank
+//! correlation.
 
 pub mod hypervolume;
 pub mod pareto;

@@ -1,4 +1,5 @@
-//! The contracts of a study: what proposes, what judges, what watches, and in which order trials are told.
+//! The contracts of a study: strategies, evaluators, finishers and observers, and the order in which the
+//! strategy is told of trials.
 
 mod end;
 mod evaluator;

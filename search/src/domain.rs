@@ -1,5 +1,5 @@
-//! What a strategy sees of a study: the search space, restricted to what meets the constraints. Nothing here
-//! trains.
+//! The part of a study that a strategy sees: the search space, restricted to genotypes that meet the
+//! constraints. This module trains no networks.
 
 mod constraint;
 mod costs;
@@ -19,34 +19,34 @@ use self::description::Description;
 pub use self::description::Descriptions;
 use crate::trials::Costs;
 
-/// Uniform draws of [`Domain::sample`] before it repairs the best one.
+/// Number of uniform draws that [`Domain::sample`] makes before it repairs the best one.
 const UNIFORM_ATTEMPTS: usize = 2_000;
-/// Mutations of [`Domain::sample`] before it descends.
+/// Number of mutations that [`Domain::sample`] tries before it descends.
 const REPAIR_ATTEMPTS: usize = 2_000;
-/// Approximate number of neighbors that the descent looks at.
+/// Approximate number of neighbors that the descent examines.
 const DESCENT_ATTEMPTS: usize = 10_000;
-/// Attempts of [`Domain::mutate`] and [`Domain::crossover`] before they give up.
+/// Number of attempts of [`Domain::mutate`] and [`Domain::crossover`] before they give up.
 const VARIATION_ATTEMPTS: usize = 200;
-/// Size of one generation of remembered costs; two generations are kept.
+/// Maximum number of costs in one generation of the cache; two generations are kept.
 const REMEMBERED: usize = 16_384;
 
-/// Counts of the candidates looked at since the domain was made.
+/// Counts of the candidates that were checked since the domain was created.
 #[derive(Clone, Debug, Default)]
 pub struct Rejections {
-    /// Candidates looked at.
+    /// Number of candidates checked.
     pub candidates: u64,
-    /// Candidates refused.
+    /// Number of candidates refused.
     pub rejected: u64,
-    /// Smallest value seen of each constrained cost, by its name.
+    /// Smallest value of each constrained cost among the candidates, by the cost's name.
     pub smallest: BTreeMap<String, f64>,
-    /// Why the first candidate without costs has none, if there was one.
+    /// The error of the first candidate whose costs could not be computed, if there was one.
     pub without_costs: Option<CostError>,
 }
 
-/// A search space under constraints. Every genotype it offers is canonical and feasible.
+/// A search space with constraints. Every genotype that it returns is canonical and feasible.
 ///
-/// A candidate is feasible when all its costs are known and it exceeds no constraint. A study without devices
-/// and constraints computes no costs, and every candidate is feasible.
+/// A candidate is feasible if all its costs are known and it exceeds no constraint. In a study without
+/// devices and constraints, no costs are computed and every candidate is feasible.
 #[derive(Debug)]
 pub struct Domain<'a> {
     space: Space<'a>,
@@ -59,7 +59,7 @@ pub struct Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    /// The part of `space` in which the costs meet the constraints.
+    /// Creates the domain of the genotypes in `space` whose costs meet the constraints.
     #[must_use]
     pub fn new(
         space: &'a dyn SearchSpace,
@@ -78,7 +78,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// The same domain with descriptions that are shared with other domains over the same space.
+    /// Shares the cached descriptions with other domains over the same space.
     #[must_use]
     pub fn with_descriptions(self, descriptions: Arc<Descriptions>) -> Self {
         Self { descriptions, ..self }
@@ -105,7 +105,7 @@ impl<'a> Domain<'a> {
     /// Costs of the network that a genotype decodes to.
     ///
     /// # Errors
-    /// [`CostError`] when it does not decode or a cost model has no number for it.
+    /// [`CostError`] if the genotype does not decode, or a cost model cannot predict its cost.
     pub fn costs(&self, genotype: &Genotype) -> Result<Costs, CostError> {
         if let Some(known) = lock(&self.memo).get(genotype) {
             return known;
@@ -123,8 +123,8 @@ impl<'a> Domain<'a> {
         self.descriptions.of(self.space(), genotype)
     }
 
-    /// Sum of the relative excesses over the constraints: 0 when all hold, `None` when the costs are not
-    /// known.
+    /// Returns the sum of the relative excesses over the constraints. It is 0 if all constraints are met, and
+    /// `None` if the costs are not known.
     #[must_use]
     pub fn violation(&self, genotype: &Genotype) -> Option<f64> {
         if self.is_free() {
@@ -133,15 +133,15 @@ impl<'a> Domain<'a> {
         violation(self.constraints, &self.costs(genotype).ok()?)
     }
 
-    /// Whether a genotype may be proposed. Counts it as a candidate.
+    /// Whether a genotype may be proposed. The call counts the genotype as a candidate.
     #[must_use]
     pub fn is_feasible(&self, candidate: &Genotype) -> bool {
         self.judge(candidate).is_some_and(|violation| violation <= 0.0)
     }
 
-    /// A feasible genotype: a uniform draw where possible. Where feasible draws are rare, the draw with the
-    /// smallest violation is repaired by mutations, then by steepest descent. `None` after a bounded number
-    /// of attempts.
+    /// Returns a feasible genotype, if possible by a uniform draw. If feasible draws are rare, the draw with
+    /// the smallest violation is repaired by mutations, then by steepest descent. Returns `None` after a
+    /// bounded number of attempts.
     #[must_use]
     pub fn sample(&self, rng: &mut dyn Rng) -> Option<Genotype> {
         let mut nearest: Option<(f64, Genotype)> = None;
@@ -167,19 +167,20 @@ impl<'a> Domain<'a> {
         self.descend(least, genotype)
     }
 
-    /// A feasible genotype one mutation away from `parent`; `None` after a bounded number of attempts.
+    /// Returns a feasible genotype one mutation away from `parent`, or `None` after a bounded number of
+    /// attempts.
     #[must_use]
     pub fn mutate(&self, parent: &Genotype, rng: &mut dyn Rng) -> Option<Genotype> {
         self.first_feasible(|| variation::mutate(self.space(), parent, rng))
     }
 
-    /// A feasible genotype mixed from two; `None` after a bounded number of attempts.
+    /// Returns a feasible genotype by crossover of `a` and `b`, or `None` after a bounded number of attempts.
     #[must_use]
     pub fn crossover(&self, a: &Genotype, b: &Genotype, rng: &mut dyn Rng) -> Option<Genotype> {
         self.first_feasible(|| variation::crossover(self.space(), a, b, rng))
     }
 
-    /// All feasible genotypes one decision away, in the order of the space.
+    /// Returns all feasible genotypes that differ in one decision, in the order of the space.
     #[must_use]
     pub fn neighbors(&self, genotype: &Genotype) -> Vec<Genotype> {
         let mut neighbors = variation::neighbors(self.space(), genotype);
@@ -193,12 +194,13 @@ impl<'a> Domain<'a> {
         lock(&self.rejections).clone()
     }
 
-    /// Whether every candidate is feasible without computing costs.
+    /// Whether every candidate is feasible, so that costs need not be computed.
     fn is_free(&self) -> bool {
         self.constraints.is_empty() && self.costs.devices().is_empty()
     }
 
-    /// Moves to the neighbor with the smallest violation until one is feasible or none is better.
+    /// Moves repeatedly to the neighbor with the smallest violation, until a neighbor is feasible or no
+    /// neighbor is better.
     fn descend(&self, mut least: f64, mut genotype: Genotype) -> Option<Genotype> {
         let mut attempts = 0;
         while attempts < DESCENT_ATTEMPTS {
@@ -222,7 +224,7 @@ impl<'a> Domain<'a> {
         })
     }
 
-    /// The violation of a candidate, which is counted.
+    /// Counts a candidate and returns its violation.
     fn judge(&self, candidate: &Genotype) -> Option<f64> {
         if self.is_free() {
             lock(&self.rejections).candidates += 1;
@@ -248,7 +250,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// A search space with `Debug`, so that [`Domain`] can derive it.
+/// Wraps a search space to implement `Debug`, so that [`Domain`] can derive `Debug`.
 struct Space<'a>(&'a dyn SearchSpace);
 
 impl std::fmt::Debug for Space<'_> {
@@ -257,8 +259,8 @@ impl std::fmt::Debug for Space<'_> {
     }
 }
 
-/// Costs of the genotypes seen last, in two generations. When the young one is full it replaces the old one.
-/// So memory is bounded without keeping track of use.
+/// Caches the costs of the most recent genotypes, in two generations. When the young generation is full, it
+/// replaces the old one. So memory is bounded without recording when entries are used.
 #[derive(Debug, Default)]
 struct Memo {
     young: BTreeMap<Genotype, Result<Costs, CostError>>,
@@ -278,7 +280,8 @@ impl Memo {
     }
 }
 
-/// Locks, also after a panic in another thread: what the lock guards is never left half written.
+/// Locks the mutex even if another thread panicked while it held the lock. The guarded data is never left
+/// half written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -290,7 +293,8 @@ mod tests {
     use super::*;
     use crate::trials::seed::generator;
 
-    /// A layer of 1 to 100 units, then ten layers of 1 or 2; widths above 90 cannot be built.
+    /// A space with a layer of 1 to 100 units, followed by ten layers of 1 or 2 units. Widths above 90 cannot
+    /// be built.
     struct Widths(Vec<Decision>);
 
     impl Widths {
@@ -357,7 +361,7 @@ mod tests {
     #[test]
     fn sample_repairs_draws_where_one_in_a_hundred_thousand_is_feasible() {
         let (space, costs) = (Widths::new(), CostSet::default());
-        // One unit everywhere: 2 parameters in each of the eleven layers.
+        // With one unit in every layer, each of the eleven layers has 2 parameters.
         let constraints = [Constraint::new("parameters", 22.0)];
         let domain = Domain::new(&space, &costs, &constraints, &[]);
         let found = domain.sample(&mut generator(1, "test", &[])).unwrap();

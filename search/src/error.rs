@@ -1,4 +1,4 @@
-//! The errors that stop a study or keep it from starting.
+//! The errors that stop a study or prevent it from starting.
 
 mod faults;
 mod journal_line;
@@ -18,7 +18,7 @@ use crate::trials::objectives::UnknownObjective;
 use crate::trials::results::version_in;
 use crate::trials::{Fidelities, Fidelity, TrialId};
 
-/// An error of a study, its journal, its store or its run folder. None of them loses a finished trial.
+/// An error of a study, its journal, its store or its run folder. No finished trial is lost by an error.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StudyError {
@@ -32,15 +32,15 @@ pub enum StudyError {
         /// What is accepted.
         expected: &'static str,
     },
-    /// A strategy asks for a fidelity that the evaluator does not answer.
+    /// A strategy asks for a fidelity that the evaluator does not support.
     #[error(
         "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the \
          strategy rungs among these, or choose another evaluator"
     )]
     Fidelity {
-        /// The fidelity that is asked for.
+        /// The fidelity that the strategy asks for.
         fidelity: Fidelity,
-        /// The fidelities that are answered.
+        /// The fidelities that the evaluator supports.
         answered: Fidelities,
     },
     /// A budget ends before the first network is evaluated with full effort.
@@ -55,7 +55,7 @@ pub enum StudyError {
         found: u64,
         /// What the strategy needs.
         needed: u64,
-        /// Proposals that are out at one time.
+        /// Number of proposals that are evaluated at the same time.
         in_flight: usize,
     },
     /// The strategy never reaches its highest rung.
@@ -63,15 +63,15 @@ pub enum StudyError {
         "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
     )]
     NeverFull,
-    /// A constraint limits a cost that no cost model of the study computes.
+    /// A constraint limits a cost that none of the study's cost models computes.
     #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
     UnknownCost {
-        /// Name asked for.
+        /// The requested cost.
         cost: String,
         /// Names of the study's costs.
         known: Vec<String>,
     },
-    /// An objective is neither measured nor a cost.
+    /// An objective is neither a measured metric nor a cost.
     #[error("trial {trial} has no value for objective `{objective}`; known: {}", List(known))]
     UnknownObjective {
         /// The trial.
@@ -91,10 +91,10 @@ pub enum StudyError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A whole file cannot be read or written, or its content is not what was written.
+    /// A file cannot be read or written as a whole, or its content was changed after it was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// Another process works on the run folder.
+    /// Another process is using the run folder.
     #[error(
         "{}: in use by {}; wait for it, stop it, or choose another name for the study",
         path.display(), Holder(*pid)
@@ -102,11 +102,11 @@ pub enum StudyError {
     Held {
         /// The run folder.
         path: PathBuf,
-        /// Process that holds it, if its id is known.
+        /// Id of the process that locks the folder, if it is known.
         pid: Option<u32>,
     },
-    /// The run folder of this process was removed, moved or replaced. Another process may work on what is
-    /// there now.
+    /// The run folder of this process was removed, moved or replaced. Another process may be using a new
+    /// folder at this path.
     #[error(
         "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so \
          nothing more is written; put it back where it was, then run the same command again",
@@ -139,7 +139,7 @@ pub enum StudyError {
         /// The parser's message.
         source: Box<toml::de::Error>,
     },
-    /// The config of an existing run folder was edited where it may not be.
+    /// The config differs from the config of the existing run folder in a key that must not change.
     #[error(
         "{}: `{key}` was {before} when this study began and is now {after}; put it back, or choose another \
          name for the study", path.display()
@@ -154,7 +154,7 @@ pub enum StudyError {
         /// Value now, or `not set`.
         after: String,
     },
-    /// The config in the run folder was changed since Kiln wrote it.
+    /// The config in the run folder was changed after Kiln wrote it.
     #[error(
         "{}: damaged (it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in the config \
          that is run; put it back)", path.display()
@@ -166,10 +166,10 @@ pub enum StudyError {
         key: String,
         /// Value in the run folder, or `not set`.
         before: String,
-        /// Value in the config that is run, or `not set`.
+        /// Value in the config of this run, or `not set`.
         after: String,
     },
-    /// A file, or a link that leads nowhere, is where a folder is needed.
+    /// A file or a broken link is in the place of a folder.
     #[error(
         "{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`",
         path.display()
@@ -178,7 +178,7 @@ pub enum StudyError {
         /// What is there.
         path: PathBuf,
     },
-    /// Something else is where a run folder has a file or a folder.
+    /// Something of another kind is in the place of a file or folder of the run folder.
     #[error("{}: is no {kind}, and the study has one there; move it away", path.display())]
     Misplaced {
         /// What is there.
@@ -186,7 +186,7 @@ pub enum StudyError {
         /// What should be: `file` or `folder`.
         kind: &'static str,
     },
-    /// A link is where a run folder has a file or a folder of its own.
+    /// A link is in the place of a file or folder of the run folder.
     #[error(
         "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place \
          (the run folder itself may be a link)", path.display()
@@ -200,10 +200,10 @@ pub enum StudyError {
     NotARun {
         /// The folder.
         path: PathBuf,
-        /// File that a run folder has.
+        /// The file that is missing; every run folder has it.
         missing: &'static str,
     },
-    /// A line of a journal is not what was written.
+    /// A line of a journal is not the line that was written.
     #[error(
         "{}:{line}: damaged ({damage}); restore the file from a copy, or cut it before this line and run \
          the study again, which goes on from there", path.display()
@@ -216,7 +216,7 @@ pub enum StudyError {
         /// What is wrong with it.
         damage: LineDamage,
     },
-    /// A record was written by a newer version of this program.
+    /// A newer version of this program wrote the record.
     #[error(
         "{}: written in version {version} of its format, which this program does not know; use a newer one",
         path.display()
@@ -235,13 +235,14 @@ pub enum StudyError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A record of the store is not what was written.
+    /// A record of the store is not the record that was written.
     #[error("{}: damaged record; remove the folder to have it rebuilt from the journal", path.display())]
     StoreRecord {
         /// Folder of the store.
         path: PathBuf,
     },
-    /// The store and a line of the journal without a check disagree. Nothing tells which of them is right.
+    /// The store contradicts a journal line that has no check. It is not possible to determine which of them
+    /// is right.
     #[error(
         "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a \
          check; one of them is damaged: restore it from a copy, or remove the store's folder to go by the \
@@ -252,12 +253,12 @@ pub enum StudyError {
         path: PathBuf,
         /// The trial.
         trial: TrialId,
-        /// What the journal says, as JSON.
+        /// Outcome in the journal, as JSON.
         journal: String,
-        /// What the store says, as JSON.
+        /// Outcome in the store, as JSON.
         store: String,
     },
-    /// Two trials of a journal ask the same question and have different answers.
+    /// Two trials of a journal have the same genotype and fidelity but different outcomes.
     #[error(
         "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; \
          one of the lines is damaged: restore the journal from a copy",
@@ -266,10 +267,10 @@ pub enum StudyError {
     Inconsistent {
         /// The trials.
         trials: [TrialId; 2],
-        /// What the journal says of each, as JSON.
+        /// Outcome of each trial in the journal, as JSON.
         outcomes: [String; 2],
     },
-    /// The evaluator is not the one that evaluated the trials in the journal.
+    /// The evaluator's fingerprint differs from the fingerprint in the journal.
     #[error(
         "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; {}",
         Otherwise(before, after)
@@ -280,7 +281,7 @@ pub enum StudyError {
         /// Fingerprint now.
         after: String,
     },
-    /// The strategy proposes something other than the journal says.
+    /// The strategy's proposal differs from the trial in the journal.
     #[error(
         "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the \
          journal; {}: use the same ones, or choose another name for the study", Changed(*has_rungs)
@@ -299,7 +300,7 @@ pub enum StudyError {
         /// Whether the journal has trials of less than full effort.
         has_rungs: bool,
     },
-    /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
+    /// A strategy broke its contract: its proposal is infeasible, not canonical, or not in the space.
     #[error("the strategy proposed `{genotype}` as trial {trial}, which is {fault}")]
     Proposal {
         /// The trial.
@@ -312,10 +313,10 @@ pub enum StudyError {
     /// A strategy's settings do not fit the space or the limits.
     #[error(transparent)]
     Strategy(SettingsError),
-    /// A strategy broke a law: it waits although nothing is running.
+    /// A strategy broke its contract: it waits although nothing is running.
     #[error("the strategy waits after {trials} trials although nothing is running")]
     Stuck {
-        /// Trials told.
+        /// Number of trials that the strategy was told of.
         trials: u64,
     },
     /// The strategy proposed nothing, although there are feasible candidates.
@@ -326,7 +327,7 @@ pub enum StudyError {
     NothingFeasible {
         /// Counts of the candidates.
         rejections: Box<Rejections>,
-        /// The constraints: cost and largest value allowed.
+        /// The constraints: each cost, with the largest allowed value.
         limits: Vec<(String, f64)>,
     },
     /// Evaluations keep panicking.
@@ -342,7 +343,7 @@ pub enum StudyError {
         /// Its message.
         reason: String,
     },
-    /// Shared weights are not healthy, and the study was asked to stop there.
+    /// The health check of the shared weights failed, and the study's settings require it to stop then.
     #[error(
         "{}; stopped before the search, as `--strict` asks; without it the same command goes on",
         health.message()
@@ -351,7 +352,7 @@ pub enum StudyError {
         /// What was found.
         health: Box<SupernetHealth>,
     },
-    /// A finished network lacks a file that it should have.
+    /// A finished network lacks one of its files.
     #[error("finishing trial {trial} gave no file `{file}`")]
     MissingFile {
         /// The trial.
@@ -388,13 +389,13 @@ impl From<UnknownObjective> for StudyError {
 }
 
 impl StudyError {
-    /// Turns a failure of the system into an error: `action` was tried on `path`.
+    /// Returns a function that converts an I/O error into a study error: `action` failed on `path`.
     pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, action, source }
     }
 
-    /// The message with those of all its sources, on one line.
+    /// Returns the error's message and the messages of all its sources, on one line.
     #[must_use]
     pub fn said(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
@@ -402,7 +403,7 @@ impl StudyError {
     }
 }
 
-/// Names, comma separated, in backticks.
+/// Displays names in backticks, separated by commas.
 struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {
@@ -417,7 +418,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Why a strategy proposes other trials now.
+/// Displays why a strategy's proposals may have changed.
 struct Changed(bool);
 
 impl fmt::Display for Changed {
@@ -444,7 +445,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why two fingerprints differ, as far as they tell, and what to do.
+/// Displays why two fingerprints differ, as far as they reveal it, and what to do.
 struct Otherwise<'a>(&'a str, &'a str);
 
 impl fmt::Display for Otherwise<'_> {

@@ -1,5 +1,5 @@
-//! What learns: networks as vectors, groups of similar ones, and objectives without the noise of single
-//! evaluations. The regression behind them is the crate `kiln-regression`.
+//! Learning from networks: their embedding as vectors, clusters of similar networks, and denoised objectives.
+//! The regression models are in the crate `kiln-regression`.
 
 pub mod cluster;
 mod denoised;

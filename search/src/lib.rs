@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 
-// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning,
-// table, strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
+// Each module uses only modules before it in this order: trials, comparison, domain, contracts, error,
+// persistence, learning, table, strategies, registry, study, bench. The module `testing`, which checks the
+// laws of strategies, is outside this order.
 pub mod bench;
 mod comparison;
 mod contracts;

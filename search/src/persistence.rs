@@ -1,4 +1,4 @@
-//! What persists: the run folder, the journal in it, and the store beside the journal.
+//! Persistent data: the run folder, and the journal and the store in it.
 
 mod journal;
 mod run_folder;

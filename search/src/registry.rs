@@ -10,7 +10,7 @@ use crate::strategies::{
     regularized_evolution, simulated_annealing, sms_emoa, successive_halving,
 };
 
-/// Strategies by name. More can be registered.
+/// A registry of strategies by name. More strategies can be registered.
 ///
 /// # Example
 /// ```
@@ -24,7 +24,7 @@ use crate::strategies::{
 pub struct StrategyRegistry(Registry<StrategyBuilder>);
 
 impl StrategyRegistry {
-    /// The strategies of this crate.
+    /// Creates a registry of this crate's strategies.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
@@ -44,13 +44,14 @@ impl StrategyRegistry {
         registry
     }
 
-    /// The strategy of this name with its settings. Every strategy also takes `start` (genotypes to try
-    /// first), `transfer` (`journal` of an earlier study whose best `count` genotypes are tried first) and
-    /// `proxies` (genotypes that zero-cost proxies score best are tried first).
+    /// Builds the strategy with this name and these settings. Every strategy also accepts three settings that
+    /// choose the first trials. `start` lists genotypes to try first. `transfer` names the `journal` of an
+    /// earlier study, whose best `count` genotypes are tried first. `proxies` tries the genotypes first that
+    /// zero-cost proxies score best.
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown name, with the known names, and for settings that the strategy cannot
-    /// use.
+    /// [`SettingsError`] for an unknown name, with the list of known names, and for settings that the
+    /// strategy does not accept.
     pub fn build(&self, name: &str, settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
         let part = self.find(name).map_err(|unknown| unknown.at(settings.key("strategy")))?;
         let mut own = settings.table().clone();

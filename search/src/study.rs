@@ -1,4 +1,4 @@
-//! A study from its parts to its result: prepare, search, finish.
+//! Runs a study in three stages: prepare, search, finish.
 
 mod effort;
 mod finish;
@@ -35,8 +35,9 @@ use crate::trials::{FailureGroup, Trial, TrialId};
 
 /// All parts of a study.
 ///
-/// The trajectory is a function of the parts and the seed: it is the same for any number of workers and after
-/// any interruption. Running a study again resumes it: answers of the journal are not evaluated anew.
+/// The trials and their order depend only on the parts and the seed. They are the same for any number of
+/// workers and after any interruption. Running a study again resumes it; trials in the journal are not
+/// evaluated again.
 pub struct Study {
     /// Seed, budgets and the like.
     pub settings: StudySettings,
@@ -46,7 +47,7 @@ pub struct Study {
     pub strategy: Box<dyn Strategy>,
     /// The evaluator.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes the best networks of the front, if any should be finished.
+    /// Finishes the best networks of the front; `None` to finish no network.
     pub finisher: Option<Arc<dyn Finisher>>,
     /// The cost models.
     pub costs: CostSet,
@@ -58,14 +59,14 @@ pub struct Study {
     pub store: Option<Box<dyn Store>>,
     /// The observers.
     pub observers: Vec<Box<dyn Observer>>,
-    /// Set from outside to stop the study. Running evaluations are finished and kept.
+    /// Set this flag to stop the study. Running evaluations are completed and kept.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Study {
     /// Checks settings, constraints and objectives, and that strategy and evaluator fit each other.
-    /// [`Study::run`] does this too. Call it before [`RunFolder::open`], so that a study that cannot run
-    /// leaves no folder.
+    /// [`Study::run`] checks this too. Call this method before [`RunFolder::open`], so that no folder is
+    /// created for a study that cannot run.
     ///
     /// # Errors
     /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`],
@@ -79,13 +80,13 @@ impl Study {
         self.strategy.fits(&domain).map_err(StudyError::Strategy)
     }
 
-    /// Runs all stages, or those that are left.
+    /// Runs all stages, or the remaining stages of a resumed study.
     ///
     /// # Errors
-    /// [`StudyError`]. Every finished trial is kept, and running again resumes the study.
+    /// Any [`StudyError`]. Every finished trial is kept, and running again resumes the study.
     ///
     /// # Panics
-    /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
+    /// If a strategy or an observer panics, or if the evaluator panics outside `evaluate`.
     pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
         let Begun { record, cut, log } = self.open(folder, false)?;
         log.settled(self.stages(folder, record, cut, &log))
@@ -155,14 +156,14 @@ impl Study {
         Ok(summary)
     }
 
-    /// Finishes networks of a study whose search has ended, as its own finish stage does. Finished networks
-    /// stay as they are, and running again resumes. Nothing is searched.
+    /// Finishes networks of a study whose search has ended, like the finish stage of [`Study::run`]. Networks
+    /// that are already finished stay unchanged, and running again resumes. The search is not continued.
     ///
     /// # Errors
-    /// [`StudyError`]. Finished networks are kept.
+    /// Any [`StudyError`]. Finished networks are kept.
     ///
     /// # Panics
-    /// When an observer or a stage of the evaluator panics.
+    /// If an observer or the evaluator panics.
     pub fn finish(mut self, folder: &RunFolder, wanted: &Wanted) -> Result<Summary, StudyError> {
         let Begun { record, cut, log } = self.open(folder, true)?;
         log.settled(self.finish_wanted(folder, wanted, (record, cut), &log))
@@ -212,7 +213,7 @@ impl Study {
         Ok(Begun { record, cut, log })
     }
 
-    /// Journals that a run begins, and prepares the evaluator.
+    /// Records the start of a run in the journal, and prepares the evaluator.
     fn begin(
         &mut self,
         record: &mut StudyRecord,
@@ -244,25 +245,25 @@ impl Study {
     }
 }
 
-/// Which networks of an ended study to finish.
+/// Selects the networks of an ended study to finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The networks of these trials, in this order.
     Trials(Vec<TrialId>),
-    /// This many of the best networks of the front that are not finished yet.
+    /// The best networks of the front that are not finished yet, as many as given.
     Best(usize),
 }
 
 /// A run whose journal is open.
 struct Begun {
-    /// What the journal says.
+    /// The state of the study according to the journal.
     record: StudyRecord,
-    /// Bytes that were cut from its end.
+    /// Number of bytes that were cut from the end of the journal.
     cut: Option<usize>,
     log: Log,
 }
 
-/// A run whose evaluator is ready, or that was stopped before that.
+/// A run whose evaluator is ready, or that was stopped before.
 enum Prepared {
     Ready(Summary),
     Interrupted(Summary),
@@ -283,13 +284,13 @@ fn finish_all(
     if networks.interrupted { Ok(summary) } else { end_run(log, summary) }
 }
 
-/// Journals that all stages are done.
+/// Records in the journal that all stages are done.
 fn end_run(log: &Log, summary: Summary) -> Result<Summary, StudyError> {
     log.record(&Event::Ended)?;
     Ok(Summary { status: Status::Completed, ..summary })
 }
 
-/// Journals that a run begins, what had to be repaired, and what will be tried again.
+/// Records in the journal that a run begins, what was repaired, and what will be retried.
 fn open_run(
     settings: &StudySettings,
     record: &mut StudyRecord,
@@ -316,7 +317,7 @@ fn open_run(
     Ok(())
 }
 
-/// Refuses another fingerprint before `prepare` works for it in vain.
+/// Refuses a different fingerprint early, before `prepare` spends time on work that would be useless.
 fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     match &record.fingerprint {
         Some(before) if record.answers().next().is_some() && !before.starts_with(start) => {
@@ -326,7 +327,7 @@ fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     }
 }
 
-/// Compares the evaluator's fingerprint with that of the journal.
+/// Compares the evaluator's fingerprint with the fingerprint in the journal.
 fn check_fingerprint(
     record: &StudyRecord,
     fingerprint: &str,
@@ -357,7 +358,8 @@ fn report_front(summary: &Summary, record: &StudyRecord, log: &Log) -> Result<()
     }
 }
 
-/// Journals why the search ended, unless that is the budget of trials or is journaled already.
+/// Records in the journal why the search ended. Records nothing if the budget of trials was used up, or if
+/// the journal already contains this reason.
 fn report_end(end: &SearchEnd, record: &StudyRecord, log: &Log) -> Result<(), StudyError> {
     let event = Event::SearchEnd { end: end.clone() };
     if *end == SearchEnd::Trials {

@@ -1,4 +1,4 @@
-//! Tables of published results as an evaluator. Every outcome is looked up; nothing is trained.
+//! An evaluator that looks up outcomes in a table of published results. No network is trained.
 
 mod columns;
 mod error;
@@ -18,8 +18,8 @@ use self::settings::TableSettings;
 use crate::contracts::{EvalError, Evaluator, Progress, Request};
 use crate::trials::{Measurement, Outcome};
 
-/// Answers from a CSV file, plain or `.gz`. The table has one result for each genotype, so it answers full
-/// effort only.
+/// Looks up outcomes in a CSV file, plain or `.gz`. The table has one result for each genotype, so it
+/// supports only full effort.
 ///
 /// # Example
 /// ```
@@ -47,19 +47,21 @@ pub struct TableEvaluator {
 }
 
 impl TableEvaluator {
-    /// Reads a table. Settings:
+    /// Reads a table. These are the settings:
     /// - `file`: its path; relative paths start at `data_dir`;
     /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell
     ///   string), `genotype` (option indices joined by `-`) or `digits` (one digit each);
     /// - `signal`: the column to search on, and `direction`: `maximize` (the default, for accuracies in
     ///   percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
     /// - `metric`: name of the signal's metric, `error_percent` by default;
-    /// - `report`: further metrics, each with its column; `direction` applies to them too.
+    /// - `report`: further metrics, each with the name of a column; `direction` also applies to these
+    ///   metrics.
     ///
-    /// A row without a value of the signal is not an entry. Another empty field leaves that metric out.
+    /// A row without a value of the signal is ignored. If another field is empty, the entry lacks that
+    /// metric.
     ///
     /// # Errors
-    /// [`TableError`] naming the setting, or the place in the file.
+    /// [`TableError`] that names the setting, or the file and line.
     pub fn open(settings: &Settings, data_dir: Option<&Path>) -> Result<Self, TableError> {
         let read = TableSettings::read(settings)?;
         let path = read.path(settings, data_dir)?;
@@ -68,13 +70,13 @@ impl TableEvaluator {
         Ok(Self { path, key_format: read.key_format, fingerprint: read.fingerprint(&hash), rows })
     }
 
-    /// The entry of a genotype.
+    /// Returns the entry of a genotype.
     #[must_use]
     pub fn get(&self, genotype: &Genotype) -> Option<&Measurement> {
         self.rows.get(genotype)
     }
 
-    /// All entries, ordered by genotype.
+    /// Returns all entries, ordered by genotype.
     pub fn entries(&self) -> impl Iterator<Item = (&Genotype, &Measurement)> {
         self.rows.iter()
     }

@@ -1,4 +1,5 @@
-//! Checks the laws of [`Strategy`](crate::Strategy), for every registered strategy and for new ones.
+//! Checks that strategies obey the laws of [`Strategy`](crate::Strategy). Kiln uses it for every registered
+//! strategy, and it can be used for new ones.
 
 mod scenario;
 
@@ -11,9 +12,10 @@ use crate::contracts::Strategy;
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity};
 
-/// Checks a strategy on spaces with 0, 1, 2, 24 and very many feasible architectures; with one and several
-/// objectives; with constraints, failed trials, equal and extreme results; with one and many proposals in
-/// flight, answered in order and out of order. `build` makes a new strategy that is always the same.
+/// Checks a strategy in many scenarios. They include spaces with 0, 1, 2, 24 and very many feasible
+/// architectures; one and several objectives; constraints, failed trials, and equal or extreme results; and
+/// one or many proposals in flight, reported in order and out of order. Each call of `build` must return a
+/// new strategy in the same initial state.
 ///
 /// # Example
 /// ```
@@ -25,13 +27,13 @@ use crate::trials::{Fidelities, Fidelity};
 /// ```
 ///
 /// # Panics
-/// When it breaks a law:
+/// If the strategy breaks a law:
 /// - a proposal is infeasible, not canonical, does not decode, or was proposed before;
 /// - it waits while nothing is running;
-/// - equal seeds give different asks, also with a domain that was used before;
-/// - it does not use up a small space, or does not say that it is done;
-/// - it asks for a fidelity that it does not state, states two of equal effort, or reaches full effort
-///   earlier than it says.
+/// - its asks differ for equal seeds, or differ in a domain that was used before;
+/// - it does not use up a small space, or does not return `Done` after that;
+/// - it asks for a fidelity that it does not state, states two fidelities of equal effort, or reaches full
+///   effort with a smaller budget than it states.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     for scenario in scenarios() {
         let run = scenario.with_domain(|domain| {
@@ -52,7 +54,7 @@ pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     }
 }
 
-/// Fidelities of the evaluators for which strategies state their own.
+/// Fidelities of evaluators for which the strategies' stated fidelities are checked.
 const STATEMENTS: [Fidelities; 4] = [
     Fidelities::full_only(),
     Fidelities::full_only().with_proxy(),
@@ -60,7 +62,8 @@ const STATEMENTS: [Fidelities; 4] = [
     Fidelities::of_schedule(20).with_proxy(),
 ];
 
-/// Checks that a strategy asks only for the fidelities that it states, and reaches full effort when it says.
+/// Checks that a strategy asks only for the fidelities that it states, and needs the budget that it states to
+/// reach full effort.
 fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) {
     let mut strategy = build();
     let (stated, needs) = (strategy.fidelities(answered), strategy.needs(answered, 1));
@@ -86,7 +89,8 @@ fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) 
         run.proposals[..trials].iter().map(|one| u64::from(answered.epochs(one.fidelity))).sum()
     };
     match (full.map(|at| at + 1), needs) {
-        // It may take longer, since genotypes of a prior need not be in this space.
+        // The strategy may need more trials than stated, since genotypes of a prior need not be in this
+        // space.
         (Some(trials), Some(needs)) => assert!(
             needs.trials <= trials as u64 && needs.epochs <= spent(trials),
             "over {answered} it comes to full effort at trial {trials}, and says that it needs {needs:?}"
@@ -120,7 +124,7 @@ fn check_end(scenario: &Scenario, run: &Run) {
         let proposed: BTreeSet<Genotype> =
             run.proposals.iter().map(|proposal| proposal.genotype.clone()).collect();
         assert_eq!(proposed, feasible, "{scenario}: not all architectures are proposed, or others");
-        // With many rungs, the last promotions may come after the end of the run.
+        // With many rungs, the run may end before the last promotions.
         let is_cut = run.proposals.len() >= TRIALS;
         assert!(run.done || is_cut, "{scenario}: it does not say that it is done");
     } else {
@@ -128,7 +132,7 @@ fn check_end(scenario: &Scenario, run: &Run) {
     }
 }
 
-/// All feasible genotypes of a small space; `None` for a large one.
+/// Returns all feasible genotypes of a small space; `None` for a large space.
 fn feasible(domain: &Domain<'_>) -> Option<BTreeSet<Genotype>> {
     let small = size::count(domain.space()) <= 1000_u32.into();
     small.then(|| {
@@ -164,10 +168,10 @@ mod tests {
         }
     }
 
-    /// Lines `version architecture strategy hash`.
+    /// A file with lines of the form `version architecture strategy hash`.
     const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/proposals.txt");
 
-    /// A hash of all proposals of a strategy with default settings in all scenarios.
+    /// Returns a hash of all proposals that a strategy makes with default settings, over all scenarios.
     fn proposed(name: &str) -> String {
         let registry = StrategyRegistry::builtin();
         let mut hasher = blake3::Hasher::new();
@@ -199,7 +203,7 @@ mod tests {
             eprintln!("skipped: no proposals are pinned for `{start}`; KILN_BLESS=1 pins them");
             return;
         }
-        // Nothing depends on the proposals of a new strategy yet, so it need not be pinned.
+        // No study depends on the proposals of a new strategy yet, so they need not be pinned.
         let is_pinned = |line: &&String| {
             let (of, _) = line.rsplit_once(' ').expect("a line ends with its hash");
             known.iter().any(|known| known.rsplit_once(' ').is_some_and(|(name, _)| name == of))
@@ -215,7 +219,7 @@ mod tests {
         );
     }
 
-    /// Breaks the law that it is named after.
+    /// A strategy that breaks the law after which it is named.
     struct Broken(&'static str, u32, BTreeSet<Genotype>);
 
     impl Strategy for Broken {
@@ -245,7 +249,7 @@ mod tests {
         fn tell(&mut self, _: &Trial) {}
     }
 
-    /// A different number at each call, for any seed.
+    /// Returns a different number at each call, for any seed.
     fn unseeded() -> u64 {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);

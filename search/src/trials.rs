@@ -1,4 +1,4 @@
-//! What is asked, what is answered, and the numbers in both: plain data that every other room uses.
+//! Proposals, outcomes and the numbers in them. These types are plain data that every other module uses.
 
 mod failures;
 mod fidelity;

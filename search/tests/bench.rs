@@ -1,5 +1,6 @@
-//! Tests of comparisons: the same numbers for any number of threads, clear errors, and one-sided Wilcoxon
-//! signed-rank tests over 20 seeds at level 0.01 on functions with a known optimum.
+//! Tests of comparisons. Results must be the same for any number of threads, and errors must be clear.
+//! One-sided Wilcoxon signed-rank tests over 20 seeds at level 0.01 compare strategies on functions with a
+//! known optimum.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +30,7 @@ fn chained(decisions: usize, evaluations: u64) -> FunctionSettings {
     FunctionSettings { function: Function::Chained, decisions, options: 4, evaluations }
 }
 
-/// Asserts that every strategy is better than the first one, by the regret over the whole budget.
+/// Asserts that every strategy has a lower mean regret over the whole budget than the first strategy.
 #[track_caller]
 fn assert_better(settings: FunctionSettings, strategies: &str) {
     let baseline = strategies.split(',').next().expect("a first strategy");
@@ -84,7 +85,7 @@ fn plot_has_a_line_for_each_strategy() {
     assert!(drawn.contains(">local_search</text>"));
 }
 
-/// A function with noise in every answer and without noise in the report.
+/// A function whose objectives have noise and whose reported values have none.
 struct Noisy(Box<dyn Oracle>);
 
 impl Oracle for Noisy {
@@ -110,7 +111,7 @@ fn denoised_report_is_of_an_architecture_that_was_tried() {
         let denoised = strategy.denoised.expect("it was asked for");
         let Paired { better, worse, equal, .. } = denoised.against_signal;
         assert_eq!(better + worse + equal, 20, "{denoised:?}");
-        // The report has no noise, and the best architecture reports 0.
+        // The reported values have no noise, and the best architecture has the reported value 0.
         assert!(denoised.report.mean <= 0.0 && better + worse > 0, "{}: {denoised:?}", strategy.strategy);
     }
 }
@@ -134,7 +135,7 @@ fn run_until_found_ends_at_the_optimum() {
     }
 }
 
-/// Draws at random, and counts the trials heard at each ask.
+/// A strategy that draws at random, and counts at each ask how many trials it was told of.
 struct Listens {
     heard: usize,
     at_ask: Arc<Mutex<Vec<usize>>>,
@@ -165,7 +166,7 @@ fn answers_come_later_and_cost_the_same_with_several_in_flight() {
         (found, at_ask)
     };
     let (one, heard) = with(1);
-    // The last ask is for an evaluation that no longer fits into the budget.
+    // The last ask returns an evaluation that no longer fits into the budget.
     assert_eq!(heard, (0..=20).collect::<Vec<_>>());
     let (several, heard) = with(5);
     assert_eq!(heard, (0..=20_usize).map(|ask| ask.saturating_sub(4)).collect::<Vec<_>>());

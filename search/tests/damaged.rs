@@ -1,4 +1,5 @@
-//! Damaged tables of results and damaged journals give an error or their intact part, never a panic.
+//! Reading damaged tables of results and damaged journals must return an error or the intact part, and must
+//! never panic.
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +57,7 @@ fn journal(path: &Path) -> Vec<u8> {
     fs::read(path).expect("the journal")
 }
 
-/// The same lines without checks, as an earlier version wrote them.
+/// Returns the lines of a journal without checks, as an earlier version wrote them.
 fn unchecked(journal: &[u8]) -> Vec<u8> {
     let line = |line: &str| {
         let mut entry: JournalEntry = serde_json::from_str(line).expect("a line");
@@ -76,7 +77,7 @@ fn read(paths: &RunPaths, bytes: &[u8]) -> Option<Vec<JournalEntry>> {
         let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
         drop(study_front(&trials));
     }
-    // Opening it for writing repairs an incomplete last line, and nothing else.
+    // Opening the journal for writing repairs only an incomplete last line.
     let repaired = Journal::open(&paths.journal()).is_ok();
     assert!(!repaired || StudyRecord::read(paths).is_ok(), "what was repaired is whole");
     entries

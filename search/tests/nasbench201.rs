@@ -1,7 +1,8 @@
-//! Statistical tests on a published table: strategies compared on NAS-Bench-201 over 24 seeds, by one-sided
-//! Wilcoxon signed-rank tests of the final regret or the regret over the whole budget, at level 0.01.
+//! Statistical tests on a published table. They compare strategies on NAS-Bench-201 over 24 seeds. One-sided
+//! Wilcoxon signed-rank tests at level 0.01 compare the final regret, or the mean regret over the whole
+//! budget.
 //!
-//! The environment variable `KILN_DATA` names the folder with the table.
+//! The environment variable `KILN_DATA` must contain the path of the folder with the table.
 
 use std::path::PathBuf;
 
@@ -43,7 +44,7 @@ fn over_the_budget(found: &StrategyResult) -> Paired {
     found.against[0].mean_regret
 }
 
-/// Asserts that every strategy is better than the first one.
+/// Asserts that every strategy is better than the first strategy.
 #[track_caller]
 fn assert_better(problem: &Problem, strategies: &str, test: fn(&StrategyResult) -> Paired) {
     let strategies = StrategyChoice::parse_list(strategies).expect("a list of strategies");
@@ -79,14 +80,14 @@ fn early_stopping_beats_random_search_in_equal_time() {
     let cost = "train_s_per_epoch_cifar10_valid".to_owned();
     let protocol = Protocol::Time { cost, factor: 200.0 * 1.029 };
     let fidelities = vec![(12, "e12_cifar10_valid_valid_acc".to_owned())];
-    // The time of about 30 trainings of 200 epochs.
+    // The budget is the time of about 30 trainings of 200 epochs.
     let Some(problem) = problem(protocol, 60_000.0, fidelities) else { return };
     let strategies = ["successive_halving", "hyperband", "asha", "bohb"];
     let strategies = strategies.map(|name| format!("{name}:{{\"epochs\":[12],\"reduction\":8}}"));
     assert_better(&problem, &format!("random,{}", strategies.join(",")), over_the_budget);
 }
 
-/// After 12 epochs on CIFAR-100, the lowest error among similar cells is often a lucky one.
+/// After 12 epochs on CIFAR-100, the lowest error among similar cells is often low by chance.
 #[test]
 #[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn local_search_reports_better_cells_with_denoised_objectives() {

@@ -1,7 +1,7 @@
-//! A warm start by published zero-cost scores of NAS-Bench-201: the best cells by the scores are far better
-//! than random cells.
+//! Tests a warm start by published zero-cost scores of NAS-Bench-201. The best cells by these scores must be
+//! far better than random cells.
 //!
-//! The environment variable `KILN_DATA` names the folder with the tables.
+//! The environment variable `KILN_DATA` must contain the path of the folder with the tables.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,12 +15,12 @@ use kiln_search::{
 use kiln_space::{Genotype, SearchSpace, Settings, size};
 use serde_json::json;
 
-/// Number of scored cells, of all 15,625.
+/// Number of scored cells. The space has 15,625 cells.
 const SCORED: usize = 300;
 const KEPT: usize = 10;
 
-/// Scores by the index of the cell. Cells without a path from input to output have no score, since its
-/// logarithm is not a number.
+/// Reads scores by the index of the cell. Cells without a path from input to output have no score, because
+/// the logarithm of their score is not a number.
 fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     let file = std::fs::File::open(file).expect("the scores can be opened");
     let mut text = String::new();
@@ -107,11 +107,12 @@ fn first_cells_by_published_proxies_are_better_than_random_cells() {
         "mean error: drawn {mean:.2} %, naswot {:.2} %, synflow {:.2} %, both {both:.2} %",
         alone[0], alone[1]
     );
-    // The mean over all cells is high because some learn nothing. The best tenth has errors of about 10 %.
+    // The mean error over all cells is high because some cells learn nothing. The best tenth has errors of
+    // about 10 %.
     assert!(both < 12.0 && both < mean - 3.0, "{both} of {mean}");
 }
 
-/// The cells by their index in the table.
+/// Reads the cells by their index in the table.
 fn indices(data: &Path, space: &dyn SearchSpace) -> BTreeMap<u64, Genotype> {
     let file =
         std::fs::File::open(data.join("nasbench201/nasbench201.csv.gz")).expect("the table can be opened");

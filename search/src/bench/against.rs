@@ -20,7 +20,7 @@ pub struct Against {
 }
 
 impl Against {
-    /// Compares runs of equal seeds.
+    /// Compares runs that have equal seeds.
     pub(super) fn of(runs: &[Run], baseline: &[Run], label: &str, budget: f64) -> Self {
         let test = |value: &dyn Fn(&Run) -> f64| {
             let values = |runs: &[Run]| runs.iter().map(value).collect::<Vec<f64>>();

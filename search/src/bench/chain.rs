@@ -5,7 +5,7 @@ use kiln_space::{
     SpaceError, variation,
 };
 
-/// Independent decisions that all have the same number of options.
+/// A space of independent decisions that all have the same number of options.
 #[derive(Debug)]
 pub(super) struct Chain(Vec<Decision>);
 

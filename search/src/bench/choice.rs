@@ -20,7 +20,7 @@ impl StrategyChoice {
     /// Reads `NAME` or `NAME:{"setting": value}`.
     ///
     /// # Errors
-    /// [`BenchError::Strategy`] when the text after the name is not a JSON object.
+    /// [`BenchError::Strategy`] if the text after the name is not a JSON object.
     pub fn parse(text: &str) -> Result<Self, BenchError> {
         let text = text.trim();
         let (name, table) = text.split_once(':').unwrap_or((text, "{}"));
@@ -35,7 +35,7 @@ impl StrategyChoice {
         }
     }
 
-    /// Reads strategies separated by commas. Commas inside settings do not separate.
+    /// Reads strategies separated by commas. Commas inside settings do not separate strategies.
     ///
     /// # Errors
     /// As [`StrategyChoice::parse`].
@@ -69,10 +69,11 @@ impl StrategyChoice {
         Self { label: label.to_owned(), name: name.to_owned(), settings: Settings::new("strategy", table) }
     }
 
-    /// A new strategy of this choice.
+    /// Builds the chosen strategy with its settings.
     ///
     /// # Errors
-    /// [`BenchError::Settings`] for an unknown name, and for settings that the strategy cannot use.
+    /// [`BenchError::Settings`] for an unknown strategy name, and for settings that the strategy does not
+    /// accept.
     pub fn build(&self, registry: &StrategyRegistry) -> Result<Box<dyn Strategy>, BenchError> {
         Ok(registry.build(&self.name, &self.settings)?)
     }

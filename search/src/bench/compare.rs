@@ -23,11 +23,12 @@ pub struct CompareSettings {
     pub runs: RunSettings,
 }
 
-/// Runs every strategy with every seed, on all threads. Apart from times, the result does not depend on the
-/// number of threads.
+/// Runs every strategy with every seed, in parallel on all processors. Except for measured times, the result
+/// does not depend on the number of threads.
 ///
 /// # Errors
-/// [`BenchError`] for impossible numbers, strategies that cannot be built, and problems without an answer.
+/// [`BenchError`] for invalid settings, for strategies that cannot be built, and for problems that lack an
+/// answer.
 pub fn compare(
     problem: &Problem,
     registry: &StrategyRegistry,

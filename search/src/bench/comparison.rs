@@ -33,9 +33,9 @@ pub struct Comparison {
 pub struct StrategyResult {
     /// The strategy as it was written.
     pub strategy: String,
-    /// What the problem reports of the best architecture, such as test accuracy in percent.
+    /// Reported value of the best architecture, such as test accuracy in percent.
     pub report: Option<Sample>,
-    /// The same for the choice by denoised objectives, if that was asked for.
+    /// The reported value of the architecture chosen by denoised objectives, if `denoise` is set.
     pub denoised: Option<DenoisedReport>,
     /// Regret at the end.
     pub regret: Sample,
@@ -47,32 +47,32 @@ pub struct StrategyResult {
     pub found_at: Option<Sample>,
     /// Evaluations until the optimum was found, over the seeds that found it.
     pub evaluations_to_optimum: Option<Sample>,
-    /// Regret after 10, 20 and 50 evaluations, as far as runs went.
+    /// Regret after 10, 20 and 50 evaluations, if a run made that many.
     pub regret_after: Vec<Milestone>,
     /// Number of evaluations.
     pub evaluations: Sample,
-    /// Milliseconds of ask and tell together for each trial.
+    /// Mean time of ask and tell together, in milliseconds per trial.
     pub ask_tell_ms: f64,
-    /// The same for the last tenth of the trials.
+    /// Mean time of ask and tell in the last tenth of the trials, in milliseconds per trial.
     pub last_ask_tell_ms: f64,
-    /// The paired tests against each other strategy that is a baseline.
+    /// The paired tests against each baseline other than this strategy.
     pub against: Vec<Against>,
     /// Regret against budget.
     pub curve: Curve,
 }
 
-/// What is reported of the trial with the best denoised objective; see [`crate::denoised()`].
+/// The reported value of the trial with the best denoised objective; see [`crate::denoised()`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DenoisedReport {
     /// What is reported.
     pub report: Sample,
-    /// The paired test against the report of the trial with the best measured value. A higher report is
-    /// better.
+    /// The paired test against the reported value of the trial with the best measured value. Higher reported
+    /// values are better.
     pub against_signal: Paired,
 }
 
 impl StrategyResult {
-    /// Sums up runs within a budget. There is at least one run.
+    /// Summarizes the runs of one strategy within a budget. There is at least one run.
     pub(super) fn of(label: &str, runs: &[Run], against: Vec<Against>, budget: f64) -> Self {
         let sample = |value: &dyn Fn(&Run) -> f64| {
             Sample::of(&runs.iter().map(value).collect::<Vec<f64>>()).expect("there is at least one seed")

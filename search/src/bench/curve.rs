@@ -15,12 +15,12 @@ pub struct Curve {
     pub spent: Vec<f64>,
     /// Mean regret over the seeds at that point.
     pub regret: Vec<f64>,
-    /// Half the width of its 95 % confidence interval.
+    /// Half the width of the mean's 95 % confidence interval.
     pub confidence_95: Vec<f64>,
 }
 
 impl Curve {
-    /// The curve of some runs within a budget.
+    /// Computes the curve of these runs within a budget.
     pub(super) fn of(runs: &[Run], budget: f64) -> Self {
         let first = |run: &Run| run.improvements.first().map_or(budget, |(spent, _)| *spent);
         let begin = runs.iter().map(first).fold(0.0, f64::max);
@@ -38,13 +38,14 @@ impl Curve {
     }
 }
 
-/// Regret when `spent` of the budget is spent; `None` before the first result.
+/// Returns the regret after `spent` of the budget; `None` before the first result.
 fn regret_at(run: &Run, spent: f64) -> Option<f64> {
     let known = run.improvements.partition_point(|(at, _)| *at <= spent);
     Some(run.improvements[known.checked_sub(1)?].1)
 }
 
-/// Mean regret over the whole budget. Before the first result, the regret of the first result counts.
+/// Returns the mean regret over the whole budget. The regret of the first result also counts for the time
+/// before that result.
 pub(super) fn area(run: &Run, budget: f64) -> f64 {
     let Some(&(_, first)) = run.improvements.first() else { return run.regret };
     let (mut at, mut regret, mut total) = (0.0, first, 0.0);
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn area_and_curve_of_a_staircase_by_hand() {
         let run = run(&[(2.0, 4.0), (6.0, 1.0)]);
-        // 4 until 6 is spent, then 1 until 10.
+        // The regret is 4 until 6 of the budget is spent, then 1 until 10.
         assert!((area(&run, 10.0) - 2.8).abs() < 1e-12);
         let curve = Curve::of(std::slice::from_ref(&run), 10.0);
         assert!((curve.spent[0] - 2.0).abs() < 1e-12 && (curve.regret[0] - 4.0).abs() < 1e-12);

@@ -16,7 +16,7 @@ pub enum BenchError {
     /// A strategy or a problem cannot be built from its settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A strategy is written wrongly.
+    /// The text of a strategy is invalid.
     #[error("strategy `{text}`: {fault}; write `NAME` or `NAME:{{\"setting\": value}}`")]
     Strategy {
         /// What was written.
@@ -54,13 +54,13 @@ pub enum BenchError {
         /// The architecture.
         genotype: String,
     },
-    /// A study has no measured trial with full effort.
+    /// A study has no measured trial at full effort.
     #[error("study `{study}` has no measured trial, so that there is nothing to find")]
     NoTrials {
         /// Its name.
         study: String,
     },
-    /// A strategy asked for a fidelity that the problem does not know.
+    /// A strategy asked for a fidelity that the problem does not support.
     #[error(
         "`{strategy}` asks for {fidelity:?} of {genotype}, which the problem does not know; name the table's \
          columns for fewer epochs, or take a strategy of one fidelity"
@@ -94,10 +94,10 @@ pub enum BenchError {
 /// What is wrong with the text of a strategy.
 #[derive(Debug, Error)]
 pub enum ChoiceFault {
-    /// Nothing stands before the settings.
+    /// There is no strategy name before the settings.
     #[error("the name is missing")]
     NoName,
-    /// The settings are JSON, but no object.
+    /// The settings are JSON, but not an object.
     #[error("settings are a JSON object")]
     NotAnObject,
     /// The settings are not JSON.

@@ -1,4 +1,4 @@
-//! The evaluations of a run in simulated time, and what they have taken from the budget.
+//! Tracks the evaluations of a run in simulated time, and how much of the budget they have used.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub(super) struct Flight<'a> {
     committed: f64,
 }
 
-/// An evaluation that goes on.
+/// An evaluation that is running.
 struct Running {
-    /// When it ends.
+    /// Time at which the evaluation ends.
     end: f64,
     evaluated: Evaluated,
 }
@@ -34,13 +34,13 @@ pub(super) struct Evaluated {
 }
 
 impl<'a> Flight<'a> {
-    /// Nothing is running.
+    /// Creates a state where nothing is running.
     pub(super) const fn new(problem: &'a Problem) -> Self {
         Self { problem, known: BTreeMap::new(), running: Vec::new(), now: 0.0, committed: 0.0 }
     }
 
-    /// Starts the evaluation of a proposal. One that was evaluated before takes no time and costs nothing.
-    /// False if the evaluation does not fit into the rest of the budget.
+    /// Starts the evaluation of a proposal. A proposal that was evaluated before takes no time and costs
+    /// nothing. Returns false if the evaluation does not fit into the rest of the budget.
     pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, label: &str) -> Result<bool, BenchError> {
         let key = (proposal.genotype.clone(), proposal.fidelity);
         let answer = if let Some(known) = self.known.get(&key) {
@@ -62,7 +62,8 @@ impl<'a> Flight<'a> {
         Ok(true)
     }
 
-    /// The evaluation that ends next; of several, the one asked for first. Time advances to that end.
+    /// Returns the evaluation that ends next, and advances time to its end. If several end at the same time,
+    /// the one that started first is returned.
     pub(super) fn next(&mut self) -> Option<Evaluated> {
         let ends = self.running.iter().enumerate();
         let order =

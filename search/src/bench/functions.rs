@@ -10,7 +10,7 @@ use super::problem::{Answer, Goal, Oracle, Problem};
 use crate::domain::CostSet;
 use crate::trials::{Fidelity, seed};
 
-/// Genes of a block of [`Function::Trap`].
+/// Number of genes in a block of [`Function::Trap`].
 const TRAP: usize = 3;
 
 /// A function to minimize.
@@ -25,19 +25,19 @@ pub enum Function {
     /// Thompson, Zhang, The computational complexity of NK fitness functions, IEEE TEC 2000 (adjacent
     /// neighborhoods).
     Chained,
-    /// Blocks of three genes whose slopes lead away from the optimum.
+    /// Blocks of three genes. In each block, single improving steps lead away from the optimum.
     ///
     /// Source: Deb, Goldberg, Analyzing deception in trap functions, FOGA 1993.
     Trap,
-    /// Two objectives: many leading genes at their first option, and many trailing genes at their last
-    /// option.
+    /// Two objectives. One counts the leading genes at their first option, the other counts the trailing
+    /// genes at their last option. Both counts are to be maximized.
     ///
     /// Source: Laumanns, Thiele, Zitzler, Running time analysis of multiobjective evolutionary algorithms,
     /// IEEE TEC 2004 (LOTZ).
     LeadingTrailing,
 }
 
-/// A function and its size.
+/// Settings of a synthetic function: which one, and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
     /// The function.
@@ -91,8 +91,8 @@ impl FunctionSettings {
             Function::Chained => Goal::Lowest { optimum: self.shortest_chain() / n },
             Function::Trap => Goal::Lowest { optimum: 0.0 },
             Function::LeadingTrailing => {
-                // The front is a staircase of `i` leading and `n - i` trailing genes. The reference point is
-                // (n + 1, n + 1).
+                // The front consists of the genotypes with `i` leading and `n - i` trailing genes. The
+                // reference point is (n + 1, n + 1).
                 let optimum = (0..=self.decisions).map(|leading| leading as f64 + 1.0).sum();
                 Goal::Hypervolume { reference: vec![n + 1.0; 2], optimum }
             }
@@ -115,8 +115,8 @@ impl FunctionSettings {
                 let block = |block: &[u8]| {
                     let steps: f64 = block.iter().map(|gene| f64::from(*gene) / f64::from(last)).sum();
                     let share = steps / block.len() as f64;
-                    // All genes at the last option are the optimum. Otherwise a block is better the nearer it
-                    // is to the first options.
+                    // A block is optimal if all its genes are at the last option. Otherwise a block is better
+                    // the closer its genes are to the first option.
                     if block.iter().all(|gene| *gene == last) { 0.0 } else { 0.2 + 0.8 * share }
                 };
                 let blocks = genes.chunks(TRAP);
@@ -149,7 +149,7 @@ impl FunctionSettings {
     }
 }
 
-/// A pseudo-random cost between 0 and 1, always the same for the same arguments.
+/// Returns a pseudo-random cost between 0 and 1, always the same for the same arguments.
 fn cost(at: usize, before: u8, gene: u8) -> f64 {
     let hash = seed::derive(1, "function", &[&(at as u64).to_le_bytes(), &[before, gene]]);
     (hash >> 11) as f64 / (1_u64 << 53) as f64

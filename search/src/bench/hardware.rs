@@ -16,23 +16,23 @@ use crate::domain::CostSet;
 use crate::table::{Columns, TableError};
 use crate::trials::Fidelity;
 
-/// Endings of columns that exist for every device. The device's name precedes them.
+/// Suffixes of columns that exist for every device. The device's name comes before the suffix.
 const QUANTITIES: [&str; 2] = ["_latency", "_energy"];
-/// Distance of the reference point behind the worst values of the true front, as a share of the front's
-/// extent.
+/// How far the reference point exceeds the worst values of the true front, as a share of the front's extent.
 const BEHIND: f64 = 0.1;
 
-/// Several objectives on NAS-Bench-201: error, parameters, multiply-accumulates, and all columns of one
-/// device in a table of measurements (such as `edgegpu_latency_ms`). The column `index` joins the tables.
+/// Settings of a problem with several objectives on NAS-Bench-201. The objectives are error, parameters,
+/// multiply-accumulates, and all columns of one device in a table of measurements (such as
+/// `edgegpu_latency_ms`). The column `index` joins the table of accuracies with the table of measurements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HardwareSettings {
     /// The table of accuracies, with the columns `index` and `arch`.
     pub file: PathBuf,
-    /// The table of measurements, with the column `index`. A value that is not positive means that the cell
-    /// was not measured; it fails.
+    /// The table of measurements, with the column `index`. If a value is not positive, the cell was not
+    /// measured; its evaluation fails.
     pub costs: PathBuf,
-    /// The device. Its columns begin with its name and `_`, and not with the longer name of another device.
-    /// The text before `_latency` or `_energy` in a column is the name of a device.
+    /// Name of the device. The text before `_latency` or `_energy` in a column name is the name of a device.
+    /// A column belongs to the device with the longest name that the column name starts with.
     pub device: String,
     /// Column of the accuracy in percent.
     pub signal: String,
@@ -40,14 +40,14 @@ pub struct HardwareSettings {
     pub budget: f64,
 }
 
-/// Objectives of every cell; empty for cells that the device cannot run.
+/// The objectives of every cell. They are empty for cells that the device cannot run.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl HardwareSettings {
     /// Reads the tables.
     ///
     /// # Errors
-    /// [`BenchError`] naming file and column.
+    /// [`BenchError`] that names the file and the column.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let accuracies = Columns::read(&self.file, "index", |name| name == "arch" || name == self.signal)?;
         let arch = accuracies.position("arch")?;
@@ -60,7 +60,8 @@ impl HardwareSettings {
             let column = format!("{}_...", self.device);
             return Err(TableError::missing_column(&self.costs, &column, measured.header()).into());
         }
-        // Equal cells stay distinct, as in the tables: each was trained and measured on its own.
+        // Cells that are the same network stay distinct, because the tables contain a separate training and
+        // measurement for each cell.
         let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
         let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
         let mut all = BTreeMap::new();
@@ -101,7 +102,7 @@ impl HardwareSettings {
     }
 }
 
-/// Whether a column begins with this name and `_`.
+/// Whether a column starts with this name and `_`.
 fn begins(column: &str, name: &str) -> bool {
     column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
 }
@@ -118,8 +119,9 @@ fn nothing(path: &Path) -> TableError {
     TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }
 }
 
-/// The hypervolume of the true front and the reference point. The reference of an objective is its limit, or
-/// follows from the front if it has none. `None` where nothing was measured.
+/// Computes the reference point and the hypervolume of the true front. The reference point's value for an
+/// objective is the objective's limit. If an objective has no limit, the value is computed from the front.
+/// Returns `None` if nothing was measured.
 pub(super) fn goal<'a>(
     all: impl Iterator<Item = &'a Vec<f64>>,
     limit: impl Fn(usize) -> Option<f64>,

@@ -1,4 +1,4 @@
-//! A study that has evaluated its whole space, used as a problem: other strategies run on its answers.
+//! Uses a study that has evaluated its whole space as a problem: other strategies run on the study's results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::problem::{Answer, Goal, Oracle, Problem};
 use crate::domain::{Constraint, CostSet};
 use crate::trials::{Fidelity, Trial};
 
-/// A study whose trials are the answers.
+/// A study whose trials are used as the answers of a problem.
 pub struct Journaled<'a> {
     /// Its name.
     pub name: String,
@@ -29,15 +29,16 @@ pub struct Journaled<'a> {
     pub budget: f64,
 }
 
-/// Objectives of every genotype with full effort; empty for failed ones.
+/// The objectives of every genotype that was evaluated with full effort. They are empty for genotypes that
+/// failed.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl Journaled<'_> {
-    /// The problem. With one objective the goal is the lowest value, with several the largest hypervolume up
-    /// to their limits.
+    /// Builds the problem. With one objective, the goal is the lowest value. With several objectives, the
+    /// goal is the largest hypervolume within their limits.
     ///
     /// # Errors
-    /// [`BenchError::NoTrials`] if the study has measured nothing.
+    /// [`BenchError::NoTrials`] if the study has no measured trial.
     pub fn problem(self) -> Result<Problem, BenchError> {
         let full = self.trials.iter().filter(|trial| trial.proposal.fidelity == Fidelity::Full);
         let all: BTreeMap<Genotype, Vec<f64>> = full

@@ -1,4 +1,5 @@
-//! How good a strategy is after few evaluations, and how many it needs to find the optimum.
+//! Measures how good a strategy is after few evaluations, and how many evaluations it needs to find the
+//! optimum.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +13,13 @@ const MILESTONES: [u64; 3] = [10, 20, 50];
 pub struct Milestone {
     /// Evaluations that have ended.
     pub evaluations: u64,
-    /// Regret then, over the seeds that made so many evaluations or found the optimum before.
+    /// Regret after these evaluations, over the seeds that made that many evaluations or found the optimum
+    /// earlier.
     pub regret: Sample,
 }
 
 impl Milestone {
-    /// The milestones that at least one run has reached.
+    /// Returns the milestones that at least one run has reached.
     pub(super) fn of(runs: &[Run]) -> Vec<Self> {
         let at = |evaluations: u64| {
             let regrets: Vec<f64> = runs.iter().filter_map(|run| regret_after(run, evaluations)).collect();
@@ -27,8 +29,8 @@ impl Milestone {
     }
 }
 
-/// Regret after a number of evaluations. `None` where the run ended before without the optimum, or where
-/// none of these evaluations gave a result.
+/// Returns the regret after a number of evaluations. Returns `None` if the run ended earlier without finding
+/// the optimum, or if none of these evaluations had a result.
 fn regret_after(run: &Run, evaluations: u64) -> Option<f64> {
     if run.evaluations < evaluations && evaluations_to_optimum(run).is_none() {
         return None;
@@ -55,7 +57,7 @@ mod tests {
             denoised_report: None,
             evaluations,
             found_at: (regret <= 0.0).then_some(7.0),
-            // An evaluation costs two of the budget here.
+            // In this test, each evaluation costs 2 units of the budget.
             improvements: steps.iter().map(|(after, regret)| (2.0 * *after as f64, *regret)).collect(),
             improved_after: steps.iter().map(|(after, _)| *after).collect(),
             strategy_seconds: 0.0,

@@ -9,27 +9,29 @@ const EXACT: usize = 50;
 /// A comparison with a baseline, seed by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// Seeds on which it is better.
+    /// Number of seeds on which the strategy is better.
     pub better: usize,
-    /// Seeds on which it is worse.
+    /// Number of seeds on which the strategy is worse.
     pub worse: usize,
-    /// Seeds on which both are equal.
+    /// Number of seeds on which both are equal.
     pub equal: usize,
-    /// p-value of "better": the probability of at least this much evidence if there is no difference.
+    /// p-value of the test that the strategy is better: the probability of at least this much evidence if
+    /// there is no difference.
     pub p_better: f64,
-    /// p-value of "worse", likewise.
+    /// p-value of the test that the strategy is worse.
     pub p_worse: f64,
 }
 
-/// One-sided Wilcoxon signed-rank tests of `found` against `baseline`, where lower is better. Equal pairs are
-/// left out, and equal differences share their middle rank. The test is exact for up to 50 pairs without
-/// equal differences. Otherwise it uses the normal approximation with corrections for ties and continuity.
+/// One-sided Wilcoxon signed-rank tests of `found` against `baseline`, where lower is better. Pairs with
+/// equal values are left out, and equal differences share their mean rank. The test is exact for up to 50
+/// pairs without equal differences. Otherwise it uses the normal approximation with corrections for ties and
+/// continuity.
 ///
 /// Source: Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1945; Hollander, Wolfe,
 /// Chicken, Nonparametric statistical methods, Wiley 2014, section 3.1.
 ///
 /// # Panics
-/// When the two have different lengths.
+/// If `found` and `baseline` have different lengths.
 #[must_use]
 pub fn wilcoxon(found: &[f64], baseline: &[f64]) -> Paired {
     assert_eq!(found.len(), baseline.len(), "every seed has a result of both");
@@ -51,7 +53,8 @@ pub fn wilcoxon(found: &[f64], baseline: &[f64]) -> Paired {
     Paired { better, worse: n - better, equal: found.len() - n, p_better: p(lower), p_worse: p(higher) }
 }
 
-/// Probability that the ranks of one sign add up to at least `sum` when each sign is drawn by a fair coin.
+/// Returns the probability that the ranks with a positive sign add up to at least `sum`, if each sign is
+/// random with probability 1/2.
 fn exact(n: usize, sum: f64) -> f64 {
     let mut share = vec![1.0];
     for rank in 1..=n {
@@ -80,11 +83,12 @@ mod tests {
 
     #[test]
     fn p_values_of_small_samples_by_hand() {
-        // All four are lower: one of 16 sign patterns.
+        // All four differences are in favor of `found`. That is one of 16 sign patterns.
         let all = wilcoxon(&[1.0, 1.0, 1.0, 1.0, 7.0], &[2.0, 3.0, 4.0, 5.0, 7.0]);
         assert_eq!((all.better, all.worse, all.equal), (4, 0, 1));
         assert!((all.p_better - 1.0 / 16.0).abs() < 1e-12 && (all.p_worse - 1.0).abs() < 1e-12);
-        // Ranks 2, 3, 4 are lower, rank 1 is higher. 2 of 16 patterns have a sum of at least 9.
+        // `found` is lower at ranks 2, 3 and 4, and higher at rank 1. 2 of 16 sign patterns have a sum of at
+        // least 9.
         let most = wilcoxon(&[3.0, 1.0, 1.0, 1.0], &[2.0, 3.0, 4.0, 5.0]);
         assert!((most.p_better - 2.0 / 16.0).abs() < 1e-12, "{most:?}");
     }
@@ -105,7 +109,8 @@ mod tests {
 
     #[test]
     fn ties_share_ranks_in_the_approximation() {
-        // 60 pairs differ by 1, and 45 of them are lower. That is a sign test; z = 3.873 without correction.
+        // All 60 pairs differ by 1, and `found` is lower in 45 of them. Equal differences make this a sign
+        // test; z = 3.873 without correction.
         let found: Vec<f64> = (0..60).map(|i| if i < 45 { 0.0 } else { 2.0 }).collect();
         let paired = wilcoxon(&found, &[1.0; 60]);
         assert!(paired.p_better < 1e-4 && paired.p_better > 1e-5, "{paired:?}");

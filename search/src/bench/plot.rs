@@ -8,7 +8,7 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 440.0;
 /// Margins around the axes: left, top, right, bottom.
 const MARGIN: [f64; 4] = [72.0, 40.0, 20.0, 52.0];
-/// Colors that people with color blindness can distinguish.
+/// Colors that color-blind people can distinguish.
 ///
 /// Source: Okabe, Ito, Color universal design, 2008.
 const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
@@ -19,17 +19,18 @@ const LETTER: f64 = 6.3;
 /// Number of decades drawn below the largest regret.
 const DECADES: f64 = 4.0;
 
-/// Identifies plots of Kiln.
+/// A comment that identifies plots written by Kiln.
 const MARK: &str = "<!-- written by Kiln -->";
 
-/// Whether a file with this beginning is a plot by [`svg`].
+/// Whether a file that starts with these bytes is a plot by [`svg`].
 #[must_use]
 pub fn is_svg(beginning: &[u8]) -> bool {
     beginning.starts_with(b"<svg ") && String::from_utf8_lossy(beginning).contains(MARK)
 }
 
-/// The curves of a comparison as an SVG file: mean regret with its 95 % confidence interval on a logarithmic
-/// scale, against the budget. Values more than four decades below the largest regret lie on the lower edge.
+/// Draws the curves of a comparison as an SVG file. The plot shows mean regret with its 95 % confidence
+/// interval on a logarithmic scale, against the budget. Values more than four decades below the largest
+/// regret are drawn at the lower edge.
 #[must_use]
 pub fn svg(comparison: &Comparison) -> String {
     let scale = Scale::of(comparison);

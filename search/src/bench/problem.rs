@@ -13,7 +13,7 @@ use crate::trials::Fidelity;
 pub struct Answer {
     /// Values of the objectives or proxies, minimized. Empty for an architecture that fails.
     pub objectives: Vec<f64>,
-    /// A value that is reported of the best architecture and never shown to the strategy, such as test
+    /// A value that is reported for the best architecture but never shown to the strategy, such as test
     /// accuracy in percent.
     pub report: Option<f64>,
     /// Cost of the evaluation in the unit of the budget.
@@ -22,7 +22,7 @@ pub struct Answer {
 
 /// Knows every answer.
 pub trait Oracle: Send + Sync {
-    /// The answer for a genotype; `None` if the problem has no such fidelity.
+    /// Returns the answer for a genotype; `None` if the problem does not have this fidelity.
     ///
     /// # Errors
     /// [`BenchError::MissingAnswer`] if a table lacks the genotype.
@@ -37,7 +37,7 @@ pub enum Goal {
         /// The lowest value in the space.
         optimum: f64,
     },
-    /// The largest hypervolume. Regret is the missing share of it.
+    /// The largest hypervolume. Regret is the missing share of this hypervolume.
     Hypervolume {
         /// The reference point.
         reference: Vec<f64>,
@@ -46,24 +46,24 @@ pub enum Goal {
     },
 }
 
-/// A space with known answers, and the protocol of searching it.
+/// A space with known answers, and the protocol for searching it.
 pub struct Problem {
-    /// Its name for people: table, signal, protocol.
+    /// Name to display: table, signal and protocol.
     pub name: String,
     /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// Names of the objectives. As in a study, strategies know objectives that are named like a cost
-    /// (`parameters`, `macs`) before an evaluation.
+    /// Names of the objectives. As in a study, strategies know an objective before the evaluation if its name
+    /// is that of a cost (`parameters`, `macs`).
     pub objectives: Vec<String>,
-    /// Further costs that strategies know: those of a study's devices.
+    /// Further costs that strategies know, such as the costs on a study's devices.
     pub costs: CostSet,
     /// Constraints that every proposal meets.
     pub constraints: Vec<Constraint>,
-    /// Names of the answers for [`Fidelity::Proxy`], in order. Empty if it is not answered.
+    /// Names of the answers for [`Fidelity::Proxy`], in order. Empty if the problem has no proxies.
     pub proxies: Vec<String>,
     /// The answers.
     pub oracle: Box<dyn Oracle>,
-    /// The budget. A run ends before an evaluation that does not fit into the rest of it.
+    /// The budget. A run ends before an evaluation that exceeds the rest of the budget.
     pub budget: f64,
     /// Unit of the budget: `s`, `evaluations`.
     pub unit: &'static str,

@@ -11,7 +11,7 @@ use super::problem::{Answer, Oracle, Problem};
 use crate::table::Columns;
 use crate::trials::Fidelity;
 
-/// Published scores of the cells of NAS-Bench-201. Higher scores are better. They take nothing from the
+/// Published zero-cost scores of NAS-Bench-201 cells. Higher scores are better. Proxies do not use up the
 /// budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxySettings {
@@ -19,22 +19,22 @@ pub struct ProxySettings {
     pub scores: PathBuf,
     /// Columns of the scores.
     pub columns: Vec<String>,
-    /// A table with the columns `index` and `arch`, which tells what the cells are.
+    /// A table with the columns `index` and `arch`, which maps each index to a cell.
     pub cells: PathBuf,
 }
 
-/// Answers proxies from the scores, and other fidelities as before.
+/// Answers [`Fidelity::Proxy`] from the scores, and other fidelities from the original problem.
 struct Proxied {
     scores: BTreeMap<Genotype, Vec<f64>>,
     others: Box<dyn Oracle>,
 }
 
 impl ProxySettings {
-    /// The problem with the scores. Their names are `negative_` and the column, since strategies minimize. A
-    /// cell without a finite number in each column fails.
+    /// Adds the scores to a problem. Since strategies minimize, each score is negated and named `negative_`
+    /// followed by its column. A cell that lacks a finite number in a column fails.
     ///
     /// # Errors
-    /// [`BenchError`] naming file and column.
+    /// [`BenchError`] that names the file and the column.
     pub fn add_to(&self, problem: Problem) -> Result<Problem, BenchError> {
         let scores =
             Columns::read(&self.scores, "index", |name| self.columns.iter().any(|known| known == name))?;

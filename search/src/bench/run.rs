@@ -17,9 +17,9 @@ use crate::trials::{Costs, FailureKind, Fidelity, Objectives, Outcome, Proposal,
 pub struct RunSettings {
     /// Whether the run ends when the optimum is found.
     pub until_found: bool,
-    /// Whether an architecture to report is also chosen by denoised objectives; see [`denoised`].
+    /// Whether to also choose an architecture to report by denoised objectives; see [`denoised`].
     pub denoise: bool,
-    /// Number of proposals that are out at one time, each until its evaluation would end. At least 1.
+    /// Number of proposals that are evaluated at the same time, in simulated time. At least 1.
     pub in_flight: usize,
 }
 
@@ -34,9 +34,9 @@ impl Default for RunSettings {
 pub struct Run {
     /// Distance of the best architecture from the optimum; see [`Goal`].
     pub regret: f64,
-    /// What the problem reports of the best architecture.
+    /// Reported value of the best architecture.
     pub report: Option<f64>,
-    /// The same for the best architecture by [`denoised`] objectives, if that was asked for.
+    /// Reported value of the best architecture by [`denoised`] objectives, if `denoise` is set.
     pub denoised_report: Option<f64>,
     /// Number of evaluations.
     pub evaluations: u64,
@@ -44,7 +44,7 @@ pub struct Run {
     pub found_at: Option<f64>,
     /// Each improvement: budget spent so far, and regret after it.
     pub improvements: Vec<(f64, f64)>,
-    /// Evaluations that had ended at each improvement.
+    /// Number of evaluations that had ended at each improvement.
     pub improved_after: Vec<u64>,
     /// Seconds that the strategy took for asks and tells.
     pub strategy_seconds: f64,
@@ -55,11 +55,12 @@ pub struct Run {
 }
 
 /// Runs a strategy until the budget is used up, it has nothing more to propose, or the optimum is found and
-/// `until_found` is set. Only evaluations take from the budget; asking for a known answer is free. With
-/// several proposals in flight, the strategy hears of each when its evaluation would end, as in a study.
+/// `until_found` is set. Only evaluations use up the budget; repeating an evaluation is free. With several
+/// proposals in flight, the strategy is told of each result when the simulated evaluation ends, as in a
+/// study.
 ///
 /// # Errors
-/// [`BenchError`] when the problem has no answer, or the strategy breaks its contract.
+/// [`BenchError`] if the problem has no answer, or the strategy breaks its contract.
 pub fn run(
     problem: &Problem,
     label: &str,
@@ -96,7 +97,7 @@ pub fn run(
         }
         let Some(Evaluated { id, proposal, answer }) = flight.next() else { break };
         spent += answer.cost;
-        // What is known already and proxies cost nothing.
+        // Repeated evaluations and proxies cost nothing.
         evaluated += u64::from(answer.cost > 0.0);
         if proposal.fidelity == Fidelity::Full && track.add(&answer.objectives, answer.report) {
             improvements.push((spent, track.regret()));
@@ -132,7 +133,7 @@ pub fn run(
     })
 }
 
-/// What is reported of the trial with the best denoised objective.
+/// Returns the reported value of the trial with the best denoised objective.
 fn denoised_report(domain: &Domain<'_>, trials: &[Trial], flight: &Flight<'_>) -> Option<f64> {
     let best = denoised(domain, trials, 0).first()?.trial;
     let Proposal { genotype, fidelity, .. } = &trials.iter().find(|trial| trial.id == best)?.proposal;

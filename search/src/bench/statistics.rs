@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Mean, deviation, and the 95 % confidence interval of the mean.
+/// Mean, standard deviation, and the 95 % confidence interval of the mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of the sample, with `n - 1`; 0 for a sample of one.
+    /// Standard deviation of the sample, with denominator `n - 1`; 0 for a sample of size one.
     pub deviation: f64,
-    /// Half the width of the interval, by Student's t distribution; 0 for a sample of one.
+    /// Half the width of the interval, by Student's t distribution; 0 for a sample of size one.
     pub confidence_95: f64,
 }
 
 impl Sample {
-    /// The statistics of these values; `None` without values.
+    /// Computes the statistics of these values; `None` if there are no values.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len() as f64;

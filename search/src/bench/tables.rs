@@ -16,7 +16,8 @@ use crate::trials::Fidelity;
 /// The cost of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Protocol {
-    /// The budget is simulated seconds. Each evaluation takes a column of the table times a factor.
+    /// The budget is in simulated seconds. The time of an evaluation is the value in a column of the table,
+    /// multiplied by a factor.
     ///
     /// Source: Dong, Liu, Musial, Gabrys, NATS-Bench, TPAMI 2021, section 5.
     Time {
@@ -29,25 +30,27 @@ pub enum Protocol {
     Queries,
 }
 
-/// How cells count that are the same network. Each of them was trained on its own.
+/// How to treat different cells that are the same network. The table contains a separate training of each
+/// cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EqualCells {
     /// Each has its own result.
     #[default]
     Apart,
-    /// They have one result, that of the first cell. The strategy does not know, and pays for each.
+    /// They all have the result of the first such cell. The strategy does not know this and pays for
+    /// evaluating each cell.
     Alike,
-    /// They are one architecture, as in a study.
+    /// The strategy sees them as one architecture, as in a study.
     Merged,
 }
 
-/// NAS-Bench-201: every cell of the space, from a table whose column `arch` has cells in the official
-/// notation.
+/// Settings of a problem on NAS-Bench-201. The table contains every cell of the space, in the column `arch`
+/// and in the official notation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NasBench201Settings {
     /// The table, plain or gzipped.
     pub file: PathBuf,
-    /// Column of the accuracy in percent that is searched on.
+    /// Column of the accuracy in percent that the search uses.
     pub signal: String,
     /// Column of the accuracy in percent that is reported.
     pub report: String,
@@ -55,17 +58,17 @@ pub struct NasBench201Settings {
     pub protocol: Protocol,
     /// Budget of a run, in seconds or evaluations.
     pub budget: f64,
-    /// Columns of the signal after fewer epochs, with these epochs, for strategies with several fidelities.
-    /// Each costs its share of `full_epochs`.
+    /// Numbers of epochs below `full_epochs`, each with the column of the signal after these epochs, for
+    /// strategies with several fidelities. Such an evaluation costs the share of its epochs in `full_epochs`.
     pub fidelities: Vec<(u32, String)>,
     /// Epochs of the signal.
     pub full_epochs: u32,
-    /// How equal cells count.
+    /// How to treat different cells that are the same network.
     pub equal_cells: EqualCells,
 }
 
-/// NAS-Bench-Macro: 3^8 stacks of blocks, from a table whose column `arch` has eight digits. The signal is
-/// also reported.
+/// Settings of a problem on NAS-Bench-Macro. The space contains 3^8 stacks of blocks, and the table's column
+/// `arch` has eight digits. The signal is also the reported value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MacroSettings {
     /// The table, plain or gzipped.
@@ -81,11 +84,12 @@ struct Tables {
     /// Column of the signal.
     column: String,
     signal: TableEvaluator,
-    /// Tables of the signal after fewer epochs, ascending.
+    /// Tables of the signal after fewer epochs, by ascending epochs.
     fidelities: Vec<(u32, TableEvaluator)>,
     full_epochs: u32,
     cost: Option<(TableEvaluator, f64)>,
-    /// The space that tells which of equal architectures represents them, if they have one result.
+    /// The space whose canonical form selects the representative of equal architectures, if equal
+    /// architectures have one result.
     representatives: Option<Arc<dyn SearchSpace>>,
 }
 
@@ -161,13 +165,13 @@ impl MacroSettings {
     }
 }
 
-/// Opens a table whose column `arch` has the architectures.
+/// Opens a table that has the architectures in the column `arch`.
 pub(super) fn open(
     file: &std::path::Path,
     key_format: &str,
     mut table: Value,
 ) -> Result<TableEvaluator, BenchError> {
-    // Relative paths of tables start at a data folder. Here that is the working directory.
+    // Relative paths of tables start at a data folder. Here the data folder is the working directory.
     let folder = std::env::current_dir().ok();
     table["file"] = json!(file);
     table["key"] = json!("arch");

@@ -4,10 +4,10 @@ use super::problem::Goal;
 use crate::comparison::hypervolume::contribution;
 use crate::comparison::pareto::dominates;
 
-/// Regret below which the optimum counts as found. Such differences are rounding errors.
+/// The optimum counts as found if the regret is below this value. Smaller differences are rounding errors.
 const FOUND: f64 = 1e-9;
 
-/// The best result of a run, by the goal of the problem.
+/// Tracks the best result of a run, by the goal of the problem.
 #[derive(Clone, Debug)]
 pub(super) struct Track<'a> {
     goal: &'a Goal,
@@ -22,7 +22,7 @@ impl<'a> Track<'a> {
         Self { goal, lowest: f64::INFINITY, report: None, front: Vec::new(), volume: 0.0 }
     }
 
-    /// Takes in an answer with full effort. Returns whether it lowered the regret.
+    /// Adds an answer that was obtained with full effort. Returns whether it lowered the regret.
     pub(super) fn add(&mut self, objectives: &[f64], report: Option<f64>) -> bool {
         match self.goal {
             Goal::Lowest { .. } => {
@@ -48,8 +48,8 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// Distance of the best result from the optimum, never negative. Without a result it is infinite, or 1 if
-    /// the goal is a hypervolume.
+    /// Returns the distance of the best result from the optimum, never negative. Before the first result, the
+    /// distance is infinite, or 1 if the goal is a hypervolume.
     pub(super) fn regret(&self) -> f64 {
         let regret = match self.goal {
             Goal::Lowest { optimum } => self.lowest - optimum,
@@ -59,7 +59,7 @@ impl<'a> Track<'a> {
         if regret < FOUND { 0.0 } else { regret }
     }
 
-    /// What is reported of the best architecture.
+    /// Returns the reported value of the best architecture.
     pub(super) const fn report(&self) -> Option<f64> {
         self.report
     }

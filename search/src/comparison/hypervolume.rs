@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 
 use super::pareto::dominates;
 
-/// Volume that at least one point dominates, up to the reference point. Everything is minimized. Points that
-/// are not finite, or not better than the reference point in every objective, add nothing.
+/// Returns the volume that at least one point dominates, up to the reference point. Every objective is
+/// minimized. Points that are not finite, or not better than the reference point in every objective, add
+/// nothing.
 ///
-/// Source: While, Bradstreet, Barone, A fast way of calculating exact hypervolumes, IEEE TEC 2012 (WFG). Two
-/// objectives take `n log n` steps. The worst case is exponential in the number of objectives; four are fast
-/// enough.
+/// Source: While, Bradstreet, Barone, A fast way of calculating exact hypervolumes, IEEE TEC 2012 (WFG). For
+/// two objectives the time is `O(n log n)`. In the worst case the time grows exponentially with the number of
+/// objectives; up to four objectives are fast enough.
 ///
 /// # Example
 /// ```
@@ -19,7 +20,7 @@ use super::pareto::dominates;
 /// ```
 ///
 /// # Panics
-/// When a point and the reference point have different numbers of objectives.
+/// If a point and the reference point have different numbers of objectives.
 #[must_use]
 pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     let inside = points.iter().map(AsRef::as_ref).filter(|point| {
@@ -30,11 +31,11 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     if reference.is_empty() { 0.0 } else { volume(non_dominated(points), reference) }
 }
 
-/// Volume that `point` adds to what `others` dominate. 0 where it is not better than the reference point in
-/// every objective.
+/// Returns the volume that `point` adds to the volume that `others` dominate. It is 0 if `point` is not
+/// better than the reference point in every objective.
 ///
 /// # Panics
-/// When a point and the reference point have different numbers of objectives.
+/// If a point and the reference point have different numbers of objectives.
 #[must_use]
 pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f64]) -> f64 {
     assert_eq!(point.len(), reference.len(), "a point and the reference point have as many objectives");
@@ -51,21 +52,22 @@ pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f
     inclusive - hypervolume(&limited, reference)
 }
 
-/// Volume of mutually non-dominated points that are all better than the reference point.
+/// Returns the volume that mutually non-dominated points dominate. All are better than the reference point.
 fn volume(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     match reference.len() {
         1 => points.iter().map(|point| reference[0] - point[0]).fold(0.0, f64::max),
         2 => area(points, reference),
         last => {
-            // Each point is limited by those after it. With the worst last objective first, the limited
-            // points are equal in that objective, so more of them are dominated and drop out.
+            // To find what a point adds, the points after it are limited to its region. Points are sorted by
+            // descending last objective, so the limited points are equal in that objective. More of them are
+            // then dominated and can be dropped.
             points.sort_by(|a, b| b[last - 1].total_cmp(&a[last - 1]));
             (0..points.len()).map(|i| exclusive(&points[i], &points[i + 1..], reference)).sum()
         }
     }
 }
 
-/// Area under a staircase.
+/// Returns the volume for two objectives, the area of a staircase.
 fn area(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     points.sort_by(|a, b| a[0].total_cmp(&b[0]));
     let mut total = 0.0;
@@ -79,7 +81,7 @@ fn area(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     total
 }
 
-/// Volume that `point` dominates and none of `others` does.
+/// Returns the volume that `point` dominates but none of `others` does.
 fn exclusive(point: &[f64], others: &[Vec<f64>], reference: &[f64]) -> f64 {
     let inclusive: f64 = point.iter().zip(reference).map(|(value, limit)| limit - value).product();
     let limited =
@@ -87,7 +89,7 @@ fn exclusive(point: &[f64], others: &[Vec<f64>], reference: &[f64]) -> f64 {
     inclusive - volume(non_dominated(limited), reference)
 }
 
-/// The non-dominated points, each once.
+/// Returns the non-dominated points without duplicates.
 fn non_dominated(mut points: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let compare = |a: &f64, b: &f64| a.total_cmp(b);
     points.sort_by(|a, b| {
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
     use crate::comparison::pareto::points::points;
 
-    /// Inclusion and exclusion over all subsets.
+    /// Computes the volume by inclusion and exclusion over all subsets.
     fn by_inclusion_exclusion(points: &[Vec<f64>], reference: &[f64]) -> f64 {
         (1_u32..1 << points.len())
             .map(|subset| {
@@ -135,16 +137,16 @@ mod tests {
 
     #[test]
     fn volume_of_four_points_in_a_plane_by_hand() {
-        // Columns of width 1, 2, 1 and 2 from x = 1 on, with heights 1, 3, 5 and 6 below the reference point
-        // (7, 7).
+        // The area consists of columns of width 1, 2, 1 and 2, starting at x = 1, with heights 1, 3, 5 and 6.
+        // The reference point is (7, 7).
         let front = [[1.0, 6.0], [2.0, 4.0], [4.0, 2.0], [5.0, 1.0]];
         assert!(close(hypervolume(&front, &[7.0, 7.0]), 1.0 + 6.0 + 5.0 + 12.0));
     }
 
     #[test]
     fn volume_of_four_points_in_three_dimensions_by_hand() {
-        // Unit cubes: the union of a 1x2x2, a 2x1x2 and a 2x2x1 box at one corner has 12 - 3 * 2 + 1 = 7
-        // cubes; the fourth point is dominated.
+        // The first three points span boxes of 1x2x2, 2x1x2 and 2x2x1 unit cubes with a common corner. Their
+        // union has 12 - 3 * 2 + 1 = 7 cubes. The fourth point is dominated.
         let points = [[2.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 2.0], [2.0, 2.0, 2.0]];
         assert!(close(hypervolume(&points, &[3.0, 3.0, 3.0]), 7.0));
     }

@@ -20,7 +20,7 @@ use crate::trials::{Trial, TrialId};
 pub struct Point<'a> {
     /// Values of the objectives, finite; empty for a failed trial.
     pub objectives: &'a [f64],
-    /// Sum of relative excesses over the constraints; 0 when all hold.
+    /// Sum of relative excesses over the constraints; 0 if all constraints are met.
     pub violation: f64,
 }
 
@@ -31,15 +31,16 @@ impl<'a> From<&'a Trial> for Point<'a> {
 }
 
 impl Point<'_> {
-    /// Whether it was measured and meets all constraints.
+    /// Whether the trial was measured and meets all constraints.
     #[must_use]
     pub fn is_feasible(&self) -> bool {
         !self.objectives.is_empty() && self.violation <= 0.0
     }
 }
 
-/// Ids of the Pareto front, ascending: feasible trials at the highest fidelity measured that no other one
-/// dominates. Trials with equal objectives are all on it.
+/// Returns the ids of the Pareto front, ascending. The front contains the non-dominated trials among the
+/// feasible trials at the highest measured fidelity. If several of these have equal objectives, the front
+/// contains all of them.
 #[must_use]
 pub fn front<T: Borrow<Trial>>(trials: &[T]) -> Vec<TrialId> {
     let feasible = || trials.iter().map(Borrow::borrow).filter(|trial| Point::from(*trial).is_feasible());
@@ -53,9 +54,9 @@ pub fn front<T: Borrow<Trial>>(trials: &[T]) -> Vec<TrialId> {
     ids
 }
 
-/// Rank of each point. Feasible points come first: rank 0 for those that no point dominates, rank 1 for those
-/// that only rank 0 dominates, and so on. Infeasible points follow by their violation. Failed points share
-/// the last rank.
+/// Returns the rank of each point. Feasible points come first: rank 0 contains the non-dominated points, rank
+/// 1 the points that only points of rank 0 dominate, and so on. Infeasible points follow, ordered by their
+/// violation. Failed points share the last rank.
 #[must_use]
 pub fn ranks(points: &[Point<'_>]) -> Vec<usize> {
     let mut ranks = vec![0; points.len()];
@@ -82,8 +83,9 @@ pub fn ranks(points: &[Point<'_>]) -> Vec<usize> {
     ranks
 }
 
-/// Crowding distance of each of these points, which share a rank: the sum over the objectives of the gap
-/// between its two neighbors, relative to the range. Infinite at the ends.
+/// Returns the crowding distance of each point of one rank. It is the sum, over the objectives, of the gap
+/// between the point's two neighbors, relative to the objective's range. It is infinite for the points at the
+/// ends.
 ///
 /// Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002, section
 /// III.B.
@@ -110,8 +112,8 @@ pub fn crowding(objectives: &[&[f64]]) -> Vec<f64> {
     distances
 }
 
-/// Indices from best to worst: by rank, within a rank by descending crowding distance, then in the order
-/// given.
+/// Returns the indices of the points from best to worst. Points are ordered by rank, then by descending
+/// crowding distance, then by their index.
 ///
 /// # Example
 /// ```
@@ -143,8 +145,8 @@ pub fn order(points: &[Point<'_>]) -> Vec<usize> {
 /// Rank of each point by dominance alone.
 ///
 /// Source: Zhang et al., An efficient approach to non-dominated sorting, IEEE TEC 2015 (ENS-BS). In
-/// lexicographic order only earlier points can dominate a point, so bisection over the fronts so far finds
-/// its front.
+/// lexicographic order only earlier points can dominate a point, so bisection over the fronts found so far
+/// finds the point's front.
 fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| lexicographic(objectives[a], objectives[b]));
@@ -156,8 +158,8 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         }
         return ranks;
     }
-    // With two objectives the last member of a front has the lowest second value of the front. If any member
-    // dominates a later point, that one does.
+    // With two objectives, the last member of a front has the front's lowest second value. If any member
+    // dominates a later point, the last member does.
     let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {

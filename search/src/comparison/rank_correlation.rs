@@ -1,13 +1,14 @@
-//! Kendall's rank correlation with a confidence interval: how well one score orders networks as another does.
+//! Kendall's rank correlation with a confidence interval. It measures how well two scores agree on the order
+//! of networks.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::trials::seed;
 
-/// Resamples of the bootstrap.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 2_000;
-/// Share of the resamples below the interval, and the share above it.
+/// Share of the resamples on each side of the interval.
 const TAIL: f64 = 0.025;
 
 /// A rank correlation with its 95 % confidence interval.
@@ -22,14 +23,14 @@ pub struct RankCorrelation {
     pub high: f64,
 }
 
-/// Kendall's tau-b of two scores of the same items; `None` where all values of a score are equal.
+/// Returns Kendall's tau-b of two scores of the same items; `None` if all values of a score are equal.
 ///
 /// `(concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b))`
 ///
 /// Source: M. G. Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 33, 1945.
 ///
 /// # Panics
-/// When the two scores have different numbers of values.
+/// If the two scores have different numbers of values.
 #[must_use]
 pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     assert_eq!(a.len(), b.len(), "each item has both scores");
@@ -46,8 +47,8 @@ pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     (apart_in_a > 0 && apart_in_b > 0).then(|| agreement as f64 / scale)
 }
 
-/// [`tau_b`] with the percentile interval of a bootstrap over the items, drawn from `seed`. `None` where
-/// [`tau_b`] gives none, or gives none for most resamples.
+/// Returns [`tau_b`] with the percentile interval of a bootstrap over the items. The resamples are drawn from
+/// `seed`. Returns `None` if [`tau_b`] returns `None` for the items or for most resamples.
 ///
 /// Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979.
 ///
@@ -84,13 +85,14 @@ mod tests {
     fn tau_without_ties_by_hand() {
         assert!((tau(&[1.0, 2.0, 3.0], &[10.0, 20.0, 30.0]) - 1.0).abs() < 1e-12);
         assert!((tau(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-12);
-        // One of six pairs is discordant: (5 - 1) / 6.
+        // One of six pairs is discordant, so tau is (5 - 1) / 6.
         assert!((tau(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]) - 4.0 / 6.0).abs() < 1e-12);
     }
 
     #[test]
     fn tau_with_ties_by_hand() {
-        // Pairs: (1,2) tied in a; (1,3), (1,4), (2,3), (2,4) concordant; (3,4) tied in b: 4 / sqrt(5 * 5).
+        // Pair (1,2) is tied in `a`, pair (3,4) is tied in `b`, and the four other pairs are concordant. So
+        // tau is 4 / sqrt(5 * 5).
         assert!((tau(&[1.0, 1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 3.0]) - 0.8).abs() < 1e-12);
         assert_eq!(tau_b(&[1.0, 1.0], &[1.0, 2.0]), None);
         assert_eq!(tau_b(&[], &[]), None);

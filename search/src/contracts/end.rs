@@ -10,7 +10,7 @@ use crate::trials::TrialId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SearchEnd {
-    /// All trials of the budget were told.
+    /// The strategy was told of all trials of the budget.
     Trials,
     /// The hours are used up.
     Hours,
@@ -31,7 +31,8 @@ pub enum SearchEnd {
     },
     /// The strategy has nothing more to propose.
     Strategy {
-        /// Feasible networks that were not tried; `None` for a space too large to enumerate.
+        /// Number of feasible networks that were not tried; `None` for a space that is too large to
+        /// enumerate.
         left: Option<u64>,
         /// The strategy's own reason, if it has one.
         why: Option<String>,

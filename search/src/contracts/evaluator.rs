@@ -9,7 +9,7 @@ use super::finished::Finished;
 use super::supernet_health::SupernetHealth;
 use crate::trials::{Fidelities, Fidelity, Outcome, Trial, UnansweredFidelity};
 
-/// One evaluation: what to evaluate, the effort, and the seed of everything random in it.
+/// A request for one evaluation: what to evaluate, the fidelity, and the seed of all random numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The canonical genotype.
@@ -18,25 +18,28 @@ pub struct Request<'a> {
     pub architecture: &'a Architecture,
     /// Effort.
     pub fidelity: Fidelity,
-    /// Derived from the study's seed and the genotype: the same at every fidelity.
+    /// Seed derived from the study's seed and the genotype. It is the same at every fidelity.
     pub seed: u64,
 }
 
-/// Long work reports its progress here, and asks whether it should stop.
+/// Receives the progress of long work, and tells that work whether to stop.
 pub trait Progress: Send + Sync {
-    /// Reports that `done` of `total` steps of `stage` are done. `note` is for people: a loss, a file name.
+    /// Reports that `done` of `total` steps of `stage` are done. `note` is a text to display, such as a loss
+    /// or a file name.
     fn report(&self, stage: &str, done: u64, total: u64, note: &str);
 
-    /// Whether the user asked to stop. Long work then saves its state and returns [`EvalError::Interrupted`].
+    /// Whether the user has requested a stop. Long work then saves its state and returns
+    /// [`EvalError::Interrupted`].
     fn stop_requested(&self) -> bool;
 
-    /// Tells people something they should know. The work goes on.
+    /// Warns the user of something. The work continues.
     fn warn(&self, message: &str) {
         tracing::warn!("{message}");
     }
 }
 
-/// The environment is broken, or the user stopped the work. Architectures that fail are outcomes, not errors.
+/// An error of an evaluator: the environment is broken, or the user stopped the work. Architectures that fail
+/// are outcomes, not errors.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvalError {
@@ -61,7 +64,7 @@ pub enum EvalError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// A whole file cannot be read or written, or its content is not what was written.
+    /// A file cannot be read or written as a whole, or its content was changed after it was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
     /// Another training writes the checkpoints.
@@ -82,7 +85,7 @@ pub enum EvalError {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// A training of the preparation gave numbers that are not finite.
+    /// A training during the preparation produced numbers that are not finite.
     #[error(
         "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set \
          `clip_norm` or `warmup_epochs`"
@@ -90,7 +93,7 @@ pub enum EvalError {
     Diverged {
         /// What was trained.
         what: &'static str,
-        /// Step at which that was noticed.
+        /// Step at which this was noticed.
         step: u64,
         /// The loss at that step.
         loss: f64,
@@ -111,12 +114,13 @@ pub enum EvalError {
         /// The missing key.
         entry: String,
     },
-    /// The evaluator does not state this fidelity. It is never replaced by another.
+    /// The evaluator does not support the requested fidelity. It never evaluates at a different fidelity
+    /// instead.
     #[error("{}", UnansweredFidelity { fidelity: *fidelity, answered: *answered })]
     Fidelity {
-        /// What was asked for.
+        /// The requested fidelity.
         fidelity: Fidelity,
-        /// What is answered.
+        /// The supported fidelities.
         answered: Fidelities,
     },
     /// Exporting failed.
@@ -137,57 +141,59 @@ impl From<UnansweredFidelity> for EvalError {
 
 /// Evaluates architectures. All workers share it.
 pub trait Evaluator: Send + Sync {
-    /// Does what is needed once: loads data, trains a supernet. Long work saves checkpoints and can be
-    /// resumed.
+    /// Does the work that is needed once, such as loading data and training a supernet. Long work saves
+    /// checkpoints and can be resumed.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError>;
 
-    /// Identifies everything that an outcome depends on besides genotype and fidelity. Valid after `prepare`.
+    /// Returns a text that identifies everything that an outcome depends on, except genotype and fidelity.
+    /// Valid after `prepare`.
     fn fingerprint(&self) -> String;
 
-    /// The beginning of the fingerprint, as far as it is known before `prepare`. The study compares it with
-    /// the journal before anything is trained. So a study with another results version or class of device is
-    /// refused at once.
+    /// Returns the part of the fingerprint that is known before `prepare`, which is its beginning. The study
+    /// compares this part with the journal before anything is trained. So a study is refused immediately if
+    /// the results version or the device class differs.
     fn fingerprint_start(&self) -> String {
         String::new()
     }
 
-    /// The fidelities that it answers, with the length of its whole schedule. They are known before `prepare`
-    /// and never change. The study plans and counts effort by them, and refuses a strategy that asks for
-    /// others. The default is [`Fidelity::Full`] only.
+    /// Returns the fidelities that the evaluator supports, and the length of its whole schedule. Both are
+    /// known before `prepare` and never change. The study uses them to plan and count effort, and refuses a
+    /// strategy that asks for other fidelities. The default is [`Fidelity::Full`] only.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }
 
-    /// Checks, within seconds, whether the prepared supernet can order networks; `None` where there is no
-    /// supernet. It changes no outcome. The study asks once after `prepare` and keeps the answer in its
-    /// journal.
+    /// Checks, within seconds, whether the prepared supernet can rank networks. Returns `None` if there is no
+    /// supernet. The check changes no outcome. The study calls this once after `prepare` and writes the
+    /// result to its journal.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
         let _ = progress;
         Ok(None)
     }
 
-    /// Evaluates one architecture. It must be pure: equal requests give equal outcomes. A panic is caught and
-    /// becomes an outcome, so state that evaluations share must stay usable after a panic.
+    /// Evaluates one architecture. Equal requests must return equal outcomes. A panic is caught and becomes
+    /// an outcome, so state that evaluations share must stay usable after a panic.
     ///
     /// # Errors
-    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): an answer of
-    /// another effort would mislead the strategy. Other [`EvalError`]s when the environment is broken. An
-    /// architecture that fails is an [`Outcome`].
+    /// [`EvalError::Fidelity`] for a fidelity that the evaluator does not support ([`Fidelities::check`]),
+    /// because a result at another fidelity would mislead the strategy. Other [`EvalError`]s if the
+    /// environment is broken. An architecture that fails is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
     /// Trains the network, measures it once on the test split, and writes files into the existing folder
-    /// `into`. The study then syncs the files, journals their content, and moves the folder to its place.
+    /// `into`. The study then syncs the files, writes their hashes to the journal, and moves the folder to
+    /// its final path.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn finish(&self, trial: &Trial, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError>;
 }

@@ -29,23 +29,23 @@ pub enum Event {
         done: u64,
         /// Total number of steps, 0 where it is not known.
         total: u64,
-        /// For people.
+        /// A text to display.
         note: String,
     },
     /// The evaluator is ready.
     Prepared {
         /// Its fingerprint.
         fingerprint: String,
-        /// Epochs for which it trains a network with full effort; 0 where a trial trains nothing.
+        /// Number of epochs of a training with full effort; 0 if the evaluator trains no networks.
         #[serde(default, skip_serializing_if = "is_zero")]
         full_epochs: u32,
     },
-    /// Shared weights were checked before networks are evaluated with them.
+    /// The shared weights were checked, before any network is evaluated with them.
     Health {
         /// What was found.
         health: SupernetHealth,
     },
-    /// A trial was told.
+    /// The strategy was told of a trial.
     Trial {
         /// The trial.
         trial: Trial,
@@ -56,16 +56,17 @@ pub enum Event {
         /// Worker that evaluated it.
         worker: usize,
     },
-    /// Evaluations that panicked will be tried again. From here on every trial is told anew.
+    /// Evaluations that panicked will be retried. After this event, the strategy is told of every trial
+    /// again.
     Retried {
         /// Trials that had panicked.
         trials: Vec<TrialId>,
     },
-    /// Candidates refused by the constraints so far.
+    /// Number of candidates that the constraints have refused so far.
     Rejections {
-        /// Candidates looked at.
+        /// Number of candidates checked.
         candidates: u64,
-        /// Infeasible ones among them.
+        /// Number of infeasible candidates among them.
         rejected: u64,
     },
     /// The search stage ended before it used up its budget of trials.
@@ -75,7 +76,7 @@ pub enum Event {
     },
     /// The search stage ended.
     Searched {
-        /// Trials told.
+        /// Number of trials reported to the strategy.
         trials: u64,
         /// Ids of the Pareto front, ascending.
         front: Vec<TrialId>,
@@ -89,7 +90,7 @@ pub enum Event {
     },
     /// All stages are done.
     Ended,
-    /// Something a person should know.
+    /// A warning to the user.
     Warning {
         /// What.
         message: String,
@@ -101,7 +102,8 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Watches a study. It is called in order, from one thread at a time, and must not block.
+/// Receives the events of a study. The study calls it in the order of events, from one thread at a time. It
+/// must not block.
 pub trait Observer: Send {
     /// Takes the next event.
     fn on_event(&mut self, event: &Event);

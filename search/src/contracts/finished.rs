@@ -1,4 +1,4 @@
-//! The result of finishing a trial, and whether its files are still what was written.
+//! The result of finishing a trial, and a check that its files have not changed since.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use thiserror::Error;
 pub struct Finished {
     /// The trial.
     pub trial: u64,
-    /// Metrics, such as those of the test split, by name with unit (`test_accuracy_percent`).
+    /// Metrics, such as those on the test split. Each name includes the unit (`test_accuracy_percent`).
     pub metrics: BTreeMap<String, f64>,
     /// Files written.
     pub files: Vec<FinishedFile>,
@@ -25,8 +25,8 @@ pub struct Finished {
 pub struct FinishedFile {
     /// Path, relative to the run folder's `models/<id>/`.
     pub name: String,
-    /// Length and hash. A [`Finisher`](crate::Finisher) need not set them: the study reads the files.
-    /// Journals of older builds lack them.
+    /// Length and hash of the file. A [`Finisher`](crate::Finisher) need not set this field, because the
+    /// study reads the files. Journals of older builds lack it.
     pub content: Option<Content>,
 }
 
@@ -36,7 +36,7 @@ impl<T: Into<String>> From<T> for FinishedFile {
     }
 }
 
-/// A file in a journal. Older builds wrote its name only.
+/// A file as the journal records it. Older builds recorded only its name.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Journaled {
@@ -66,7 +66,7 @@ impl From<FinishedFile> for Journaled {
     }
 }
 
-/// How a file differs from what was written.
+/// How a file differs from the file that was written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileMismatch {
@@ -76,23 +76,24 @@ pub enum FileMismatch {
         /// The file.
         path: PathBuf,
     },
-    /// It has another length.
+    /// The file has a different length.
     #[error("{}: is {found} bytes long, but {written} were written", path.display())]
     Length {
         /// The file.
         path: PathBuf,
         /// Its length.
         found: u64,
-        /// What the journal says.
+        /// Length in the journal.
         written: u64,
     },
-    /// It has the same length and other content.
+    /// The file has the same length but different content.
     #[error("{}: was changed since it was written (its hash is not the one in the journal)", path.display())]
     Content {
         /// The file.
         path: PathBuf,
     },
-    /// It is empty. The journal is of an older build and does not say what was written.
+    /// The file is empty. An older build wrote the journal, so the journal does not record the file's
+    /// content.
     #[error("{}: is empty", path.display())]
     Empty {
         /// The file.
@@ -104,13 +105,13 @@ pub enum FileMismatch {
 }
 
 impl Finished {
-    /// Files in the network's folder that are not what was written.
+    /// Returns the files in the network's folder that differ from the files that were written.
     #[must_use]
     pub fn mismatches(&self, folder: &Path) -> Vec<FileMismatch> {
         self.files.iter().filter_map(|file| file.check(folder).err()).collect()
     }
 
-    /// Whether the content of a file is not in the journal, as in journals of older builds.
+    /// Whether the journal lacks the length and hash of a file, as in journals of older builds.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
         self.files.iter().any(|file| file.content.is_none())
@@ -118,10 +119,10 @@ impl Finished {
 }
 
 impl FinishedFile {
-    /// Compares the file in the network's folder with what was written.
+    /// Compares the file in the network's folder with the length and hash in the journal.
     ///
     /// # Errors
-    /// [`FileMismatch`] when they differ.
+    /// [`FileMismatch`] if they differ.
     pub fn check(&self, folder: &Path) -> Result<(), FileMismatch> {
         let path = folder.join(&self.name);
         let found = optional(Content::of_file(&path)).map_err(FileMismatch::Unreadable)?;

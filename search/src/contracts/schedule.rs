@@ -1,24 +1,24 @@
-//! The virtual completion order: the order in which trials are told. It depends on the proposals only, never
-//! on which evaluation was faster.
+//! The virtual completion order: the order in which the strategy is told of trials. It depends only on the
+//! proposals, never on which evaluation was faster.
 //!
-//! Telling trials as they really end would make the trajectory depend on the machine and its load. So the
-//! schedule simulates workers: each proposal takes a planned time that follows from its fidelity, and trials
-//! are told in the order in which these plans end.
+//! If the strategy were told of trials in the order in which they really end, the search would depend on the
+//! machine and its load. So the schedule simulates workers. Each proposal takes a planned time that follows
+//! from its fidelity, and the strategy is told of trials in the order of their planned ends.
 
 use std::collections::BTreeSet;
 
 use crate::trials::{Fidelities, Fidelity, TrialId};
 
-/// Maximum number of proposals that are out at one time.
+/// Maximum number of proposals that are evaluated at the same time.
 pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
 
-/// Planned cost of a proxy. Proxies take next to nothing, but not zero time: they still end in the order of
-/// asking.
+/// Planned time of a proxy. It is small but not zero, so that proxies end in the order in which they were
+/// proposed.
 const PROXY_COST: u64 = 1;
-/// Planned cost of an epoch.
+/// Planned time of an epoch.
 const EPOCH_COST: u64 = 100;
 
-/// Virtual workers. Each is busy for the planned cost of its proposal.
+/// Simulates workers. Each worker is busy for the planned time of its proposal.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     answered: Fidelities,
@@ -27,13 +27,13 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule where nothing is running. Evaluations are planned by the epochs that the evaluator states.
-    /// Where it trains nothing, full effort is planned like one epoch.
+    /// Creates a schedule where nothing is running. The planned time follows from the epochs that the
+    /// evaluator states. If the evaluator trains nothing, full effort is planned like one epoch.
     pub(crate) const fn new(answered: Fidelities) -> Self {
         Self { answered, now: 0, busy: BTreeSet::new() }
     }
 
-    /// A virtual worker starts a trial.
+    /// Starts a trial on a virtual worker.
     pub(crate) fn start(&mut self, trial: TrialId, fidelity: Fidelity) {
         let cost = match fidelity {
             Fidelity::Proxy => PROXY_COST,
@@ -42,7 +42,8 @@ impl Schedule {
         self.busy.insert((self.now.saturating_add(cost), trial));
     }
 
-    /// The trial that ends next; of several, the one asked for first. Virtual time advances to that end.
+    /// Returns the trial that ends next, and advances virtual time to its end. If several end at the same
+    /// time, the one proposed first is returned.
     pub(crate) fn next(&mut self) -> Option<TrialId> {
         let (end, trial) = self.busy.pop_first()?;
         self.now = end;
@@ -59,7 +60,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Tells `fidelities` with `in_flight` virtual workers.
+    /// Returns the completion order of trials with these fidelities on `in_flight` virtual workers.
     fn order(fidelities: &[Fidelity], in_flight: usize) -> Vec<TrialId> {
         let mut schedule = Schedule::new(Fidelities::of_schedule(30));
         let mut asked = fidelities.iter().zip(0..);
@@ -88,7 +89,7 @@ mod tests {
     fn short_trainings_are_told_before_a_long_one_that_started_earlier() {
         let long = Fidelity::Epochs(9);
         let short = Fidelity::Epochs(3);
-        // The long one ends at 900; the short ones of the other worker end at 300, 600, 900, 1200.
+        // The long trial ends at 900. The short trials on the other worker end at 300, 600, 900 and 1200.
         assert_eq!(order(&[long, short, short, short, short], 2), [1, 2, 0, 3, 4]);
         assert_eq!(order(&[Fidelity::Full, long, Fidelity::Proxy, short], 2), [1, 2, 3, 0]);
         assert_eq!(order(&[long, short, short], 1), [0, 1, 2]);
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn full_training_takes_the_planned_time_of_its_epochs() {
         let short = Fidelity::Epochs(3);
-        // The full training and the tenth short one of the other worker end at 3000.
+        // The full training ends at 3000, and so does the tenth short trial on the other worker.
         let asked: Vec<Fidelity> = std::iter::once(Fidelity::Full).chain([short; 11]).collect();
         let told = order(&asked, 2);
         assert_eq!(told.iter().position(|id| *id == 0), Some(9), "{told:?}");

@@ -1,11 +1,11 @@
-//! The result of a short check of trained shared weights. Plain data: the evaluator measures and decides.
+//! The result of a short check of trained shared weights. These types are plain data: the evaluator measures
+//! and decides.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether estimates by shared weights can order networks: the answers to a few questions that are asked
-/// before the search.
+/// Whether estimates with shared weights can rank networks. A few checks before the search answer this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupernetHealth {
@@ -18,43 +18,43 @@ pub struct SupernetHealth {
     pub advice: String,
 }
 
-/// One question to the shared weights, with its answer.
+/// One question about the shared weights, with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The question.
     pub question: HealthQuestion,
-    /// Whether the answer is that of a well-trained supernet.
+    /// Whether a well-trained supernet would give this answer.
     pub passed: bool,
-    /// Measured numbers, by name with unit.
+    /// Measured numbers. Each name includes the unit.
     pub numbers: BTreeMap<String, f64>,
-    /// The answer with its numbers, for people.
+    /// The answer as a text to display, including the numbers.
     pub answer: String,
 }
 
-/// Questions to shared weights.
+/// The questions about shared weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthQuestion {
     /// Does the largest subnet fit the training data at least as well as the smallest one?
     LargestBeatsSmallest,
-    /// Does a subnet with shared weights do at least as well as a short training of it alone, relative to
-    /// guessing?
+    /// Does a subnet with shared weights do at least as well as after a short separate training, relative to
+    /// random guessing?
     BeatsShortTraining,
     /// Do subnets differ by more than the noise over the validation examples?
     EstimatesRepeat,
 }
 
 impl SupernetHealth {
-    /// The health that follows from these checks. `advice` is kept only when one of them failed.
+    /// Creates the health that follows from these checks. `advice` is kept only if a check failed.
     #[must_use]
     pub fn new(checks: Vec<HealthCheck>, advice: String) -> Self {
         let healthy = checks.iter().all(|check| check.passed);
         Self { healthy, checks, advice: if healthy { String::new() } else { advice } }
     }
 
-    /// One line for people. It has all answers of a healthy supernet; otherwise the failed answers and the
-    /// advice.
+    /// Returns one line to display. For a healthy supernet it lists all answers. Otherwise it lists the
+    /// failed answers and the advice.
     #[must_use]
     pub fn message(&self) -> String {
         let shown = self.checks.iter().filter(|check| self.healthy || !check.passed);

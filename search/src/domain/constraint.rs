@@ -8,22 +8,22 @@ use crate::trials::Costs;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constraint {
-    /// Name of the cost, with unit and device as in [`Costs`]: `latency_us`, `latency_us@raspi4`,
-    /// `parameters`.
+    /// Name of the cost, including unit and device as in [`Costs`], such as `latency_us`, `latency_us@raspi4`
+    /// or `parameters`.
     pub cost: String,
     /// Largest value allowed.
     pub max: f64,
 }
 
 impl Constraint {
-    /// `cost` may be at most `max`.
+    /// Creates the constraint that `cost` is at most `max`.
     #[must_use]
     pub fn new(cost: impl Into<String>, max: f64) -> Self {
         Self { cost: cost.into(), max }
     }
 
-    /// How far the cost exceeds the limit, relative to the limit; absolute where the limit is not positive. 0
-    /// when the limit holds, `None` when the cost is missing.
+    /// Returns how far the cost exceeds the limit, relative to the limit. If the limit is not positive, the
+    /// excess is absolute. Returns 0 if the limit is met, and `None` if the cost is missing.
     #[must_use]
     pub fn excess(&self, costs: &Costs) -> Option<f64> {
         let above = (costs.0.get(&self.cost)? - self.max).max(0.0);
@@ -31,7 +31,7 @@ impl Constraint {
     }
 }
 
-/// Sum of the excesses over all constraints; `None` when a constrained cost is missing.
+/// Returns the sum of the excesses over all constraints, or `None` if a constrained cost is missing.
 pub(crate) fn violation(constraints: &[Constraint], costs: &Costs) -> Option<f64> {
     constraints.iter().map(|constraint| constraint.excess(costs)).sum()
 }

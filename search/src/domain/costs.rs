@@ -1,4 +1,4 @@
-//! All cost models of a study: every cost of an architecture, by name with unit.
+//! The cost models of a study. They compute every cost of an architecture; each name includes the unit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "m
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum CostError {
-    /// It does not decode to a network.
+    /// The genotype does not decode to a network.
     #[error(transparent)]
     Space(#[from] SpaceError),
-    /// A cost model has no number for it.
+    /// A cost model cannot predict the network's cost.
     #[error(transparent)]
     Hardware(#[from] HwError),
-    /// A cost model gave a number that is not finite.
+    /// A cost model returned a number that is not finite.
     #[error("cost `{name}` is {value}, expected a finite number")]
     NotFinite {
         /// Name of the cost.
@@ -35,7 +35,7 @@ pub enum CostError {
     },
 }
 
-/// Two devices of a study have one name.
+/// Two devices of a study have the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("device `{device}` is named twice; give each device of a study its own name")]
 pub struct DuplicateDevice {
@@ -59,22 +59,23 @@ pub struct CostPredictor {
     pub device: String,
     /// Name of the cost model.
     pub model: String,
-    /// Batch size and threads, where the model states them.
+    /// Batch size and number of threads, if the model states them.
     pub conditions: Option<Conditions>,
 }
 
-/// Named cost models. With one device the costs are called `latency_us` and so on, with several devices
-/// `latency_us@device`.
+/// Cost models by device name. With one device the names of costs are `latency_us` and so on. With several
+/// devices they are `latency_us@device` and so on.
 #[derive(Clone, Default)]
 pub struct CostSet {
     devices: Vec<(String, Arc<dyn CostModel>)>,
 }
 
 impl CostSet {
-    /// The cost models of these devices, by device name. `parameters` and `macs` need none.
+    /// Creates the set of these devices' cost models, by device name. The costs `parameters` and `macs` need
+    /// no device.
     ///
     /// # Errors
-    /// [`DuplicateDevice`] when two have the same name.
+    /// [`DuplicateDevice`] if two devices have the same name.
     pub fn new(devices: Vec<(String, Arc<dyn CostModel>)>) -> Result<Self, DuplicateDevice> {
         for (i, (device, _)) in devices.iter().enumerate() {
             if devices[..i].iter().any(|(earlier, _)| earlier == device) {
@@ -90,13 +91,13 @@ impl CostSet {
         &self.devices
     }
 
-    /// The name of `cost` of `device` in [`Costs`].
+    /// Returns the name that [`Costs`] uses for `cost` on `device`.
     #[must_use]
     pub fn qualified(&self, cost: &str, device: &str) -> String {
         if self.devices.len() > 1 { format!("{cost}@{device}") } else { cost.to_owned() }
     }
 
-    /// Names of all costs it computes, counts first.
+    /// Returns the names of all costs that the set computes, counts first.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let counted = COUNTED.iter().map(|&name| name.to_owned());
@@ -107,8 +108,8 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
-    /// How each cost is computed, by its name: counted, or predicted by which model for which batch size and
-    /// number of threads.
+    /// Returns how each cost is computed, by the cost's name. A cost is either counted or predicted by a
+    /// model, for a batch size and a number of threads.
     #[must_use]
     pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
         let mut origins = BTreeMap::new();
@@ -135,10 +136,11 @@ impl CostSet {
         origins
     }
 
-    /// All costs of an architecture.
+    /// Computes all costs of an architecture.
     ///
     /// # Errors
-    /// [`CostError`] when a model does not know an operation or format, or gives a number that is not finite.
+    /// [`CostError`] if a model does not support an operation or a number format, or returns a number that is
+    /// not finite.
     pub fn network(&self, architecture: &Architecture) -> Result<Costs, CostError> {
         let counts = architecture.counts();
         let mut costs = BTreeMap::new();

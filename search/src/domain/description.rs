@@ -1,6 +1,6 @@
-//! An architecture described in numbers, computed once for each genotype.
+//! A numeric description of an architecture, computed once for each genotype.
 //!
-//! A description depends on the space and the genotype only, so all searches over one space can share it. The
+//! A description depends only on the space and the genotype, so all searches over one space can share it. The
 //! embedding (`learning/embedding.rs`) scales descriptions into vectors.
 
 use std::collections::BTreeMap;
@@ -12,28 +12,28 @@ use self::neighborhoods::{BUCKETS, DEPTH};
 
 mod neighborhoods;
 
-/// Size of one generation of remembered descriptions; two generations are kept.
+/// Maximum number of descriptions in one generation of the cache; two generations are kept.
 const REMEMBERED: usize = 16_384;
-/// Entries of the structural encoding that describe paths.
+/// Names of the entries in the structural encoding that describe paths.
 const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
 
 /// A group of numbers that share one weight in the embedding.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) values: Vec<f64>,
-    /// Whether the numbers have different units. Then each is scaled to the same variance.
+    /// Whether the numbers have different units. In that case each number is scaled to the same variance.
     pub(crate) mixed: bool,
 }
 
-/// The blocks of a genotype: its choices and, if it decodes, its layers by kind and surroundings, its paths,
-/// and its totals.
+/// The blocks of a genotype. The first block contains its choices. If the genotype decodes, further blocks
+/// describe its layers (by kind and inputs), its paths, and its totals.
 pub(crate) type Description = Vec<Block>;
 
-/// Remembers descriptions. Only searches over the same space may share it.
+/// A cache of descriptions. Only searches over the same space may share it.
 #[derive(Debug, Default)]
 pub struct Descriptions(Mutex<Generations>);
 
-/// When the young generation is full it replaces the old one.
+/// The two generations of the cache. When the young generation is full, it replaces the old one.
 #[derive(Debug, Default)]
 struct Generations {
     young: BTreeMap<Genotype, Arc<Description>>,

@@ -1,23 +1,23 @@
-//! What is wrong with a proposal, a store, or a trial that is to be finished.
+//! Describes faults of a proposal, of a store, or of a trial that is to be finished.
 
 use kiln_space::SpaceError;
 use thiserror::Error;
 
 use crate::trials::TrialId;
 
-/// Which law a proposal breaks.
+/// The rule that a proposal breaks.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ProposalFault {
-    /// It is not a genotype of the space.
+    /// The proposal is not a genotype of the space.
     #[error("not in the space: {0}")]
     Stranger(SpaceError),
-    /// Another genotype stands for the same network.
+    /// Another genotype is the canonical form of the same network.
     #[error("not canonical")]
     NotCanonical,
     /// It breaks a constraint.
     #[error("infeasible: it exceeds the constraints by {violation} of their limits")]
     Infeasible {
-        /// Sum of the relative excesses.
+        /// Sum of the relative excesses over the constraints.
         violation: f64,
     },
 }
@@ -45,24 +45,24 @@ pub enum StoreDamage {
     /// It cannot be read.
     #[error("the store could not be read ({})", chain(.0.as_ref()))]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
-    /// It says something else than a line of the journal whose check holds.
+    /// The store contradicts a journal line that has a valid check.
     #[error("the store is damaged: it {0}")]
     Contradicts(Contradiction),
 }
 
-/// Where the store says something else than a line of the journal whose check holds.
+/// A difference between the store and a journal line that has a valid check.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("says `{store}` of trial {trial}, and the journal, whose check holds, says `{journal}`")]
 pub struct Contradiction {
     /// The trial.
     pub trial: TrialId,
-    /// What the journal says, as JSON.
+    /// Outcome in the journal, as JSON.
     pub journal: String,
-    /// What the store says, as JSON.
+    /// Outcome in the store, as JSON.
     pub store: String,
 }
 
-/// An error with what led to it, on one line.
+/// Returns an error's message and the messages of its sources, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

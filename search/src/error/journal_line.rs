@@ -1,23 +1,24 @@
-//! Why a line of a journal is not what was written.
+//! The reasons why a journal line is damaged.
 
 use thiserror::Error;
 
 use crate::trials::TrialId;
 
-/// What is wrong with a line of a journal.
+/// What is wrong with a journal line.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LineDamage {
-    /// It has no end within the longest line that is read.
+    /// The line is longer than the maximum length.
     #[error("longer than {limit} bytes")]
     TooLong {
-        /// Bytes of the longest line.
+        /// Maximum length of a line in bytes.
         limit: u64,
     },
-    /// It does not follow from the lines before.
+    /// The line's check does not follow from the lines before it.
     #[error(transparent)]
     Chain(#[from] ChainBreak),
-    /// Lines of its version have a check and it has none, or the other way round.
+    /// Lines of this version must have a check and the line has none, or they must have none and the line has
+    /// one.
     #[error("a line of version {version} {} a check", if *.is_checked { "with" } else { "without" })]
     Version {
         /// Version of the line.
@@ -25,7 +26,7 @@ pub enum LineDamage {
         /// Whether it has a check.
         is_checked: bool,
     },
-    /// It is not the JSON of an entry.
+    /// The line is not the JSON of an entry.
     #[error(transparent)]
     Json(serde_json::Error),
     /// No study writes it.
@@ -36,7 +37,7 @@ pub enum LineDamage {
 /// How a line breaks the chain of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChainBreak {
-    /// The line, or a line before it, is not what was written.
+    /// The line, or a line before it, was changed.
     #[error("its check does not follow from it and the lines before")]
     Mismatch,
     /// It lost its check.
@@ -44,19 +45,19 @@ pub enum ChainBreak {
     Missing,
 }
 
-/// Why no study can have written a line.
+/// The reasons why no study can have written a line.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Implausible {
-    /// A trial stands in the journal twice without a retry between.
+    /// The journal contains a trial twice, without a retry in between.
     #[error("trial {0} is there already")]
     Twice(TrialId),
-    /// More trials would have to be out at one time than a study allows.
+    /// The line implies more unfinished trials than a study can have at one time.
     #[error("its trial is {trial}, and only {before} are finished before it")]
     Ahead {
         /// The trial.
         trial: TrialId,
-        /// Trials finished before it.
+        /// Number of trials that finished before this trial.
         before: usize,
     },
     /// Objectives do not follow from metrics and costs.
@@ -69,7 +70,7 @@ pub enum Implausible {
         trial: TrialId,
         /// Values of the line.
         found: Vec<f64>,
-        /// Values that follow, where the objectives are known.
+        /// Values computed from metrics and costs, if the objectives are known.
         expected: Option<Vec<f64>>,
     },
     /// The violation does not follow from the costs.
@@ -79,21 +80,21 @@ pub enum Implausible {
         trial: TrialId,
         /// Value of the line.
         found: f64,
-        /// Value that follows, where the constraints are known.
+        /// Value computed from the costs, if the constraints are known.
         expected: Option<f64>,
     },
-    /// It names a trial that the journal does not have.
+    /// The line names a trial that is not in the journal.
     #[error("it speaks of trial {0}, which is not finished")]
     Unknown(TrialId),
-    /// A front is not ascending.
+    /// The trials of a front are not in ascending order.
     #[error("its front is {0:?}, expected ascending trials")]
     Order(Vec<TrialId>),
-    /// More trials were told than are finished.
+    /// The line counts more trials than the journal contains.
     #[error("it tells of {told} trials, and {finished} are finished")]
     Told {
-        /// Trials of the line.
+        /// Number of trials that the line states.
         told: u64,
-        /// Trials of the journal.
+        /// Number of trials in the journal.
         finished: usize,
     },
     /// A number is NaN or infinite.
@@ -106,7 +107,7 @@ pub enum Implausible {
         /// Its value.
         value: f64,
     },
-    /// A finished file would lie outside of its network's folder.
+    /// The path of a finished file leads outside the network's folder.
     #[error(
         "the finished file `{}` of trial {trial} is not inside the network's folder",
         name.escape_debug()

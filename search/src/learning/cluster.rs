@@ -1,5 +1,5 @@
-//! Clusters of similar vectors. They are reproducible, and degenerate data gives fewer clusters instead of
-//! errors.
+//! Clusters similar vectors. The clusters are reproducible, and degenerate data yields fewer clusters instead
+//! of errors.
 
 mod grouping;
 mod k_means;

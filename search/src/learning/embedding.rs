@@ -1,11 +1,12 @@
-//! Genotypes as vectors, for any search space. Similar networks have near vectors.
+//! Embeds genotypes as vectors, for any search space. Similar networks have vectors that are close to each
+//! other.
 //!
-//! A vector joins blocks of equal weight:
+//! A vector consists of blocks of equal weight:
 //! - the one-hot genotype;
-//! - counts of each kind of layer, alone and with what it reads one and two steps back;
+//! - counts of each kind of layer, alone and together with its inputs up to two steps back;
 //! - lengths of paths, then parameters and multiply-accumulates;
 //! - costs, if the study constrains or minimizes them;
-//! - the place that zero-cost proxies predict, if they have scored some genotypes.
+//! - the predicted rank by zero-cost proxies, if they have scored some genotypes.
 //!
 //! Nothing here learns from trials.
 
@@ -19,21 +20,21 @@ use rand::{Rng, RngExt};
 use self::expected::Expected;
 use crate::domain::{Block, Domain};
 
-/// Feasible genotypes drawn to learn the spread of each block.
+/// Number of feasible genotypes that are drawn to estimate the variance of each block.
 const REFERENCE: usize = 64;
-/// After this many candidates the rest of the sample are mutants.
+/// After this many candidates, the sample is completed by mutants.
 const LOOKED_AT: u64 = 2_000;
 /// Scaled numbers are clamped to this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
 
-/// Makes the vectors. A random sample sets the scale of each block, so that the variances of its columns add
-/// up to 1. Columns that do not vary in the sample are left out.
+/// Computes the vectors. A random sample determines the scale of each block, so that the variances of the
+/// block's columns add up to 1. Columns that do not vary in the sample are left out.
 #[derive(Debug)]
 pub(crate) struct Embedder {
     with_costs: bool,
     blocks: Vec<Scaling>,
     costs: Scaling,
-    /// Places that zero-cost proxies predict.
+    /// Predicts ranks by zero-cost proxies.
     proxies: Option<(Expected, Scaling)>,
 }
 
@@ -52,8 +53,8 @@ struct Column {
 }
 
 impl Embedder {
-    /// Learns the scale of each block from feasible genotypes drawn with `rng`. `places` is the ranking of
-    /// some genotypes by zero-cost proxies, if there is one.
+    /// Estimates the scale of each block from feasible genotypes drawn with `rng`. `places` is the ranking of
+    /// some genotypes by zero-cost proxies; it is empty without proxies.
     pub(crate) fn fit(domain: &Domain<'_>, places: &BTreeMap<Genotype, f64>, rng: &mut dyn Rng) -> Self {
         let sample = sample(domain, REFERENCE, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
@@ -88,7 +89,8 @@ impl Embedder {
         self.with_costs
     }
 
-    /// The vector of a genotype. For one that does not decode, only the one-hot block carries information.
+    /// Computes the vector of a genotype. If the genotype does not decode, only the one-hot block carries
+    /// information.
     pub(crate) fn embed(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<f64> {
         let described = domain.description(genotype);
         let empty = Block { values: Vec::new(), mixed: false };
@@ -150,8 +152,8 @@ impl Scaling {
     }
 }
 
-/// Draws `count` feasible genotypes. Where feasible draws are rare, mutants of the first ones complete the
-/// sample. Genotypes may repeat. Empty if none is found.
+/// Draws `count` feasible genotypes. If feasible draws are rare, mutants of the first genotypes complete the
+/// sample. Genotypes may repeat. The result is empty if no feasible genotype is found.
 pub(crate) fn sample(domain: &Domain<'_>, count: usize, rng: &mut dyn Rng) -> Vec<Genotype> {
     let mut sample: Vec<Genotype> = Vec::with_capacity(count);
     let before = domain.rejections().candidates;
@@ -203,7 +205,7 @@ mod tests {
     fn last_number_predicts_the_place_of_cells_that_proxies_did_not_score() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
-        // Cells with few 3x3 convolutions (gene 3) are good.
+        // Cells with few 3x3 convolutions (gene 3) have good ranks.
         let place = |genotype: &Genotype| {
             genotype.genes().iter().map(|gene| f64::from(u8::from(*gene == 3))).sum::<f64>()
         };
@@ -213,7 +215,7 @@ mod tests {
         let fit =
             |places: &BTreeMap<Genotype, f64>| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
         let (with, without) = (fit(&places), fit(&BTreeMap::new()));
-        // The last number orders cells that were not scored.
+        // The last element of the vector ranks cells that were not scored.
         let others = sample(&domain, 40, &mut Pcg64::seed_from_u64(3));
         let last = |genotype: &Genotype| {
             let vector = with.embed(&domain, genotype);
@@ -225,7 +227,7 @@ mod tests {
         let (right, all) = differing
             .fold((0_u32, 0_u32), |(right, all), (a, b)| (right + u32::from(last(a) < last(b)), all + 1));
         assert!(f64::from(right) > 0.95 * f64::from(all), "{right} of {all}");
-        // With too few scores no number is added.
+        // With too few scores, the vector has no element for the rank.
         let few: BTreeMap<Genotype, f64> = places.into_iter().take(4).collect();
         assert_eq!(fit(&few).embed(&domain, &others[0]), without.embed(&domain, &others[0]));
     }

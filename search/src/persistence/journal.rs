@@ -1,6 +1,6 @@
-//! The journal: one event a line. It is the authority on what happened in a study.
+//! The journal, with one event per line. It is the authoritative record of a study.
 //!
-//! [`facts`] are the part of a journal that belongs to the study, not to the processes that ran it.
+//! [`facts`] returns the part of a journal that depends only on the study, not on the processes that ran it.
 
 mod chain;
 mod doubts;

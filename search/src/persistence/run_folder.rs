@@ -1,5 +1,5 @@
-//! The folder of one study: where its files are, which process may write them, and that its config stays the
-//! same.
+//! The folder of one study. This module defines where the study's files are and which process may write them,
+//! and ensures that the config stays the same.
 
 mod held;
 mod journal_lock;
@@ -35,17 +35,18 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens the run folder, or creates it. Call this last, when everything else about the study is known to
-    /// be right.
+    /// Opens the run folder, or creates it. Call this last, after everything else about the study was
+    /// checked.
     ///
-    /// `config` is the resolved config as TOML. In an existing run folder it must equal the config there,
-    /// except for the dotted keys in `free` (such as `search.trials`) and the keys below them. The new text
-    /// then replaces the old one.
+    /// `config` is the resolved config as TOML. In an existing run folder, it must equal the config there.
+    /// Only the dotted keys in `free` (such as `search.trials`) and the keys below them may differ. The new
+    /// text then replaces the old text.
     ///
     /// # Errors
-    /// [`StudyError::Held`] when another process holds it; [`StudyError::Changed`] when the config differs in
-    /// a key that is not free; [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] when something else
-    /// is in the place of the folder or of its content; [`StudyError::File`] when it cannot be created.
+    /// [`StudyError::Held`] if another process locks the folder; [`StudyError::Changed`] if the config
+    /// differs in a key that is not free; [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] if
+    /// something of another kind is in the place of the folder or of its content; [`StudyError::File`] if the
+    /// folder cannot be created.
     pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
@@ -74,10 +75,10 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Holds an existing run folder, for work other than that of its study.
+    /// Locks an existing run folder, for work other than running the study.
     ///
     /// # Errors
-    /// As [`RunFolder::open`], except for errors of the config.
+    /// The errors of [`RunFolder::open`], except those about the config.
     pub fn hold(paths: &RunPaths) -> Result<Self, StudyError> {
         paths.check_places()?;
         let lock = Lock::take(paths)?;
@@ -88,13 +89,13 @@ impl RunFolder {
         Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
     }
 
-    /// Whether a process works on a run folder. Never waits.
+    /// Whether a process has locked the run folder. Returns without waiting.
     #[must_use]
     pub fn is_held(paths: &RunPaths) -> bool {
         lock::is_held(paths)
     }
 
-    /// Whether the config is the same as in the run before, free keys included.
+    /// Whether the config is the same as in the previous run, including free keys.
     pub(crate) const fn is_unchanged(&self) -> bool {
         self.is_unchanged
     }
@@ -105,14 +106,14 @@ impl RunFolder {
         &self.paths
     }
 
-    /// What this process holds in it.
+    /// The open files of this process in the folder.
     pub(crate) const fn held(&self) -> &Places {
         &self.held
     }
 }
 
-/// The error when a folder cannot be created. Something else may be in its place, or in that of a parent
-/// folder.
+/// Returns the error for a folder that cannot be created. A file may be in the place of the folder or of a
+/// parent folder.
 fn unmade(root: &Path, source: io::Error) -> StudyError {
     let in_the_way = root.ancestors().find(|path| path.symlink_metadata().is_ok() && !path.is_dir());
     match in_the_way {
@@ -179,7 +180,7 @@ mod tests {
                 !is_mended
             );
         }
-        // An older build wrote no such line.
+        // Older builds wrote no hash line.
         fs::write(paths.config(), CONFIG).unwrap();
         assert!(!paths.config_is_changed().unwrap());
         drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());

@@ -1,5 +1,5 @@
-//! The store remembers what the evaluator answered, by fingerprint, genotype and fidelity. The journal is the
-//! authority: a store can always be rebuilt from it.
+//! The store contains the evaluator's outcomes, by fingerprint, genotype and fidelity. The journal is
+//! authoritative: a store can always be rebuilt from the journal.
 
 mod contract;
 mod memory;

@@ -1,9 +1,10 @@
-//! ASHA: successive halving without waiting. A genotype in the best third of its rung is promoted to the next
-//! rung at once. Where none is, a new genotype starts on the lowest rung.
+//! ASHA: asynchronous successive halving. A genotype in the best third of its rung is promoted to the next
+//! rung immediately. If no genotype can be promoted, a new one starts on the lowest rung.
 //!
 //! Source: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar, A system for massively parallel
-//! hyperparameter tuning, MLSys 2020, algorithm 2; several objectives by non-dominated rank, then crowding:
-//! Schmucker, Donini, Zafar, Salinas, Archambeau, Multi-objective asynchronous successive halving, 2021.
+//! hyperparameter tuning, MLSys 2020, algorithm 2; Schmucker, Donini, Zafar, Salinas, Archambeau,
+//! Multi-objective asynchronous successive halving, 2021 (several objectives are compared by non-dominated
+//! rank, then crowding distance).
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,13 @@ use crate::contracts::{Ask, Needs, Schedule, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("more effort for the best third, without waiting", build)
         .with_keys(&[rungs::KEYS])
         .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "proxies": { "draw": 1, "keep": 1 } }"#,
@@ -43,7 +44,7 @@ const MOST_NEEDED: u64 = 100_000;
 struct Asha {
     rungs: Rungs,
     unseen: Unseen,
-    /// Trials told, by rung.
+    /// Trials that the strategy was told of, by rung.
     told: Vec<Told>,
     /// Genotypes promoted from each rung.
     promoted: Vec<BTreeSet<Genotype>>,
@@ -69,10 +70,10 @@ impl Asha {
         }
     }
 
-    /// The next promotion, looking from the highest rung down.
+    /// Returns the next promotion. Higher rungs are checked first.
     fn promotion(&mut self) -> Option<Next> {
         for rung in (0..self.rungs.count() - 1).rev() {
-            // One promotion for every `reduction` trials of the rung.
+            // The rung allows one promotion for every `reduction` trials.
             let may = self.told[rung].len() / self.rungs.reduction;
             if may <= self.promoted[rung].len() {
                 continue;
@@ -94,13 +95,13 @@ impl Asha {
     }
 }
 
-/// Simulates how trials climb these rungs in virtual completion order, if none fails and there is always a
-/// new genotype. Only the number of promotions matters, not which genotypes are promoted.
+/// Simulates the promotion of trials in virtual completion order, assuming that no trial fails and there is
+/// always a new genotype. Only the number of promotions matters, not which genotypes are promoted.
 fn needs(rungs: &Rungs, answered: Fidelities, in_flight: usize) -> Option<Needs> {
     let highest = rungs.count() - 1;
     let (mut told, mut promoted) = (vec![0_usize; highest + 1], vec![0_usize; highest + 1]);
     let mut schedule = Schedule::new(answered);
-    // Rung of each trial.
+    // The rung of each trial.
     let mut asked: Vec<usize> = Vec::new();
     let mut needs = Needs { trials: 0, epochs: 0 };
     while needs.trials < MOST_NEEDED {

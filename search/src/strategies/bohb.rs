@@ -1,10 +1,10 @@
-//! Hyperband whose brackets start with genotypes that resemble the best trials so far.
+//! BOHB: Hyperband whose brackets start with genotypes that resemble the best trials so far.
 //!
 //! Source: Falkner, Klein, Hutter, BOHB: robust and efficient hyperparameter optimization at scale, ICML
 //! 2018, algorithm 2 (densities of good and bad trials on the highest rung with enough trials); Aitchison,
 //! Aitken, Multivariate binary discrimination by the kernel method, Biometrika 1976 (the kernel for
-//! categories).
-//! Differs: one bandwidth for all genes; several objectives by non-dominated rank, then crowding.
+//! categories). Differs: all genes have the same bandwidth, and several objectives are compared by
+//! non-dominated rank, then crowding distance.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ use crate::trials::{Origin, Trial};
 const RANDOM: f64 = 1.0 / 3.0;
 /// Share of the trials that count as good, as published.
 const GOOD: f64 = 0.15;
-/// Candidates drawn from the density of the good trials, as published.
+/// Number of candidates drawn from the density of the good trials, as published.
 const CANDIDATES: usize = 64;
 /// Probability that the kernel redraws a gene uniformly.
 const BANDWIDTH: f64 = 0.3;
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart = StrategyPart::new("hyperband around what resembles the best", build)
     .with_keys(&[rungs::KEYS])
     .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &["{}", r#"{ "epochs": [1], "reduction": 5, "start": [[0, 0]] }"#];
 
 /// Builds the strategy from `epochs` and `reduction`.
@@ -48,7 +48,8 @@ struct Densities {
 }
 
 impl Densities {
-    /// The candidate with the largest ratio of its density among good trials to that among bad trials.
+    /// Returns the candidate with the largest ratio of two densities: the density of good trials divided by
+    /// the density of bad trials.
     fn guided(&self, domain: &Domain<'_>, unseen: &Unseen, rng: &mut dyn Rng) -> Option<Genotype> {
         let decisions = domain.space().decisions();
         let enough = decisions.len() + 2;
@@ -80,7 +81,7 @@ impl Densities {
     }
 }
 
-/// Logarithm of the mean kernel value between a genotype and some others.
+/// Returns the logarithm of the mean kernel value between `genotype` and `others`.
 fn ln_density(domain: &Domain<'_>, others: &[&Genotype], genotype: &Genotype) -> f64 {
     let decisions = domain.space().decisions();
     let kernel = |other: &&Genotype| -> f64 {

@@ -1,5 +1,6 @@
-//! Brackets of successive halving, one after the other. A bracket starts some genotypes on a rung. When all
-//! of them are told, the best are promoted to the next rung, and so on up to the highest.
+//! Runs brackets of successive halving, one after the other. A bracket starts a number of genotypes on a
+//! rung. After the strategy was told of all of them, the best are promoted to the next rung, and so on up to
+//! the highest rung.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +13,9 @@ use crate::contracts::{Ask, Needs, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
-/// Finds genotypes to start a bracket with.
+/// Chooses the genotypes that start a bracket.
 pub(super) trait Sampler: Send {
-    /// A feasible new genotype, and how it was made.
+    /// Returns a feasible new genotype and its origin.
     fn sample(
         &mut self,
         domain: &Domain<'_>,
@@ -44,13 +45,13 @@ impl Sampler for Uniform {
     fn tell(&mut self, _: usize, _: &Trial) {}
 }
 
-/// The start of a bracket: its rung, and the number of genotypes.
+/// The start of a bracket: its first rung, and the number of genotypes on it.
 pub(super) type Shape = (usize, usize);
 
-/// Runs brackets of some shapes in turn.
+/// Runs brackets of several shapes in turn.
 pub(super) struct Brackets {
     rungs: Rungs,
-    /// Gives the shapes for some rungs.
+    /// Computes the shapes of brackets for given rungs.
     shaped: fn(&Rungs) -> Vec<Shape>,
     shapes: Vec<Shape>,
     sampler: Box<dyn Sampler>,
@@ -61,7 +62,7 @@ pub(super) struct Brackets {
     rung: usize,
     /// Genotypes still to draw on the first rung of the bracket.
     to_draw: usize,
-    /// Promoted genotypes that are not proposed yet, the next one last.
+    /// Promoted genotypes that were not proposed yet; the last element is proposed next.
     to_promote: Vec<(Genotype, Origin)>,
     running: BTreeSet<Genotype>,
     told: Told,
@@ -89,8 +90,8 @@ impl Brackets {
         }
     }
 
-    /// Goes to the next rung, or to the next bracket, when all trials of the current rung are told. False
-    /// when nothing is left.
+    /// Moves to the next rung or the next bracket, if the strategy was told of all trials of the current
+    /// rung. Returns false if nothing is left.
     fn advance(&mut self) -> bool {
         let go_on = self.told.len() / self.rungs.reduction;
         if self.rung + 1 < self.rungs.count() && go_on > 0 {
@@ -124,8 +125,8 @@ impl Brackets {
     }
 }
 
-/// What brackets of these shapes spend until one of them reaches the highest rung. A bracket climbs as long
-/// as its rung has enough trials for one promotion.
+/// Computes the budget that brackets of these shapes need until one of them reaches the highest rung. A
+/// bracket continues while its rung has enough trials for one promotion.
 fn needs(rungs: &Rungs, shapes: &[Shape], answered: Fidelities) -> Option<Needs> {
     let mut spent = Needs { trials: 0, epochs: 0 };
     for (first, begin) in shapes {
@@ -188,7 +189,8 @@ impl Strategy for Brackets {
     }
 }
 
-/// The brackets of Hyperband, from many genotypes on the lowest rung to few on the highest.
+/// Returns the brackets of Hyperband. The first starts many genotypes on the lowest rung, the last starts few
+/// on the highest.
 pub(super) fn hyperband_shapes(rungs: &Rungs) -> Vec<Shape> {
     let most = rungs.count() - 1;
     let shape = |first: usize| {

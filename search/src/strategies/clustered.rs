@@ -1,21 +1,24 @@
 //! Clustered search. Candidates and trials are clustered by the vectors of their networks, with k-means by
-//! default. Clusters with good trials give more parents, and the cluster with the largest expected
+//! default. Clusters with good trials provide more parents, and the cluster with the largest expected
 //! improvement proposes next.
 //!
-//! The first trials (`guided/design.rs`) are the centers of k-means clusters of random genotypes. Each later
-//! ask has three steps:
-//! 1. **Candidates** (`surrogate/candidates.rs`). Offspring of parents from tournaments inside clusters,
-//!    neighbors of the best trials, random genotypes. A cluster `c` gives parents more often the larger
-//!    `(best_c + mean_c) / 2 + bonus_c` is. The value of a trial is `1 - (place + 1/2) / n` by its place
-//!    among all trials (rank, then crowding). A cluster without trials has the value 1/2.
+//! The first trials (`guided/design.rs`) are the genotypes nearest to the centers of k-means clusters of
+//! random genotypes. Each later ask has three steps:
+//! 1. **Candidates** (`surrogate/candidates.rs`). The candidates are offspring of parents from tournaments
+//!    inside clusters, neighbors of the best trials, and random genotypes. A cluster `c` provides parents
+//!    more often if `(best_c + mean_c) / 2 + bonus_c` is larger. Here `best_c` and `mean_c` are the best and
+//!    the mean value of the cluster's trials. A trial's value is `1 - (place + 1/2) / n`, where `place` is
+//!    its position among all trials (ordered by rank, then crowding). For a cluster without trials, 1/2
+//!    replaces both values.
 //! 2. **Expected improvement** (`surrogate/model.rs`). A model rates every candidate.
 //! 3. **Turn** (`guided/shares.rs`). The cluster with the largest `improvement_c / improvement + bonus_c`
-//!    proposes its best candidate. `improvement_c` is the largest expected improvement in the cluster,
-//!    `improvement` the largest of all. `bonus_c = exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `n_c`
-//!    counts the cluster's trials, running ones included.
+//!    proposes its best candidate. `improvement_c` is the largest expected improvement in the cluster, and
+//!    `improvement` is the largest in all clusters. The bonus is `bonus_c = exploration * sqrt(ln(n + 1) /
+//!    (n_c + 1))`, where `n_c` counts the cluster's trials, including running ones, and `n` is the sum over
+//!    all clusters.
 //!
-//! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The composition
-//! is our own.
+//! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The combination
+//! of these parts is new.
 
 use kiln_space::{Samples, Settings, SettingsError};
 use serde::Deserialize;
@@ -33,7 +36,7 @@ struct ClusteredSettings {
     initial: usize,
     /// How the first trials are chosen.
     design: Beginning,
-    /// Maximum number of clusters. Their separation decides the actual number.
+    /// Maximum number of clusters. The actual number depends on how well the clusters are separated.
     clusters: usize,
     /// Method that finds the clusters.
     grouping: Grouping,
@@ -43,7 +46,7 @@ struct ClusteredSettings {
     surrogate: Surrogate,
     /// Rule that rates candidates.
     acquisition: Acquisition,
-    /// Standard deviations below the mean, for the confidence bound.
+    /// Distance of the confidence bound below the mean, in standard deviations.
     optimism: f64,
 }
 
@@ -62,7 +65,7 @@ impl Default for ClusteredSettings {
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("model-guided search over clusters of candidates", build)
         .with_keys(&[guided::KEYS, KEYS])
@@ -94,7 +97,7 @@ description = "Model that learns from the trials."
 default = "gaussian_process"
 "##;
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "initial": 1, "clusters": 1, "exploration": 0.0 }"#,

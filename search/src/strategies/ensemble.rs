@@ -1,5 +1,5 @@
 //! Bayesian optimization with an ensemble of extremely randomized trees over the vectors of the networks. The
-//! disagreement of the trees is the uncertainty.
+//! standard deviation over the trees measures the uncertainty.
 //!
 //! Source: Hutter, Hoos, Leyton-Brown, Sequential model-based optimization for general algorithm
 //! configuration, LION 2011 (forests in place of Gaussian processes); White, Neiswanger, Savani, BANANAS,
@@ -12,12 +12,12 @@ use super::guided::{self, Groups};
 use super::surrogate::Surrogate;
 use crate::contracts::{Strategy, StrategyPart};
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart = StrategyPart::new("model-guided search by randomized trees", build)
     .with_keys(&[guided::KEYS])
     .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "initial": 1, "acquisition": "thompson", "start": [[1, 0]] }"#,

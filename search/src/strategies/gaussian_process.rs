@@ -1,7 +1,7 @@
 //! Bayesian optimization with a Gaussian process over the vectors of the networks, in any space.
 //!
-//! Candidates are offspring of tournaments, neighbors of the best trials and random genotypes. The vectors
-//! describe layers, their surroundings and paths, not only genes (`learning/embedding.rs`).
+//! Candidates are offspring of tournament winners, neighbors of the best trials, and random genotypes. The
+//! vectors describe not only genes but also layers, their inputs, and paths (`learning/embedding.rs`).
 //!
 //! Source: Snoek, Larochelle, Adams, Practical Bayesian optimization of machine learning algorithms, NeurIPS
 //! 2012; Kandasamy et al., Neural architecture search with Bayesian optimisation and optimal transport,
@@ -22,7 +22,7 @@ pub(super) struct ModelSettings {
     initial: usize,
     /// Rule that rates candidates.
     acquisition: Acquisition,
-    /// Standard deviations below the mean, for the confidence bound.
+    /// Distance of the confidence bound below the mean, in standard deviations.
     optimism: f64,
 }
 
@@ -33,20 +33,20 @@ impl Default for ModelSettings {
 }
 
 impl ModelSettings {
-    /// The guide with these settings and this model.
+    /// Returns the shared settings with this model.
     pub(super) const fn guide(&self, surrogate: Surrogate) -> Guide {
         let Self { initial, acquisition, optimism } = *self;
         Guide { initial, design: Beginning::Random, surrogate, acquisition, optimism }
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("Bayesian optimization of what networks look like", build)
         .with_keys(&[guided::KEYS])
         .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "proxies": { "draw": 15, "keep": 2 } }"#,

@@ -1,10 +1,9 @@
-//! Search guided by a model. The strategies `clustered`, `gaussian_process` and `ensemble` are settings of
-//! it.
+//! Search guided by a model. The strategies `clustered`, `gaussian_process` and `ensemble` are variants of it
+//! with different settings.
 //!
-//! The first trials are random, or spread over the space (`guided/design.rs`). Each later ask makes new
-//! candidates (`surrogate/candidates.rs`), rates all of them by a model (`surrogate/model.rs`), and chooses
-//! the cluster whose turn it is (`guided/groups.rs`, `guided/shares.rs`). The best candidate of that cluster
-//! is proposed.
+//! The first trials are random, or spread over the space (`guided/design.rs`). Each later ask generates new
+//! candidates (`surrogate/candidates.rs`), rates all candidates by a model (`surrogate/model.rs`), chooses a
+//! cluster (`guided/groups.rs`, `guided/shares.rs`), and proposes the best candidate of that cluster.
 
 mod design;
 mod groups;
@@ -25,7 +24,7 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Settings that all of them share, for the schema of configs.
+/// Settings that all three strategies share, for the schema of configs.
 pub(super) const KEYS: &str = r##"
 initial = { "$ref" = "#/$defs/count", description = "Trials before the model proposes.", default = 10 }
 
@@ -46,13 +45,13 @@ default = 1.0
 /// Settings that these strategies share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guide {
-    /// Number of first trials, before there is a model.
+    /// Number of first trials, before the model is used.
     pub(super) initial: usize,
     pub(super) design: Beginning,
     pub(super) surrogate: Surrogate,
     /// Rule that rates candidates.
     pub(super) acquisition: Acquisition,
-    /// Standard deviations below the mean, for the confidence bound.
+    /// Distance of the confidence bound below the mean, in standard deviations.
     pub(super) optimism: f64,
 }
 
@@ -88,7 +87,8 @@ struct Guided {
 }
 
 impl Guided {
-    /// The next of the designed first trials; `None` where first trials are random, or all are given.
+    /// Returns the next designed first trial. Returns `None` if first trials are random, or if all designed
+    /// trials were proposed.
     fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         if self.guide.design == Beginning::Random {
             return None;
@@ -100,11 +100,11 @@ impl Guided {
         Some(Found { genotype, features, origin: Origin::of("design", Vec::new()) })
     }
 
-    /// The proposal of the model; `None` without a candidate.
+    /// Returns the model's proposal; `None` if there is no candidate.
     ///
-    /// The order of the steps matters. The model is updated before candidates are rated. Candidates follow
-    /// its change before new ones come, so that no old projection is used with a new kernel. Clusters are
-    /// updated before parents are chosen, since parents come from clusters.
+    /// The order of the steps matters. The model is updated before candidates are rated. Outdated projections
+    /// of candidates are dropped before new candidates are added, so that no old projection is used with a
+    /// new kernel. Clusters are updated before parents are chosen, since parents come from clusters.
     fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         let known = self.history.learn(domain, rng);
         let change = self.model.update(known.told, known.order, domain, rng);
@@ -116,7 +116,8 @@ impl Guided {
         let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
         self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
         self.candidates.assign(self.groups.clusters(), regrouped);
-        // The rule depends on the number of proposals, not of asks: a prior's trials count here too.
+        // The rule depends on the number of proposals, not on the number of asks, because a prior's trials
+        // count here too.
         let proposals = known.told.len() + known.running.len();
         let rule = (self.guide.acquisition.rule(proposals), self.guide.optimism);
         let values = self.model.rate(known.told, self.candidates.all(), &known.running, rule, rng);
@@ -132,7 +133,7 @@ impl Guided {
 
 impl Strategy for Guided {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        // Trials of a prior count among the first trials.
+        // Trials of a prior count as first trials.
         let (told, asked) = (self.history.told_count(), self.history.asked());
         let found = if told.max(asked) < self.guide.initial {
             self.designed(domain, rng)
@@ -165,7 +166,7 @@ mod tests {
     use crate::trials::seed::ask_generator;
     use crate::trials::{Costs, Fidelity, Objectives, Outcome, Proposal};
 
-    /// Starts with eight small cells. Larger cells have lower errors.
+    /// The test starts with eight small cells. Larger cells have lower errors.
     #[test]
     fn guided_search_proposes_networks_larger_than_all_trials_within_the_limit() {
         let start: Vec<[u8; 6]> =

@@ -1,9 +1,9 @@
-//! Hyperband: brackets of successive halving that start on different rungs in turn. It hedges against low
-//! fidelities that order networks badly.
+//! Hyperband: brackets of successive halving that start on different rungs in turn. This protects against low
+//! fidelities that rank networks badly.
 //!
 //! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to
-//! hyperparameter optimization, JMLR 2018, algorithm 1.
-//! Differs: several objectives by non-dominated rank, then crowding.
+//! hyperparameter optimization, JMLR 2018, algorithm 1. Differs: several objectives are compared by
+//! non-dominated rank, then crowding distance.
 
 use kiln_space::{Samples, Settings, SettingsError};
 
@@ -11,13 +11,13 @@ use super::brackets::{Brackets, Uniform, hyperband_shapes};
 use super::rungs::{self, Rungs};
 use crate::contracts::{Strategy, StrategyPart};
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("brackets of successive halving, more or less bold", build)
         .with_keys(&[rungs::KEYS])
         .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "epochs": [2, 3, 5], "proxies": { "draw": 7, "keep": 2 } }"#,

@@ -1,9 +1,9 @@
-//! Local search: moves from a random start to the first better neighbor, repeatedly. Where no neighbor is
-//! better it starts anew.
+//! Local search: moves from a random start to the first better neighbor, repeatedly. If no neighbor is
+//! better, it restarts from another random genotype.
 //!
 //! Source: White, Nolen, Savani, Exploring the loss landscape in neural architecture search, UAI 2021.
 //! Differs: the first improvement is taken, not the best. Several objectives are summed with weights that are
-//! drawn at each start. Proposals in flight do not delay the next one.
+//! drawn at each start. The next proposal does not wait for running ones.
 
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -18,11 +18,11 @@ use crate::trials::{Origin, Trial};
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("first better neighbor, with restarts", build).with_keys(&[]);
 
-/// Builds the strategy; it has no settings.
+/// Builds the strategy, which has no settings.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let NoSettings {} = settings.read()?;
     Ok(Box::new(LocalSearch::default()))
@@ -30,11 +30,11 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 
 #[derive(Debug, Default)]
 struct LocalSearch {
-    /// Its news are random starts that were told while another climb went on.
+    /// The walk's `news` are random starts whose trials were reported while another climb was running.
     walk: Walk,
-    /// Where the climb is.
+    /// The current genotype of the climb.
     current: Option<Genotype>,
-    /// Neighbors that were not looked at yet, the next one last.
+    /// Neighbors that were not examined yet; the last element is next.
     open: Vec<Genotype>,
 }
 
@@ -52,7 +52,8 @@ impl LocalSearch {
         self.current = Some(genotype);
     }
 
-    /// The next neighbor that is not known. Moves to known neighbors that are better on the way.
+    /// Returns the next neighbor that is not known. If a known neighbor is better, the climb moves to that
+    /// neighbor first.
     fn neighbor(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         while let Some(neighbor) = self.open.pop() {
             if !self.walk.unseen.is_known(&neighbor) {
@@ -65,7 +66,7 @@ impl LocalSearch {
         None
     }
 
-    /// Starts a climb at a start that was told. False if there is none.
+    /// Starts a climb at a random start whose trial was reported. Returns false if there is none.
     fn restart(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> bool {
         self.current = None;
         self.walk.weighing.draw(domain.objectives().len(), rng);
@@ -76,9 +77,9 @@ impl LocalSearch {
         start.is_some()
     }
 
-    /// The next step of a climb.
+    /// Returns the next step of a climb.
     fn next(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
-        // Moving to a told genotype that is better costs nothing.
+        // Moving to a better genotype whose trial is known needs no evaluation.
         let better: Vec<Genotype> = std::mem::take(&mut self.walk.news);
         for genotype in better {
             let beside =

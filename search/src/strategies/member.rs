@@ -8,10 +8,10 @@ use crate::comparison::pareto::{self, Point};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial, TrialId};
 
-/// Attempts to make an offspring that is not known.
+/// Number of attempts to generate an offspring that is not known.
 const ATTEMPTS: usize = 64;
 
-/// Settings of strategies that keep members, for the schema of configs.
+/// Settings of strategies with a population, for the schema of configs.
 pub(super) const KEYS: &str = r##"
 [population]
 "$ref" = "#/$defs/count"
@@ -50,13 +50,13 @@ impl<'a> From<&'a Member> for Point<'a> {
     }
 }
 
-/// Members from best to worst: by rank, then crowding.
+/// Returns the indices of members from best to worst: by rank, then crowding.
 pub(super) fn order(members: &[Member]) -> Vec<usize> {
     pareto::order(&members.iter().map(Point::from).collect::<Vec<_>>())
 }
 
-/// A new genotype from parents that `select` chooses: crossed over with probability `crossover`, then each
-/// gene mutated with probability one over the number of genes.
+/// Returns a new genotype from parents that `select` chooses. Crossover happens with probability `crossover`.
+/// Then each gene is mutated with probability one over the number of genes.
 ///
 /// Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II,
 /// IEEE TEC 2002, section V.

@@ -1,4 +1,4 @@
-//! The strategies that come with the crate, one file each, and what several of them share.
+//! The crate's built-in strategies, one file each, and the code that several of them share.
 
 pub(crate) mod asha;
 pub(crate) mod bohb;

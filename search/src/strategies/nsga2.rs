@@ -17,11 +17,11 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
-/// Settings of the strategy; probabilities as published.
+/// Settings of the strategy. Default probabilities are those of the paper.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Nsga2Settings {
-    /// Number of trials that survive a generation, and of offspring in a generation.
+    /// Number of trials that survive a generation, and also the number of offspring in a generation.
     population: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -33,12 +33,12 @@ impl Default for Nsga2Settings {
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart = StrategyPart::new("generations by rank and crowding", build)
     .with_keys(&[member::KEYS])
     .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#,
@@ -70,15 +70,15 @@ struct Nsga2 {
     unseen: Unseen,
     /// Best first.
     parents: Vec<Member>,
-    /// Offspring of this generation that were told.
+    /// Offspring of this generation whose trials were reported.
     told: Vec<Member>,
     running: BTreeSet<Genotype>,
-    /// Offspring of this generation that were asked for.
+    /// Number of offspring of this generation that were proposed.
     asked: usize,
 }
 
 impl Nsga2 {
-    /// Selects the next generation, if this one is complete.
+    /// Selects the next parents, if the generation is complete.
     fn select(&mut self) {
         if self.asked < self.settings.population || !self.running.is_empty() {
             return;
@@ -91,7 +91,7 @@ impl Nsga2 {
         self.asked = 0;
     }
 
-    /// The better of two random parents. Parents are sorted, so the lower index is better.
+    /// Returns the better of two random parents. Parents are sorted, so the lower index is better.
     fn tournament(&self, rng: &mut dyn Rng) -> Option<&Member> {
         let mut drawn = || rng.random_range(0..self.parents.len().max(1));
         self.parents.get(drawn().min(drawn()))

@@ -1,5 +1,5 @@
-//! Genotypes to try first: given in the config, taken from the journal of an earlier study, or chosen by
-//! zero-cost proxies.
+//! Genotypes to try first. They are listed in the config, taken from the journal of an earlier study, or
+//! chosen by zero-cost proxies.
 
 mod candidate;
 mod fit;
@@ -25,7 +25,7 @@ use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 /// Keys that every strategy takes.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
 
-/// Number of known proposals in a row after which the inner strategy counts as having nothing new.
+/// The inner strategy counts as exhausted after this many known proposals in a row.
 const KNOWN_IN_A_ROW: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -35,17 +35,17 @@ struct PriorSettings {
     start: Vec<Given>,
     /// An earlier study to take genotypes from.
     transfer: Option<Transfer>,
-    /// Choice by zero-cost proxies.
+    /// Settings of the choice by zero-cost proxies.
     proxies: Option<ProxySettings>,
 }
 
-/// Which trials of an earlier study are tried again.
+/// Settings that choose genotypes of an earlier study.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Transfer {
-    /// Its `journal.jsonl`.
+    /// The earlier study's `journal.jsonl`.
     journal: PathBuf,
-    /// Number of genotypes to take: the best ones that meet the limits of this study.
+    /// Number of genotypes to take. They are the best ones that meet the limits of this study.
     #[serde(default = "ten")]
     count: usize,
 }
@@ -54,10 +54,10 @@ const fn ten() -> usize {
     10
 }
 
-/// Puts a prior in front of a strategy, if the settings ask for one. They hold keys of [`KEYS`] only.
+/// Wraps a strategy in a prior, if the settings ask for one. The settings contain only keys of [`KEYS`].
 ///
 /// # Errors
-/// [`SettingsError`] when they cannot be read, or the journal cannot.
+/// [`SettingsError`] if the settings or the journal cannot be read.
 pub(crate) fn before(
     settings: &Settings,
     then: Box<dyn Strategy>,
@@ -96,30 +96,30 @@ pub(crate) fn before(
     }))
 }
 
-/// Proposes genotypes to try first, then what the inner strategy proposes. The inner strategy hears of every
-/// trial except those of proxies.
+/// Proposes the genotypes to try first, then the proposals of the inner strategy. The inner strategy is told
+/// of every trial except those of proxies.
 struct Prior {
-    /// Settings that it was built from, for the keys in errors.
+    /// Settings from which the prior was built, for the keys in errors.
     settings: Settings,
     start: VecDeque<Candidate>,
-    /// Number of genotypes of an earlier study still to take from `start`.
+    /// Number of genotypes of an earlier study that are still to be taken from `start`.
     to_transfer: usize,
-    /// Present until all scores are known.
+    /// The proxies; `None` after all scores are known.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
-    /// Trials told of these genotypes.
+    /// Reported trials of these genotypes.
     told: BTreeMap<Genotype, Trial>,
     /// Number of running proposals.
     running: usize,
-    /// Whether the inner strategy proposed nothing but genotypes that the prior had tried.
+    /// Whether the inner strategy proposed only genotypes that the prior had tried.
     repeats: bool,
     then: Box<dyn Strategy>,
 }
 
 impl Prior {
-    /// The next genotype to try first. Before the first ask the study has refused genotypes that do not fit
-    /// ([`Strategy::fits`]). Only trials of an earlier study may still exceed the limits; the next best
-    /// replace them.
+    /// Returns the next genotype to try first. Before the first ask, the study refuses genotypes that do not
+    /// fit ([`Strategy::fits`]). Only genotypes of an earlier study may still exceed the limits; the next
+    /// best ones replace them.
     fn next(&mut self, domain: &Domain<'_>) -> Option<Proposal> {
         while let Some(Candidate { genotype, source }) = self.start.pop_front() {
             if matches!(source, Source::Trial(_)) && self.to_transfer == 0 {
@@ -140,8 +140,8 @@ impl Prior {
         None
     }
 
-    /// The next proposal of the inner strategy that the prior has not tried. Of genotypes that the prior has
-    /// tried, the inner strategy hears the answer at once.
+    /// Returns the next proposal of the inner strategy that the prior has not tried. If the inner strategy
+    /// proposes a genotype that the prior has tried, it is told the result immediately.
     fn pass_on(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         for _ in 0..KNOWN_IN_A_ROW {
             let ask = self.then.ask(domain, rng);
@@ -149,12 +149,12 @@ impl Prior {
             if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
                 return ask;
             }
-            // The answer is known, or comes later.
+            // The result is known, or will be reported later.
             if let Some(trial) = self.told.get(&proposal.genotype) {
                 self.then.tell(trial);
             }
         }
-        // Only a running trial can lead the strategy to something new.
+        // Only the result of a running trial can lead the strategy to new proposals.
         self.repeats = self.running == 0;
         if self.repeats { Ask::Done } else { Ask::Wait }
     }
@@ -193,8 +193,8 @@ impl Strategy for Prior {
         self.then.hear_fidelities(answered);
     }
 
-    /// Given genotypes are evaluated with full effort at once, the choice of proxies after all scores are
-    /// known.
+    /// Genotypes from `start` and `transfer` are evaluated with full effort immediately. Genotypes chosen by
+    /// proxies are evaluated after all scores are known.
     fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
         let scored = match &self.proxies {
             Some(proxies) if self.start.is_empty() => proxies.to_draw() as u64,
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn given_genotypes_come_first_in_order_once_and_canonical() {
-        // The second has too few genes, the third an option too many. The last is the same cell as the first
-        // with nodes 1 and 2 swapped.
+        // The second genotype has too few genes, and the third has an option index that is too large. The
+        // last one is the same cell as the first, with nodes 1 and 2 swapped.
         let start =
             json!([[3, 1, 0, 0, 3, 3], [3, 3], [9, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [1, 3, 0, 0, 3, 3]]);
         let proposed = proposed(&json!({ "start": start }), 3);
@@ -285,7 +285,7 @@ mod tests {
         assert!(refused(json!([300])).starts_with("`search.start.0.0`: "));
     }
 
-    /// Whether a prior fits cells with at most `macs` multiply-accumulates.
+    /// Checks whether a prior fits a space of cells with at most `macs` multiply-accumulates.
     fn fits(settings: &serde_json::Value, macs: f64) -> Result<(), String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
         let strategy =
@@ -339,7 +339,7 @@ mod tests {
         assert!(fits(&named, 5e7).unwrap_err().contains("has all of the scores `nasswot`"));
     }
 
-    /// Alternates between two genotypes forever.
+    /// A strategy that alternates between two genotypes forever.
     struct Swing(bool);
 
     impl Strategy for Swing {
@@ -376,7 +376,7 @@ mod tests {
         assert!(strategy.why_done().unwrap().contains("what was tried at the start"));
     }
 
-    /// A journal of trials: number, genes and error of each.
+    /// Creates a journal of trials from the number, genes and error of each.
     fn journal_of(trials: &[(u64, &[u8], f64)]) -> String {
         let mut chain = CheckChain::default();
         let line = |(id, genes, error): &(u64, &[u8], f64)| {

@@ -13,20 +13,20 @@ use crate::trials::Trial;
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("uniform sampling without repeats", build).with_keys(&[]).tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &["{}", r#"{ "proxies": { "draw": 15, "keep": 5 } }"#];
 
-/// Builds the strategy; it has no settings.
+/// Builds the strategy, which has no settings.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     settings.read::<NoSettings>()?;
     Ok(Box::new(Random::default()))
 }
 
-/// Uniform feasible samples without repeats.
+/// Proposes uniform feasible samples without repeats.
 #[derive(Debug, Default)]
 struct Random {
     unseen: Unseen,

@@ -1,10 +1,9 @@
 //! Regularized (aging) evolution. Tournaments choose the parents; the oldest member leaves the population.
 //!
 //! Source: Real, Aggarwal, Huang, Le, Regularized evolution for image classifier architecture search, AAAI
-//! 2019, algorithm 1.
-//! Differs: several objectives are compared by feasibility, then non-dominated rank, then crowding distance.
-//! Known genotypes are not proposed again. Crossover is possible. Proposals in flight do not delay the next
-//! one.
+//! 2019, algorithm 1. Differs: several objectives are compared by feasibility, then non-dominated rank, then
+//! crowding distance. Known genotypes are not proposed again. Crossover is possible. The next proposal does
+//! not wait for running ones.
 
 use std::collections::VecDeque;
 
@@ -18,16 +17,16 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Attempts to make an offspring that is not known, before a random genotype is proposed.
+/// Number of attempts to generate an offspring that is not known, before a random genotype is proposed.
 const ATTEMPTS: usize = 64;
 
-/// Settings of the strategy. The defaults did best on NAS-Bench-201 within 100 evaluations.
+/// Settings of the strategy. The defaults had the best results on NAS-Bench-201 within 100 evaluations.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct EvolutionSettings {
-    /// Size of the population. As many first trials are random.
+    /// Size of the population, and also the number of random first trials.
     population: usize,
-    /// Trials drawn for a tournament. The best one becomes a parent.
+    /// Number of trials drawn for a tournament. The best of them becomes a parent.
     tournament: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -39,7 +38,7 @@ impl Default for EvolutionSettings {
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("tournaments in an aging population", build).with_keys(&[KEYS]).tested_with(SAMPLES);
 
@@ -61,7 +60,7 @@ description = "Probability that an offspring has two parents."
 default = 0.0
 "##;
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#,
@@ -94,13 +93,13 @@ struct RegularizedEvolution {
     unseen: Unseen,
     /// Oldest first.
     population: VecDeque<Member>,
-    /// Place of each member, 0 for the best. Empty until it is needed again.
+    /// Position of each member in the order, 0 for the best. Empty until the next tournament needs it.
     places: Vec<usize>,
     asked: usize,
 }
 
 impl RegularizedEvolution {
-    /// The best of a random few. The population is not empty.
+    /// Returns the best of a few random members. The population is not empty.
     fn tournament(&self, rng: &mut dyn Rng) -> &Member {
         let drawn = (0..self.settings.tournament).map(|_| rng.random_range(0..self.population.len()));
         let winner = drawn.min_by_key(|&member| self.places[member]);

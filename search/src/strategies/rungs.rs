@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::member::{self, Member};
 use crate::trials::{Fidelities, Fidelity, Trial, TrialId};
 
-/// Default epochs of the lower rungs. Those that are not fewer than the epochs of the whole schedule are left
+/// Default epochs of the lower rungs. Values that are not below the epochs of the whole schedule are left
 /// out.
 const EPOCHS: [u32; 2] = [1, 3];
 
-/// Settings that all of them share, for the schema of configs.
+/// Settings that all strategies with rungs share, for the schema of configs.
 pub(super) const KEYS: &str = r##"
 [epochs]
 type = "array"
@@ -33,7 +33,7 @@ default = 3
 pub(super) struct RungSettings {
     /// Epochs of the lower rungs, ascending; the highest rung is the whole schedule.
     epochs: Option<Vec<u32>>,
-    /// One of this many trials is promoted to the next rung.
+    /// One in this many trials is promoted to the next rung.
     reduction: usize,
 }
 
@@ -43,17 +43,17 @@ impl Default for RungSettings {
     }
 }
 
-/// The rungs, lowest first, and the share of promotions.
+/// The rungs, lowest first, and the reduction factor.
 #[derive(Clone, Debug)]
 pub(super) struct Rungs {
-    /// Epochs of the lower rungs, if the settings state them.
+    /// Epochs of the lower rungs, if the settings list them.
     stated: Option<Vec<u32>>,
     fidelities: Vec<Fidelity>,
     pub(super) reduction: usize,
 }
 
 impl Rungs {
-    /// The rungs that the settings `epochs` and `reduction` describe.
+    /// Reads the rungs from the settings `epochs` and `reduction`.
     pub(super) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let RungSettings { epochs, reduction } = settings.read()?;
         let stated = epochs.as_deref().unwrap_or(&EPOCHS);
@@ -70,12 +70,13 @@ impl Rungs {
         Ok(Self { stated: epochs, fidelities, reduction })
     }
 
-    /// The rungs with an evaluator that answers these fidelities. A stated rung with the epochs of the whole
-    /// schedule is the highest rung: no network is evaluated twice with the same effort.
+    /// Returns the rungs for an evaluator that supports these fidelities. If the settings list a rung with
+    /// the epochs of the whole schedule, it is the same as the highest rung. So no network is evaluated twice
+    /// with the same effort.
     pub(super) fn over(&self, answered: Fidelities) -> Self {
         let epochs: Vec<u32> = match &self.stated {
             Some(stated) => stated.iter().copied().filter(|epochs| *epochs != answered.full_epochs).collect(),
-            // Where the evaluator answers no shorter training, the defaults stay, so that the study is
+            // If the evaluator supports no shorter training, the default rungs stay, so that the study is
             // refused with a clear message.
             None if !answered.answers(Fidelity::Epochs(EPOCHS[0])) => EPOCHS.to_vec(),
             None => EPOCHS.into_iter().filter(|epochs| *epochs < answered.full_epochs).collect(),
@@ -105,7 +106,7 @@ impl Rungs {
     }
 }
 
-/// Trials told on one rung.
+/// Reported trials of one rung.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     members: Vec<Member>,
@@ -128,8 +129,8 @@ impl Told {
         self.places.contains_key(genotype)
     }
 
-    /// Genotypes and trials from best to worst by non-dominated rank, then crowding. Failed trials are left
-    /// out.
+    /// Returns genotypes and trials from best to worst, by non-dominated rank, then crowding. Failed trials
+    /// are left out.
     pub(super) fn best(&self) -> Vec<(&Genotype, TrialId)> {
         let order = member::order(&self.members).into_iter().map(|at| &self.members[at]);
         order
@@ -151,15 +152,15 @@ mod tests {
     use crate::trials::seed::ask_generator;
     use crate::trials::{Costs, Objectives, Outcome, Proposal};
 
-    /// Two objectives. High first genes are bad for the first objective and good for the second; high last
-    /// genes are bad for the second.
+    /// Computes two objectives. High first genes are bad for the first objective and good for the second.
+    /// High last genes are bad for the second objective.
     fn objectives(genotype: &Genotype) -> Vec<f64> {
         let sum = |genes: &[u8]| genes.iter().map(|gene| f64::from(*gene)).sum::<f64>();
         let (first, last) = genotype.genes().split_at(3);
         vec![sum(first), sum(last) - sum(first)]
     }
 
-    /// Proposals of a study with two objectives.
+    /// Returns the proposals of a study with two objectives.
     fn proposed(strategy: &str, asks: u64) -> Vec<Proposal> {
         let mut strategy = StrategyRegistry::builtin().build(strategy, &Settings::empty("search")).unwrap();
         let names = ["a".to_owned(), "b".to_owned()];
@@ -190,7 +191,7 @@ mod tests {
                 "{stopped:?}"
             );
         }
-        // The lowest value of each objective was promoted, so not one objective alone decides.
+        // The genotype with the lowest value of each objective was promoted, so no objective decides alone.
         for objective in 0..2 {
             let lowest = |some: &[Proposal]| {
                 some.iter().map(|one| objectives(&one.genotype)[objective]).fold(f64::INFINITY, f64::min)

@@ -1,9 +1,9 @@
-//! Simulated annealing: a walk that also moves to worse neighbors, less and less often.
+//! Simulated annealing: a random walk that also moves to worse neighbors, but less and less often.
 //!
-//! Source: Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983.
-//! Differs: differences are relative to the range of the values seen, so that one temperature fits every
-//! objective. When it is cold, the walk restarts at the best trial. Several objectives are summed with
-//! weights that are drawn at each start. Steps over known genotypes cost nothing.
+//! Source: Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983. Differs:
+//! differences are relative to the range of the values so far, so that one temperature fits every objective.
+//! When the temperature falls below `coldest`, the walk restarts at the best trial. Several objectives are
+//! summed with weights that are drawn at each start. Steps over known genotypes need no evaluation.
 
 use kiln_space::{Genotype, Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -24,7 +24,7 @@ struct AnnealingSettings {
     initial: usize,
     /// Initial temperature, as a share of the range of values.
     temperature: f64,
-    /// Factor on the temperature for each trial.
+    /// Factor by which each trial multiplies the temperature.
     cooling: f64,
     /// Temperature below which the walk restarts.
     coldest: f64,
@@ -36,7 +36,7 @@ impl Default for AnnealingSettings {
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("a walk that cools down", build).with_keys(&[KEYS]).tested_with(SAMPLES);
 
@@ -62,7 +62,7 @@ description = "Temperature at which the walk begins again."
 default = 0.001
 "##;
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &["{}", r#"{ "initial": 1, "temperature": 5.0, "cooling": 0.5, "coldest": 0.1 }"#];
 
 /// Builds the strategy from `initial`, `temperature`, `cooling` and `coldest`.
@@ -93,7 +93,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 #[derive(Debug)]
 struct SimulatedAnnealing {
     settings: AnnealingSettings,
-    /// Its news are the trials told since the last ask.
+    /// The walk's `news` are the trials reported to the strategy after the last ask.
     walk: Walk,
     current: Option<Genotype>,
     temperature: f64,
@@ -101,7 +101,7 @@ struct SimulatedAnnealing {
 }
 
 impl SimulatedAnnealing {
-    /// Whether the walk moves there.
+    /// Whether the walk moves to this genotype.
     fn accepts(&self, genotype: &Genotype, rng: &mut dyn Rng) -> bool {
         let Some(current) = &self.current else { return true };
         let worse = self.walk.value(genotype) - self.walk.value(current);

@@ -1,12 +1,11 @@
-//! SMS-EMOA: one offspring at a time. The member of the worst front that adds the least hypervolume leaves
-//! the population.
+//! SMS-EMOA: evolution with one offspring at a time. The member of the worst front that adds the least
+//! hypervolume leaves the population.
 //!
 //! Source: Beume, Naujoks, Emmerich, SMS-EMOA: multiobjective selection based on dominated hypervolume, EJOR
 //! 2007, algorithms 1 and 2 (with several fronts the member with the most dominating points leaves; the ends
-//! of a front stay).
-//! Differs: objectives are scaled to the extent of the front, so that no unit outweighs another. The
-//! reference point lies a tenth of the extent behind it. Feasible members come first. Proposals in flight do
-//! not delay the next one. Offspring are made as in NSGA-II.
+//! of a front stay). Differs: objectives are scaled to the extent of the front, so that no unit outweighs
+//! another. The reference point exceeds the front's worst values by a tenth of the extent. Feasible members
+//! come first. The next proposal does not wait for running ones. Offspring are generated as in NSGA-II.
 
 use kiln_space::{Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -20,14 +19,14 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
-/// Reference point, in extents of the front.
+/// Each component of the reference point, on a scale where the front extends from 0 to 1.
 const REFERENCE: f64 = 1.1;
 
 /// Settings of the strategy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SmsEmoaSettings {
-    /// Size of the population. As many first trials are random.
+    /// Size of the population, and also the number of random first trials.
     population: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -39,12 +38,12 @@ impl Default for SmsEmoaSettings {
     }
 }
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart = StrategyPart::new("an evolving front by hypervolume", build)
     .with_keys(&[member::KEYS])
     .tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &[
     "{}",
     r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#,
@@ -54,7 +53,8 @@ const SAMPLES: Samples = &[
 /// Builds the strategy from `population` and `crossover`.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let SmsEmoaSettings { population, crossover } = settings.read()?;
-    // Each trial computes the volumes of a front, which take much longer with more members.
+    // After each trial the strategy computes the volumes of a front, which takes much longer with more
+    // members.
     if !(1..=1_000).contains(&population) {
         return Err(SettingsError::value(settings.key("population"), population, "1 to 1000"));
     }
@@ -98,8 +98,9 @@ impl Strategy for SmsEmoa {
     }
 }
 
-/// The member that leaves. Of the worst rank it is the one that most members dominate. Where there is one
-/// rank only, it is the one that adds the least volume. Of equal members the youngest leaves.
+/// Returns the member that leaves the population. If there are several ranks, it is the member of the worst
+/// rank that the most members dominate. If there is only one rank, it is the member that adds the least
+/// volume. Among equal members, the youngest leaves.
 fn dispensable(members: &[Member]) -> usize {
     let points: Vec<Point<'_>> = members.iter().map(Point::from).collect();
     let ranks = pareto::ranks(&points);
@@ -122,8 +123,8 @@ fn dispensable(members: &[Member]) -> usize {
     least.into_iter().min_by(order).map_or(0, |(_, member)| member)
 }
 
-/// The volume that each point of a front adds, in extents of the front. Infinite for the lowest point of each
-/// objective.
+/// Returns the volume that each point of a front adds, on a scale where the front extends from 0 to 1. It is
+/// infinite for the lowest point of each objective.
 fn contributions(front: &[&[f64]]) -> Vec<f64> {
     let dimensions = front.first().map_or(0, |point| point.len());
     let range = |d: usize| {
@@ -176,8 +177,8 @@ mod tests {
 
     #[test]
     fn contributions_of_four_points_by_hand() {
-        // Scaled by the extent of 4 the points are (0, 1), (.25, .5), (.5, .25), (1, 0). The second and the
-        // third add .25 * .5.
+        // Divided by the extent of 4, the points are (0, 1), (.25, .5), (.5, .25) and (1, 0). The second and
+        // the third point each add .25 * .5.
         let front: [&[f64]; 4] = [&[0.0, 4.0], &[1.0, 2.0], &[2.0, 1.0], &[4.0, 0.0]];
         let found = contributions(&front);
         assert!(found[0].is_infinite() && found[3].is_infinite());
@@ -189,7 +190,7 @@ mod tests {
         let front: [(&[f64], f64); 4] =
             [(&[0.0, 4.0], 0.0), (&[1.0, 2.0], 0.0), (&[1.1, 1.9], 0.0), (&[4.0, 0.0], 0.0)];
         let leaves = |more: &[(&[f64], f64)]| dispensable(&members(&[&front[..], more].concat()));
-        // Scaled by 4: the second adds .025 * .5, the third .725 * .025.
+        // After division by 4, the second point adds .025 * .5 and the third adds .725 * .025.
         assert_eq!(leaves(&[]), 1);
         assert_eq!(leaves(&[(&[3.0, 3.0], 0.0)]), 4);
         assert_eq!(leaves(&[(&[3.0, 3.0], 0.0), (&[3.5, 3.5], 0.0)]), 5);

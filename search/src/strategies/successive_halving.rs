@@ -1,10 +1,9 @@
-//! Successive halving: many genotypes with little effort, the best third of them with three times the effort,
-//! and so on.
+//! Successive halving evaluates many genotypes with little effort, then the best third of them with three
+//! times the effort, and so on.
 //!
 //! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
-//! AISTATS 2016.
-//! Differs: several objectives by non-dominated rank, then crowding. When a bracket is complete the next one
-//! starts.
+//! AISTATS 2016. Differs: several objectives are compared by non-dominated rank, then crowding distance.
+//! After a bracket is complete, the next bracket starts.
 
 use kiln_space::{Samples, Settings, SettingsError};
 
@@ -12,15 +11,15 @@ use super::brackets::{Brackets, Shape, Uniform};
 use super::rungs::{self, Rungs};
 use crate::contracts::{Strategy, StrategyPart};
 
-/// The strategy as it is registered.
+/// The strategy's entry in the registry.
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("more effort for the best third", build).with_keys(&[rungs::KEYS]).tested_with(SAMPLES);
 
-/// Settings at their limits.
+/// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &["{}", r#"{ "epochs": [1, 20] }"#, r#"{ "epochs": [1, 2, 3], "reduction": 100 }"#];
 
-/// Builds the strategy from `epochs` and `reduction`. A bracket starts with enough genotypes for one to reach
-/// the highest rung.
+/// Builds the strategy from `epochs` and `reduction`. A bracket starts with just enough genotypes for one of
+/// them to reach the highest rung.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))

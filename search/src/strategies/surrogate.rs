@@ -1,5 +1,5 @@
-//! Rates candidates. Each objective that is a cost is computed; a model predicts the others. An acquisition
-//! rule turns the predictions into a rating.
+//! Rates candidates. Objectives that are costs are computed, and models predict the other objectives. An
+//! acquisition rule turns the predictions into a rating.
 
 mod acquisition;
 mod candidates;

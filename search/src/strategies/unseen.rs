@@ -1,4 +1,4 @@
-//! Finds genotypes that a strategy has not proposed yet. Every such search is bounded.
+//! Finds genotypes that a strategy has not proposed yet. Every such search has a maximum number of attempts.
 
 use std::collections::BTreeSet;
 
@@ -9,33 +9,35 @@ use crate::contracts::Ask;
 use crate::domain::Domain;
 use crate::trials::{Fidelity, Origin, Proposal};
 
-/// Random draws before a small space is enumerated.
+/// Number of random draws before a small space is enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;
-/// Maximum size of a space that strategies enumerate. They end when they have proposed all of it.
+/// Maximum size of a space that strategies enumerate. In such a space, they end after they have proposed
+/// every genotype.
 pub const ENUMERABLE: u32 = 20_000;
-/// Mutations of known genotypes in a space too large to enumerate.
+/// Number of mutations of known genotypes that are tried in a space too large to enumerate.
 const MUTATION_ATTEMPTS: usize = 200;
 
-/// Remembers the genotypes proposed or told, and finds others.
+/// Records the genotypes that were proposed or reported, and finds others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
     known: BTreeSet<Genotype>,
-    /// Genotypes of an enumerated space that were not known then. Some may be known by now.
+    /// Genotypes of an enumerated space that were not known when it was enumerated. Some may be known since.
     open: Option<Vec<Genotype>>,
 }
 
 impl Unseen {
-    /// Whether it was proposed or told.
+    /// Whether a genotype was proposed or reported.
     pub(super) fn is_known(&self, genotype: &Genotype) -> bool {
         self.known.contains(genotype)
     }
 
-    /// Marks a genotype as known. False if it was known before.
+    /// Marks a genotype as known. Returns false if it was already known.
     pub(super) fn insert(&mut self, genotype: &Genotype) -> bool {
         self.known.insert(genotype.clone())
     }
 
-    /// Proposes `found` with full effort, or a random genotype without it. `Done` if none is left.
+    /// Proposes `found` with full effort, or a random genotype if `found` is `None`. Returns `Done` if no
+    /// genotype is left.
     pub(super) fn propose(
         &mut self,
         found: Option<(Genotype, Origin)>,
@@ -48,9 +50,10 @@ impl Unseen {
         Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
     }
 
-    /// A feasible genotype that is not known: a draw of [`Domain::sample`] while that gives new ones. After
-    /// that it is one of those left in a small space, or a mutant of a known one in a large space. `None`
-    /// when the space is used up, or after a bounded number of attempts.
+    /// Returns a feasible genotype that is not known. It draws from [`Domain::sample`] while this finds new
+    /// genotypes. After that it returns a remaining genotype in a small space, or a mutant of a known
+    /// genotype in a large space. Returns `None` if the space is used up, or after a bounded number of
+    /// attempts.
     pub(super) fn sample(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         if self.open.is_none() {
             for _ in 0..SAMPLE_ATTEMPTS {
@@ -84,7 +87,7 @@ impl Unseen {
         None
     }
 
-    /// A mutant of a known genotype, for a space too large to enumerate.
+    /// Returns a mutant of a known genotype, for a space too large to enumerate.
     fn near_known(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         (0..MUTATION_ATTEMPTS).find_map(|_| {
             let parent = self.known.iter().nth(rng.random_range(0..self.known.len().max(1)))?;

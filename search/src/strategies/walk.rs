@@ -1,4 +1,4 @@
-//! What a walk from neighbor to neighbor knows: a single value of each trial.
+//! The state of a walk from neighbor to neighbor, which compares trials by a single value.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,23 @@ pub(super) struct Walk {
     pub(super) unseen: Unseen,
     pub(super) weighing: Weighing,
     told: BTreeMap<Genotype, (TrialId, Vec<f64>)>,
-    /// Told and not used by the walk yet. Failed trials are left out.
+    /// Genotypes whose trials were reported and which the walk has not used yet. Failed trials are left out.
     pub(super) news: Vec<Genotype>,
 }
 
 impl Walk {
-    /// The objectives as one number; infinite for a genotype that was not told or failed.
+    /// Returns the objectives as one number. It is infinite for a genotype whose trial was not reported or
+    /// failed.
     pub(super) fn value(&self, genotype: &Genotype) -> f64 {
         self.told.get(genotype).map_or(f64::INFINITY, |(_, objectives)| self.weighing.value(objectives))
     }
 
-    /// The genotype with the lowest value of all told.
+    /// Returns the genotype with the lowest value of all trials reported to the strategy.
     pub(super) fn best(&self) -> Option<&Genotype> {
         self.told.keys().min_by(|a, b| self.value(a).total_cmp(&self.value(b)))
     }
 
-    /// The origin of a step from this genotype.
+    /// Returns the origin of a step from this genotype.
     pub(super) fn step_from(&self, genotype: Option<&Genotype>) -> Origin {
         let parent = genotype.and_then(|genotype| self.told.get(genotype)).map(|(id, _)| *id);
         Origin::of("mutation", parent.into_iter().collect())

@@ -1,4 +1,4 @@
-//! Several objectives as one number, for strategies that follow a single value.
+//! Combines several objectives into one number, for strategies that optimize a single value.
 
 use rand::{Rng, RngExt};
 
@@ -8,7 +8,7 @@ use crate::trials::Trial;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Weighing {
     weights: Vec<f64>,
-    /// Lowest and highest value seen of each objective.
+    /// Lowest and highest value of each objective so far.
     ranges: Vec<(f64, f64)>,
 }
 
@@ -18,7 +18,7 @@ impl Weighing {
         self.weights = weights(objectives, rng);
     }
 
-    /// Extends the ranges by the values of a trial.
+    /// Extends the ranges to include the values of a trial.
     pub(super) fn widen(&mut self, trial: &Trial) {
         self.ranges.resize(self.ranges.len().max(trial.objectives.0.len()), (f64::INFINITY, f64::MIN));
         for ((low, high), value) in self.ranges.iter_mut().zip(&trial.objectives.0) {
@@ -26,7 +26,8 @@ impl Weighing {
         }
     }
 
-    /// The weighted sum of the values, each scaled to 0..1 by its range. Infinite for a failed trial.
+    /// Returns the weighted sum of the values, each scaled to 0..1 by its range. It is infinite for a failed
+    /// trial.
     pub(super) fn value(&self, objectives: &[f64]) -> f64 {
         if objectives.is_empty() {
             return f64::INFINITY;
@@ -42,7 +43,7 @@ impl Weighing {
     }
 }
 
-/// Weights drawn uniformly on the simplex. A single weight is 1.
+/// Draws weights uniformly on the simplex. A single weight is 1.
 pub(super) fn weights(n: usize, rng: &mut dyn Rng) -> Vec<f64> {
     if n <= 1 {
         return vec![1.0; n];

@@ -1,4 +1,5 @@
-//! The effort of a study: whether strategy, evaluator and budget fit each other, and what each fidelity took.
+//! The effort of a study. This module checks that strategy, evaluator and budget fit each other, and counts
+//! the effort spent at each fidelity.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,25 +17,27 @@ use crate::trials::{FailureKind, Fidelities, Fidelity, Outcome, Trial};
 pub struct Rung {
     /// The fidelity.
     pub fidelity: Fidelity,
-    /// Networks measured, each counted once.
+    /// Number of measured networks; each network counts once.
     pub networks: u64,
-    /// Networks that failed, each counted once.
+    /// Number of networks that failed; each network counts once.
     pub failed: u64,
 }
 
-/// What a study has spent, and how many networks reached which fidelity.
+/// The effort that a study has spent, and the number of networks at each fidelity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// The fidelities that were asked for, lowest first.
+    /// The requested fidelities, lowest first.
     pub rungs: Vec<Rung>,
-    /// Epochs of all trials. Repeated questions and networks that cannot be built cost nothing.
+    /// Number of epochs of all trials. Repeated evaluations, and networks that cannot be built, count zero
+    /// epochs.
     pub epochs: u64,
-    /// Epochs of a full training; 0 where a trial trains nothing, or the run folder does not tell.
+    /// Epochs of a full training. It is 0 if the evaluator trains nothing, or if the run folder does not
+    /// record the number.
     pub full_epochs: u32,
 }
 
 impl Spent {
-    /// What these trials cost, with an evaluator whose whole schedule has `full_epochs` epochs.
+    /// Counts the effort of these trials, for an evaluator whose whole schedule has `full_epochs` epochs.
     #[must_use]
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>, full_epochs: u32) -> Self {
         let mut seen: BTreeSet<(&Genotype, Fidelity)> = BTreeSet::new();
@@ -57,19 +60,20 @@ impl Spent {
         Self { rungs: rungs.into_values().collect(), epochs, full_epochs }
     }
 
-    /// Whether less than full effort was asked for.
+    /// Whether any trial requested less than full effort.
     #[must_use]
     pub fn has_rungs(&self) -> bool {
         self.rungs.iter().any(|rung| rung.fidelity != Fidelity::Full)
     }
 
-    /// The highest fidelity at which a network was measured.
+    /// Returns the highest fidelity at which a network was measured.
     #[must_use]
     pub fn highest(&self) -> Option<Fidelity> {
         self.rungs.iter().rev().find(|rung| rung.networks > 0).map(|rung| rung.fidelity)
     }
 
-    /// The epochs in units of full trainings; `None` where their length is not known.
+    /// Returns the number of epochs in units of full trainings; `None` if the length of a full training is
+    /// not known.
     #[must_use]
     pub fn full_trainings(&self) -> Option<f64> {
         (self.full_epochs > 0).then(|| self.epochs as f64 / f64::from(self.full_epochs))
@@ -101,8 +105,8 @@ pub(super) fn epochs_of(fidelity: Fidelity, full_epochs: u32) -> u64 {
     u64::from(Fidelities::of_schedule(full_epochs).epochs(fidelity))
 }
 
-/// Refuses a strategy that asks for fidelities that the evaluator does not answer, and a budget that is too
-/// small to evaluate a network with full effort.
+/// Refuses a strategy that asks for fidelities which the evaluator does not support. Also refuses a budget
+/// that is too small to evaluate a network with full effort.
 pub(super) fn check(
     settings: &StudySettings,
     strategy: &dyn Strategy,
@@ -159,7 +163,8 @@ mod tests {
         let rungs =
             [rung(Fidelity::Proxy, 1, 0), rung(one, 1, 2), rung(three, 1, 0), rung(Fidelity::Full, 1, 0)];
         assert_eq!(spent.rungs, rungs);
-        // One epoch trained, one diverged, three epochs once, twenty epochs.
+        // The sum counts a training of one epoch, a diverged one of one epoch, one of three epochs and one of
+        // twenty.
         assert_eq!((spent.epochs, spent.full_trainings()), (25, Some(1.25)));
         assert!(spent.has_rungs() && spent.highest() == Some(Fidelity::Full));
         assert_eq!(Spent::of(&trials[..3], 0).highest(), Some(one));

@@ -1,4 +1,4 @@
-//! The finish stage: the best architectures of the front become trained, exported networks.
+//! The finish stage, which trains and exports the best architectures of the front.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,8 @@ pub(super) struct Networks {
     pub(super) interrupted: bool,
 }
 
-/// Finishes trials in this order. A network stays as it is if the journal has it and its files are unchanged.
+/// Finishes trials in this order. A network is left unchanged if it is in the journal and its files are
+/// intact.
 pub(super) fn finish(
     trials: &[&Trial],
     finisher: &dyn Finisher,
@@ -58,8 +59,8 @@ pub(super) fn finish(
     Ok(networks)
 }
 
-/// Finishes one network in a folder beside its place, moves it to its place, and journals it with the content
-/// of its files.
+/// Finishes one network in a temporary folder, moves the folder to its final path, and records the network in
+/// the journal, with the hashes of its files.
 fn finish_one(
     trial: &Trial,
     finisher: &dyn Finisher,
@@ -71,7 +72,7 @@ fn finish_one(
     let is_held = || check_held(&place).map_err(StudyError::file(&place, "finish a network"));
     is_held()?;
     make_folder(&paths.models())?;
-    // Older builds left part of a network here when they were killed.
+    // If an older build was killed, it left an incomplete network here.
     remove(&paths.models().join(format!(".{}.partial", trial.id)))?;
     let folder = WholeFolder::create(&place)?;
     let mut finished = finisher.finish(trial, folder.path(), log)?;
@@ -86,7 +87,7 @@ fn finish_one(
     let seconds = began.elapsed().into();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;
     remove(&paths.training(trial.id))?;
-    // Removing it fails, as it should, while something else is in it.
+    // If the folder is not empty, removing it fails, as intended.
     let _ = fs::remove_dir(paths.trainings());
     Ok(finished)
 }
@@ -100,7 +101,7 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// The trials with these ids. They must exist and be measured.
+/// Returns the trials with these ids. They must exist and be measured.
 pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
     let named = |id: &TrialId| {
         let refuse = |reason| StudyError::NotATrial { trial: *id, reason };
@@ -114,13 +115,13 @@ pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a 
     ids.iter().map(named).collect()
 }
 
-/// Finished networks that are journaled and have their files in place.
+/// Returns the finished networks in the journal whose files are intact.
 pub(super) fn kept<'a>(record: &'a StudyRecord, paths: &'a RunPaths) -> impl Iterator<Item = &'a Finished> {
     let finished = record.finished.values().map(|(finished, _)| finished);
     finished.filter(|finished| finished.mismatches(&paths.model(finished.trial)).is_empty())
 }
 
-/// The trials with these ids, in their order.
+/// Returns the trials with these ids, in the order of the ids.
 pub(super) fn by_id(trials: &[Trial], ids: impl Iterator<Item = TrialId>) -> Vec<&Trial> {
     ids.filter_map(|id| trials.iter().find(|trial| trial.id == id)).collect()
 }

@@ -1,4 +1,5 @@
-//! The Pareto front of a study: its feasible trials at the highest fidelity, each architecture once.
+//! The Pareto front of a study. It is computed from the feasible trials at the highest fidelity, and contains
+//! each architecture once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ pub struct FrontEntry {
     pub trial: TrialId,
     /// Its genotype.
     pub genotype: Genotype,
-    /// The fidelity of that trial, the same for the whole front.
+    /// The fidelity of that trial. It is the same for the whole front.
     #[serde(default = "full")]
     pub fidelity: Fidelity,
     /// Values of the objectives.
@@ -27,13 +28,13 @@ pub struct FrontEntry {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Entries without a fidelity are of builds whose fronts held full effort only.
+/// Older builds wrote entries without a fidelity. Their fronts contained only full effort.
 const fn full() -> Fidelity {
     Fidelity::Full
 }
 
-/// The Pareto front of these trials, by ascending id. Only feasible trials with a measurement at the highest
-/// fidelity count, and of several with the same genotype the first one.
+/// Returns the Pareto front of these trials, by ascending id. Only feasible trials that were measured at the
+/// highest fidelity are considered. If several trials have the same genotype, only the first one is.
 #[must_use]
 pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     let measured = |trial: &&Trial| trial.outcome.measurement().is_some() && trial.violation <= 0.0;
@@ -59,9 +60,9 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
 }
 
-/// The `count` entries to finish: the lowest in the first objective, ties broken by the objectives after it.
-/// The extremes of the other objectives are rarely worth a training. A user who wants one asks for more
-/// networks.
+/// Returns the `count` entries to finish: those with the lowest values of the first objective. The other
+/// objectives, in their order, break ties. The extremes of the other objectives are rarely worth a training.
+/// A user who wants them can finish more networks.
 pub(super) fn chosen(front: &[FrontEntry], count: usize) -> Vec<&FrontEntry> {
     let mut entries: Vec<&FrontEntry> = front.iter().collect();
     entries.sort_by(|a, b| {

@@ -1,13 +1,13 @@
-//! The health of shared weights. It is asked for once, between preparing and searching, and kept in the
-//! journal.
+//! The health of shared weights. It is checked once, between the prepare stage and the search stage, and
+//! recorded in the journal.
 
 use super::log::Log;
 use crate::contracts::{Evaluator, Event, SupernetHealth};
 use crate::error::StudyError;
 use crate::persistence::StudyRecord;
 
-/// The health in the journal if it belongs to these weights, otherwise what the evaluator finds now. A study
-/// that has ended is not checked afterwards, unless it is strict.
+/// Returns the health in the journal if it belongs to these weights. Otherwise the evaluator checks the
+/// weights now. A study that has ended is not checked any more, unless it is strict.
 ///
 /// # Errors
 /// [`StudyError::Unhealthy`] if the study is strict; errors of the evaluator and the journal.

@@ -1,4 +1,4 @@
-//! Every event goes through the log: into the journal, then to the observers.
+//! The log writes every event to the journal, then passes it to the observers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,24 +16,26 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Log {
     state: Mutex<State>,
     stop: Arc<AtomicBool>,
-    /// Whether `failed` holds an error. A copy outside of the lock, since workers ask often.
+    /// Whether `failed` contains an error. This copy can be read without the lock, because workers check it
+    /// often.
     is_broken: AtomicBool,
 }
 
 struct State {
     journal: Journal,
-    /// Places that must be kept for this process to continue writing.
+    /// This process stops writing if one of these paths no longer leads to the file or folder that was
+    /// opened.
     held: Places,
     observers: Vec<Box<dyn Observer>>,
     /// The stage and time of the last progress in the journal.
     progress: Option<(String, Instant)>,
-    /// The first error that could not be returned where it happened.
+    /// The first error that could not be returned where it occurred.
     failed: Option<StudyError>,
 }
 
 impl Log {
     /// # Errors
-    /// [`StudyError::File`] when the journal cannot be inspected.
+    /// [`StudyError::File`] if the journal cannot be inspected.
     pub(super) fn new(
         journal: Journal,
         folder: &RunFolder,
@@ -46,16 +48,16 @@ impl Log {
         Ok(Self { state: Mutex::new(state), stop, is_broken: AtomicBool::new(false) })
     }
 
-    /// Shows an event to the observers only.
+    /// Passes an event to the observers only.
     pub(super) fn show(&self, event: &Event) {
         self.state().show(event);
     }
 
-    /// Writes events into the journal only, and returns when they survive a crash.
+    /// Writes events only to the journal, and syncs it so that they survive a crash.
     ///
     /// # Errors
-    /// [`EvalError::Interrupted`] once something could not be written. The error itself is kept for
-    /// [`Log::settled`], so that no caller in between can lose it.
+    /// [`EvalError::Interrupted`] after any write has failed. The original error is kept for
+    /// [`Log::settled`], so that no caller can lose it.
     pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
         let mut state = self.state();
         let written = if state.failed.is_some() { Ok(()) } else { state.write(events) };
@@ -65,7 +67,7 @@ impl Log {
         if state.failed.is_some() { Err(EvalError::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// The error to report for a study that ended with `error`: the first one that happened.
+    /// Returns the error to report for a study that ended with `error`: the first error that occurred.
     fn first(&self, error: StudyError) -> StudyError {
         let Some(first) = self.failed() else { return error };
         if !matches!(error, StudyError::Eval(EvalError::Interrupted)) {
@@ -74,8 +76,8 @@ impl Log {
         first
     }
 
-    /// The result of a run. An error that could not be returned where it happened stopped the study, so it
-    /// takes precedence.
+    /// Returns the result of a run. A kept error has stopped the study, so it takes precedence over the
+    /// result.
     pub(super) fn settled(&self, ended: Result<Summary, StudyError>) -> Result<Summary, StudyError> {
         match ended {
             Err(error) => Err(self.first(error)),
@@ -84,33 +86,34 @@ impl Log {
         }
     }
 
-    /// The kept error, if there is one. A displaced run folder comes first, since it explains all others.
+    /// Returns the kept error, if there is one. If the run folder was displaced, that error is returned,
+    /// since it explains all others.
     fn failed(&self) -> Option<StudyError> {
         let mut state = self.state();
         state.held.check().err().or_else(|| state.failed.take())
     }
 
-    /// Keeps an error that cannot be returned, and makes the study stop. Later errors only follow from the
-    /// first.
+    /// Keeps an error that cannot be returned, and makes the study stop. Only the first error is kept,
+    /// because later errors follow from it.
     fn fail(&self, state: &mut State, error: StudyError) {
         state.failed.get_or_insert(error);
         self.is_broken.store(true, Ordering::Relaxed);
     }
 
-    /// Writes an event into the journal, then shows it.
+    /// Writes an event to the journal, then passes it to the observers.
     pub(super) fn record(&self, event: &Event) -> Result<(), StudyError> {
         self.write(std::slice::from_ref(event))?;
         self.show(event);
         Ok(())
     }
 
-    /// Records a warning for people.
+    /// Records a warning to the user.
     pub(super) fn warn(&self, message: String) -> Result<(), StudyError> {
         tracing::warn!("{message}");
         self.record(&Event::Warning { message })
     }
 
-    /// Time that this and earlier processes have worked on the study.
+    /// Total time for which this process and earlier processes have run the study.
     pub(super) fn elapsed(&self) -> Seconds {
         self.state().journal.elapsed()
     }
@@ -127,7 +130,8 @@ impl State {
             self.journal.append(event)?;
         }
         self.journal.sync()?;
-        // Checked again: lines that were written into a folder that has been moved meanwhile do not count.
+        // The places are checked again, because the folder may have been moved meanwhile. Lines in a moved
+        // folder do not count.
         self.held.check()
     }
 
@@ -155,7 +159,7 @@ impl Progress for Log {
     }
 
     fn warn(&self, message: &str) {
-        // If it cannot be written, the study stops at the next event.
+        // If the warning cannot be written, the study stops at the next event.
         if let Err(error) = Self::warn(self, message.to_owned()) {
             self.fail(&mut self.state(), error);
         }

@@ -1,4 +1,4 @@
-//! Opens the store, compares it with the journal, and completes it from the journal.
+//! Opens the store, compares it with the journal, and adds outcomes that only the journal has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,8 +12,9 @@ use crate::error::{Contradiction, StoreDamage, StudyError};
 use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
 use crate::trials::{Fidelity, Outcome, Proposal};
 
-/// The store with every answer of the journal: `given`, or the one in the folder `path`. That one is rebuilt
-/// when it cannot be read, or contradicts a line of the journal whose check holds.
+/// Returns a store that contains every outcome of the journal. It is the store `given`, or the store in the
+/// folder `path`. The latter is rebuilt if it cannot be read or contradicts a journal line that has a valid
+/// check.
 pub(super) fn open(
     given: Option<Box<dyn Store>>,
     path: &Path,
@@ -31,8 +32,8 @@ pub(super) fn open(
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
     }
-    // A store that did not exist before is new. An error of it is not damage, and would occur with another
-    // new store too.
+    // If the store did not exist before, it is new. An error of a new store is not damage, and another new
+    // store would have the same error.
     let is_old = path.exists();
     let opened = open_sled(path).and_then(|store| {
         let compared = answers.compare(store.as_ref())?;
@@ -62,14 +63,14 @@ pub(super) fn open(
         damage,
         source,
     })?;
-    // If a new store fails too, the old one may have been intact. Both errors are reported.
+    // If the new store fails too, the old one may have been intact. Both errors are reported.
     let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {said}"))?;
     let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
     log.warn(format!("{said}; rebuilt from the journal with {restored} outcomes"))?;
     Ok(store)
 }
 
-/// The key of a proposal.
+/// Returns the store's key for a proposal.
 pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     Key {
         fingerprint: fingerprint.to_owned(),
@@ -78,8 +79,8 @@ pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     }
 }
 
-/// Whether an outcome belongs in the store. A panic may have causes other than the key, so only the journal
-/// keeps it.
+/// Whether an outcome belongs in the store. A panic may have causes that are not part of the key, so only the
+/// journal contains it.
 pub(super) const fn belongs(outcome: &Outcome) -> bool {
     !outcome.is_panic()
 }
@@ -98,19 +99,19 @@ fn asked(answer: &JournaledTrial) -> Asked<'_> {
     (&answer.trial.proposal.genotype, answer.trial.proposal.fidelity)
 }
 
-/// The answers of a journal that belong in the store, by their questions.
+/// The trials of a journal whose outcomes belong in the store, by genotype and fidelity.
 struct Answers<'a> {
     fingerprint: &'a str,
     by_question: BTreeMap<Asked<'a>, &'a JournaledTrial>,
 }
 
-/// A store compared with the journal.
+/// The result of comparing a store with the journal.
 #[derive(Default)]
 struct Compared<'a> {
-    /// Questions that both answer.
+    /// Genotypes and fidelities for which both have the same outcome.
     found: BTreeSet<Asked<'a>>,
     contradictions: Vec<Found>,
-    /// Number of answers that the journal lacks, if they were counted.
+    /// Number of outcomes in the store that the journal lacks, if they were counted.
     unknown: u64,
 }
 
@@ -121,7 +122,7 @@ struct Found {
 }
 
 impl<'a> Answers<'a> {
-    /// Equal questions have equal answers, so two different answers are an error.
+    /// Trials with equal genotype and fidelity must have equal outcomes, so different outcomes are an error.
     fn new(fingerprint: &'a str, record: &'a StudyRecord) -> Result<Self, StudyError> {
         let mut by_question: BTreeMap<Asked<'a>, &'a JournaledTrial> = BTreeMap::new();
         for answer in record.answers().filter(|answer| belongs(&answer.trial.outcome)) {
@@ -136,7 +137,7 @@ impl<'a> Answers<'a> {
         Ok(Self { fingerprint, by_question })
     }
 
-    /// Compares the answers of the journal with the store, one by one.
+    /// Looks up each outcome of the journal in the store, and compares the two.
     fn look_up(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for answer in self.by_question.values() {
@@ -163,7 +164,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Puts the answers that are not in `found` into the store, and returns their number.
+    /// Puts the outcomes that are not in `found` into the store, and returns how many these were.
     fn put_missing(&self, store: &dyn Store, found: &BTreeSet<Asked<'_>>) -> Result<u64, StudyError> {
         let mut missing = 0;
         for answer in self.by_question.values().filter(|answer| !found.contains(&asked(answer))) {
@@ -188,7 +189,8 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// Completes the store, and warns about what the store and the journal lacked.
+    /// Adds the outcomes that only the journal has to the store. Warns about outcomes that the store or the
+    /// journal lacked.
     fn complete(&self, store: &dyn Store, answers: &Answers<'_>, log: &Log) -> Result<(), StudyError> {
         let missing = answers.put_missing(store, &self.found)?;
         if missing > 0 {
@@ -206,7 +208,8 @@ impl<'a> Compared<'a> {
 }
 
 impl Found {
-    /// Without a check on the journal's line, nothing tells which of the two is right.
+    /// Returns an error if the journal's line has no check, because then it is unknown which of the two
+    /// outcomes is right.
     fn check(&self, store: &Path) -> Result<(), StudyError> {
         if self.checked {
             return Ok(());

@@ -13,29 +13,30 @@ thread_local! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Panicked {
-    /// What the panic said.
+    /// The message of the panic.
     pub message: String,
 }
 
-/// Messages of panics on any thread, while [`overhear`] runs.
+/// Messages of panics on any thread, collected while [`overhear`] runs.
 static OVERHEARD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
-/// Runs `work`. A panic in it is not printed: it goes to the log with its place, and is returned.
+/// Runs `work`. If `work` panics, the panic is not printed. It is logged with its source location and
+/// returned.
 ///
 /// # Errors
 /// [`Panicked`] with the message of the panic.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     keep_quiet_while_catching();
     CATCHING.set(true);
-    // The contract of evaluators says that shared state must stay usable after a panic.
+    // The contract of evaluators requires that shared state stays usable after a panic.
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(false);
     result.map_err(|payload| Panicked { message: message(payload.as_ref()) })
 }
 
-/// Runs `work`, and returns the message of the first panic meanwhile on any thread that does not catch its
-/// own. These panics go to the log instead of being printed. The threads of a library often fail one after
-/// the other for one reason, which only the first message tells.
+/// Runs `work`, and returns the message of the first panic during that time, on any thread that does not
+/// catch its own panics. These panics are logged instead of printed. The threads of a library often fail one
+/// after the other for the same reason, and only the first message states it.
 pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
     keep_quiet_while_catching();
     let overheard = || OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +46,7 @@ pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
     (result, first)
 }
 
-/// Installs a panic hook in front of the present one, once per process.
+/// Installs a panic hook that runs before the existing hook, once per process.
 fn keep_quiet_while_catching() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

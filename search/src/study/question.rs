@@ -1,10 +1,11 @@
-//! What an evaluation is asked.
+//! The genotype and fidelity of an evaluation.
 
 use kiln_space::Genotype;
 
 use crate::trials::{Fidelity, Proposal};
 
-/// A genotype and an effort. Equal questions have equal answers, so each is evaluated and paid for once.
+/// A genotype and a fidelity to evaluate. Equal questions have equal outcomes, so each question is evaluated
+/// and paid for only once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Question {
     pub(super) genotype: Genotype,

@@ -1,8 +1,9 @@
-//! The search stage: ask, evaluate, remember, tell.
+//! The search stage: ask the strategy, evaluate the proposals, record the outcomes, and tell the strategy.
 //!
-//! [`Search`] is the loop alone. What it goes through are types of their own: `budget` says whether more may
-//! be asked, `admission` holds proposals against laws and journal, `evaluations` are going on, `ledger` makes
-//! trials that are safe on disk, `told` has what strategy and observers heard.
+//! [`Search`] contains only the loop; its steps are in modules. `budget` decides whether the strategy may be
+//! asked again, `admission` checks proposals against the strategy's contract and the journal, and
+//! `evaluations` manages running evaluations. `ledger` turns outcomes into trials and writes them to disk,
+//! and `told` contains the trials that strategy and observers were told of.
 
 mod admission;
 mod budget;
@@ -36,10 +37,10 @@ use crate::persistence::{Store, StudyRecord};
 use crate::trials::seed::ask_generator;
 use crate::trials::{FailureKind, Fidelities, Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// Rejections are reported each time this many trials were told.
+/// Number of trials after which rejections are reported again.
 const REJECTIONS_EVERY: usize = 50;
 
-/// What the search stage works with.
+/// The inputs of the search stage.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a StudySettings,
@@ -49,22 +50,22 @@ pub(super) struct Parts<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) record: &'a StudyRecord,
     pub(super) fingerprint: &'a str,
-    /// The search is over: only its beginning is gone through again.
+    /// Whether the search has ended. In that case only its first trials are replayed.
     pub(super) is_settled: bool,
     pub(super) log: &'a Log,
 }
 
-/// What the search stage gave.
+/// The result of the search stage.
 pub(super) struct Searched {
-    /// Trials in the order of telling.
+    /// Trials in the order in which they were reported.
     pub(super) trials: Vec<Trial>,
-    /// Trials in the journal, told or not.
+    /// Number of trials in the journal, including those that were not yet reported to the strategy.
     pub(super) journaled: u64,
-    /// Why it ended; `None` when the user stopped it.
+    /// Why the search ended; `None` if the user stopped it.
     pub(super) end: Option<SearchEnd>,
 }
 
-/// Runs the search stage. On an error, too, running evaluations are finished and journaled.
+/// Runs the search stage. Even after an error, running evaluations are completed and recorded in the journal.
 pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Searched, StudyError> {
     let (settings, evaluator, log) = (parts.settings, parts.evaluator, parts.log);
     let (jobs, queue) = channel();
@@ -76,8 +77,8 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
     let panicked = panics.map(|(proposal, outcome)| (proposal.into(), outcome.clone())).collect();
     let evaluations = Evaluations::new(settings.seed, jobs, answers, panicked);
     thread::scope(|scope| {
-        // The search owns the sender of jobs. Workers end when it is dropped, at the end of this closure or
-        // when the closure panics; otherwise the scope would wait for them for ever.
+        // The search owns the sender of jobs, which is dropped at the end of this closure, even if the
+        // closure panics. Then the workers end. Otherwise the scope would wait for them forever.
         let mut search = Search::new(parts, strategy, evaluations);
         for worker in 0..settings.workers {
             let (results, queue, stopping) = (results.clone(), &queue, &stopping);
@@ -101,10 +102,10 @@ struct Search<'a> {
     told: Told<'a>,
     /// Number of the next ask.
     ask: u64,
-    /// Nothing more is to be asked.
+    /// Whether the strategy must not be asked any more.
     is_exhausted: bool,
     is_interrupted: bool,
-    /// Why it ended, when it has.
+    /// Why the search ended, if it has.
     end: Option<SearchEnd>,
 }
 
@@ -130,9 +131,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tells trials in virtual completion order: the schedule says which trial is next, and the loop waits
-    /// for its answer even when others came before. That keeps the trajectory the same for any number of
-    /// workers.
+    /// Tells trials in virtual completion order. The schedule determines the next trial, and the loop waits
+    /// for its outcome even if other outcomes arrived earlier. So the order of trials is the same for any
+    /// number of workers.
     fn run(&mut self) -> Result<(), StudyError> {
         loop {
             self.fill()?;
@@ -158,7 +159,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Asks until all virtual workers are busy, or there is nothing to ask for now.
+    /// Asks the strategy until all virtual workers are busy, or the strategy has no proposal at the moment.
     fn fill(&mut self) -> Result<(), StudyError> {
         let log = self.parts.log;
         while !self.is_exhausted && self.schedule.running() < self.parts.settings.in_flight {
@@ -185,7 +186,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Takes a proposal: answers it from the journal or the store, or has it evaluated.
+    /// Accepts a proposal. Its outcome comes from the journal or the store, or else from an evaluation.
     fn accept(&mut self, proposal: Proposal) -> Result<(), StudyError> {
         let id = self.budget.count();
         self.admission.check(id, &proposal)?;
@@ -223,7 +224,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Waits for an answer, and settles it with all others that have come.
+    /// Waits for an outcome, and records it together with all others that have arrived.
     fn receive(&mut self) -> Result<(), StudyError> {
         let received = self.evaluations.receive();
         self.is_interrupted |= received.interrupted;
@@ -235,7 +236,7 @@ impl<'a> Search<'a> {
         Err(first.into())
     }
 
-    /// Settles what the workers have begun, when nothing more is asked.
+    /// Records the evaluations that the workers have begun, after the last ask.
     fn finish_running(&mut self) {
         while self.evaluations.are_running() {
             if let Err(error) = self.receive() {
@@ -260,7 +261,8 @@ impl<'a> Search<'a> {
         let rejections = self.parts.domain.rejections();
         let (candidates, rejected) = (rejections.candidates, rejections.rejected);
         let event = Event::Rejections { candidates, rejected };
-        // A search that is gone through again has journaled this before, and each line waits for the disk.
+        // If the search is replayed, the journal already contains this event. Writing it again would be slow,
+        // because each line is synced to disk.
         let record = self.parts.record;
         if self.ledger.journaled() == record.trials.len() as u64 && record.searched.is_some() {
             self.parts.log.show(&event);
@@ -269,7 +271,7 @@ impl<'a> Search<'a> {
         self.parts.log.record(&event)
     }
 
-    /// Warns when no network was judged with full effort.
+    /// Warns if no network was evaluated with full effort.
     fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
         let measured = self.told.trials().iter().filter(|trial| trial.outcome.measurement().is_some());
         let highest = measured.map(|trial| trial.proposal.fidelity).max();
@@ -280,7 +282,7 @@ impl<'a> Search<'a> {
         ))
     }
 
-    /// Why nothing more is asked.
+    /// Returns why the strategy is not asked any more.
     fn why_ended(&self) -> Result<SearchEnd, StudyError> {
         let told = self.told.len() as u64;
         let domain = self.parts.domain;

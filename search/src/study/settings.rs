@@ -7,36 +7,37 @@ use crate::domain::{Constraint, CostSet};
 use crate::error::StudyError;
 use crate::persistence::check_study_name;
 
-/// Maximum hours of a study: a century. More would be no limit in practice.
+/// Maximum number of hours of a study, which is a century. A larger number would not be a limit in practice.
 pub const MAX_HOURS: f64 = 876_600.0;
 
-/// Settings of a study besides its parts. A resumed study may differ in the fields from `trials` on only.
+/// Settings of a study besides its parts. When a study is resumed, only the fields from `trials` on may
+/// differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
     /// Name of the study and of its run folder.
     pub name: String,
-    /// Every other seed is derived from it.
+    /// The seed of the study. All other seeds are derived from it.
     pub seed: u64,
-    /// Number of proposals that are out at one time. More of them keep more workers busy, and leave the
-    /// strategy with less knowledge at each ask.
+    /// Number of proposals that are evaluated at the same time. A larger number keeps more workers busy, but
+    /// the strategy knows fewer results at each ask.
     pub in_flight: usize,
     /// Number of panics in a row at which the study stops.
     pub panics_in_a_row: u32,
     /// Number of networks of the front to finish.
     pub networks: usize,
-    /// Budget of trials of any fidelity. `None` if something else ends the search: epochs, hours, a target,
-    /// or a strategy that has used up the space.
+    /// Budget of trials, counting every fidelity. `None` if something else ends the search: epochs, hours, a
+    /// target, or a strategy that has used up the space.
     pub trials: Option<u64>,
-    /// Budget of epochs over all trials. When they are used up, nothing more is asked; the last trial may
-    /// exceed the budget.
+    /// Budget of epochs over all trials. When it is used up, the strategy is not asked any more. The last
+    /// trial may exceed the budget.
     pub epochs: Option<u64>,
-    /// Budget of hours over all processes that work on the study. When they are used up, nothing more is
-    /// asked.
+    /// Budget of hours over all processes that run the study. When it is used up, the strategy is not asked
+    /// any more.
     pub hours: Option<f64>,
-    /// Metrics or costs with maximum values. The search ends when a feasible trial with full effort meets all
+    /// Maximum values of metrics or costs. The search ends when a feasible trial with full effort meets all
     /// of them. Empty for no target.
     pub target: BTreeMap<String, f64>,
-    /// Number of threads that evaluate. It changes nothing but the duration.
+    /// Number of threads that evaluate. It affects only the duration of a study.
     pub workers: usize,
     /// Whether evaluations that panicked are tried again.
     pub retry_failed: bool,

@@ -1,24 +1,24 @@
-//! Recognizes a study that has ended and is run again unchanged. Its result follows from the journal. Asking
-//! the strategy for every trial again may take as long as the search did.
+//! Detects that a study has ended and is run again unchanged. The result then follows from the journal,
+//! without replaying every trial. A full replay may take as long as the search did.
 
 use super::settings::StudySettings;
 use crate::domain::Domain;
 use crate::persistence::StudyRecord;
 
-/// Number of trials that are asked for again all the same. A changed strategy would propose something else
-/// among them.
+/// Number of first trials for which the strategy is still asked again. If the strategy has changed, it is
+/// likely to propose something different in one of them.
 pub(super) const ASKED_AGAIN: u64 = 64;
-/// Number of trials whose costs are computed again. A changed device file gives other costs for nearly every
-/// network.
+/// Maximum number of trials whose costs are recomputed. A changed device file changes the costs of nearly
+/// every network.
 const COSTED_AGAIN: usize = 256;
 
-/// Whether the search of this record is over and would give the same trials again.
+/// Whether the search of this record has ended and would produce the same trials again.
 ///
-/// It is over if the last run completed the study, its budget of trials is the present one and is used up,
-/// and the journal ends with this front and these trials. A study that ended for another reason (a target,
-/// hours, epochs, nothing left to propose) goes through its search again, since that reason may no longer
-/// hold. `is_unchanged` means that the config is the same as in the last run. Every line of the journal must
-/// have a check, since a line without one may have changed.
+/// This is the case if the last run completed the study, had the same budget of trials and used it up, and
+/// the journal ends with this front and these trials. A study that ended for another reason (a target, hours,
+/// epochs, nothing left to propose) replays its search, since that reason may no longer apply. `is_unchanged`
+/// means that the config is the same as in the last run. Every line of the journal must have a check, since a
+/// line without a check may have been changed.
 pub(super) fn is_settled(
     record: &StudyRecord,
     settings: &StudySettings,
@@ -44,7 +44,7 @@ fn costs_are_the_same(record: &StudyRecord, domain: &Domain<'_>) -> bool {
     let front = record.searched.iter().flat_map(|(_, front)| front).take(COSTED_AGAIN);
     let looked_at = record.trials.values().step_by(every).chain(front.filter_map(|id| record.trials.get(id)));
     looked_at.map(|known| &known.trial).all(|trial| {
-        // Numbers survive the text of the journal unchanged, so they compare exactly.
+        // The journal's text preserves numbers exactly, so they can be compared exactly.
         domain.costs(&trial.proposal.genotype).unwrap_or_default() == trial.costs
     })
 }

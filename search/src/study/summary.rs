@@ -14,7 +14,7 @@ use crate::trials::FailureGroup;
 pub enum Status {
     /// All stages are done.
     Completed,
-    /// The user stopped it. Running it again resumes it.
+    /// The user stopped the study. Running it again resumes it.
     Interrupted,
 }
 
@@ -23,21 +23,22 @@ pub enum Status {
 pub struct Summary {
     /// How it ended.
     pub status: Status,
-    /// Number of trials told; for an interrupted study, of all finished trials.
+    /// Number of trials reported to the strategy. For an interrupted study, number of all finished trials.
     pub trials: u64,
     /// Why the search stage ended; `None` if it has not.
     pub end: Option<SearchEnd>,
-    /// Failed trials, grouped by what went wrong; for an interrupted study, those told so far.
+    /// Failed trials, grouped by the reason. For an interrupted study, only trials reported to the strategy.
     pub failed: Vec<FailureGroup>,
     /// The Pareto front, by ascending trial.
     pub front: Vec<FrontEntry>,
-    /// Finished networks: first those of this run, the lowest in the first objective first, then earlier ones
-    /// that [`Study::finish`](crate::Study::finish) finished.
+    /// Finished networks. Those of this run come first, ordered by the first objective. Networks that
+    /// [`Study::finish`](crate::Study::finish) finished earlier follow.
     pub finished: Vec<Finished>,
-    /// What the trials took, and how many networks reached which fidelity.
+    /// The effort that the trials took, and the number of networks at each fidelity.
     #[serde(default)]
     pub spent: Spent,
-    /// The health of shared weights; `None` if there are none, or the study ended before builds checked them.
+    /// The health of shared weights. `None` if there are no shared weights, or if an older build that did not
+    /// check them ended the study.
     pub health: Option<SupernetHealth>,
     /// Time spent in each stage, over all processes.
     pub seconds: StageSeconds,

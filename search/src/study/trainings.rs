@@ -1,4 +1,4 @@
-//! Removes states of trainings once a search has ended. No later trial can continue from them.
+//! Removes the saved states of trainings after a search has ended. No later trial can continue from them.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::error::StudyError;
 use crate::persistence::{RunPaths, hold_folder};
 
-/// Removes the states of trainings, except those of networks that are being finished and folders that another
-/// process writes. Every trial has its outcome, so nothing continues from these states.
+/// Removes the saved states of trainings. Keeps those of networks that are being finished, and folders that
+/// another process writes to. Every trial has an outcome, so no training continues from the removed states.
 pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
     let trainings = paths.trainings();
     let failed = |path: &Path, source| StudyError::File {
@@ -28,7 +28,7 @@ pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
         }
         remove(&path).map_err(|source| failed(&path, source))?;
     }
-    // Removing it fails, as it should, while something else is in it.
+    // If the folder is not empty, removing it fails, as intended.
     let _ = fs::remove_dir(&trainings);
     Ok(())
 }
@@ -36,7 +36,7 @@ pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
 fn remove(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() {
         let held = hold_folder(path)?;
-        // Another process writes it: an audit may train beside the study.
+        // Another process writes to this folder: an audit may train at the same time as the study.
         if held.is_none() {
             return Ok(());
         }

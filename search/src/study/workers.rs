@@ -1,4 +1,4 @@
-//! The threads that evaluate. They know nothing about waiting trials.
+//! The worker threads that evaluate. They do not know which trials wait for the outcomes.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ pub(super) struct Job {
     pub(super) seed: u64,
 }
 
-/// The answer to a job.
+/// The result of a job.
 pub(super) struct Answer {
     pub(super) trial: TrialId,
     pub(super) question: Question,
@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) worker: usize,
 }
 
-/// Evaluates jobs until the channel closes. While `stopping`, jobs are answered without being started.
+/// Evaluates jobs until the channel closes. While `stopping` is set, jobs are returned without being started.
 pub(super) fn work(
     worker: usize,
     evaluator: &dyn Evaluator,

@@ -1,4 +1,4 @@
-//! Some columns of a table, for joining tables.
+//! Reads selected columns of a table, to join tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,11 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Reads the columns whose names are `wanted`; the column `key` names the rows.
+    /// Reads the columns whose names are `wanted`. The column `key` contains the keys of the rows.
     ///
     /// # Errors
-    /// [`TableError`] for a file that cannot be read, a missing key column, and a key that occurs twice.
+    /// [`TableError`] for a file that cannot be read, for a missing key column, and for a key that occurs
+    /// twice.
     pub(crate) fn read(path: &Path, key: &str, wanted: impl Fn(&str) -> bool) -> Result<Self, TableError> {
         let (bytes, _) = read::bytes(path)?;
         let csv = |error| read::refused(path, &bytes, error);
@@ -46,22 +47,22 @@ impl Columns {
         Ok(Self { path: path.to_owned(), header, names, rows })
     }
 
-    /// Names of the columns read, in the order of the file.
+    /// Returns the names of the columns that were read, in the order of the file.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Names of all columns of the file.
+    /// Returns the names of all columns in the file.
     pub(crate) fn header(&self) -> &[String] {
         &self.header
     }
 
-    /// Keys and fields of all rows, by key.
+    /// Returns the keys and fields of all rows, ordered by key.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.rows.iter().map(|(key, (_, fields))| (key.as_str(), fields.as_slice()))
     }
 
-    /// The index of a column among those read.
+    /// Returns the index of a column among the columns that were read.
     ///
     /// # Errors
     /// [`TableError::MissingColumn`].
@@ -70,7 +71,7 @@ impl Columns {
         found.ok_or_else(|| TableError::missing_column(&self.path, name, &self.header))
     }
 
-    /// The finite number in a row and column.
+    /// Returns the finite number in a row and column.
     ///
     /// # Errors
     /// [`TableError::MissingRow`] for a missing row, [`TableError::Number`] for a field that is not a finite
@@ -88,7 +89,7 @@ impl Columns {
         })
     }
 
-    /// The error for a row that names no architecture.
+    /// Returns the error for a row whose key does not name an architecture.
     pub(crate) fn bad_key(&self, key: &str, found: &str, source: SpaceError) -> TableError {
         TableError::Key {
             path: self.path.clone(),

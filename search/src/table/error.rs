@@ -20,7 +20,7 @@ pub enum TableError {
         /// Why.
         source: kiln_files::FileError,
     },
-    /// The file starts like a gzip file and cannot be unpacked.
+    /// The file starts like a gzip file but cannot be unpacked.
     #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]
     Packed {
         /// The file.
@@ -36,7 +36,7 @@ pub enum TableError {
         /// Bytes allowed.
         limit: u64,
     },
-    /// A line is not CSV, or has another number of fields than the header.
+    /// A line is not CSV, or has a different number of fields than the header.
     #[error("{}: not a table of comma-separated values ({fault})", path.display())]
     Csv {
         /// The file.
@@ -82,7 +82,7 @@ pub enum TableError {
         /// Details, if there are any.
         source: Option<Box<SpaceError>>,
     },
-    /// Two rows have one key.
+    /// Two rows have the same key.
     #[error("{}:{line}: `{entry}` stands on line {first} already; keep one of them", path.display())]
     Duplicate {
         /// The file.
@@ -94,7 +94,7 @@ pub enum TableError {
         /// Line of the first one.
         first: u64,
     },
-    /// A table that is joined with another one lacks a row of it.
+    /// A table that is joined with another table lacks one of that table's rows.
     #[error("{}: no row `{key}`, which the other table has", path.display())]
     MissingRow {
         /// The file.
@@ -116,7 +116,7 @@ pub enum TableError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CsvFault {
-    /// A line has another number of fields than the header.
+    /// A line has a different number of fields than the header.
     #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
     Fields {
         /// Line, from 1.
@@ -135,7 +135,7 @@ pub enum CsvFault {
     /// The bytes cannot be read.
     #[error("{0}")]
     Io(std::io::Error),
-    /// The parser says something else.
+    /// The parser reports another kind of error.
     #[error("{0:?}")]
     Other(csv::ErrorKind),
 }
@@ -150,7 +150,7 @@ impl TableError {
     }
 }
 
-/// Names of columns as a list.
+/// Formats names of columns as a list.
 fn listed(columns: &[String]) -> String {
     if columns.is_empty() { "none, the file is empty".to_owned() } else { columns.join(", ") }
 }

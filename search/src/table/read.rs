@@ -18,7 +18,7 @@ const LIMIT: u64 = 1 << 30;
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The unpacked content of a file, and the hash of the file.
+/// Returns the unpacked content of a file, and the hash of the file.
 pub(super) fn bytes(path: &Path) -> Result<(Vec<u8>, blake3::Hash), TableError> {
     let damaged = |source| TableError::Packed { path: path.to_owned(), source };
     let packed =
@@ -45,7 +45,7 @@ fn limited(
     Ok(bytes)
 }
 
-/// The entries of a table.
+/// Parses the entries of a table.
 pub(super) fn rows(
     path: &Path,
     bytes: &[u8],
@@ -99,12 +99,12 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The line on which a record begins. Records must be asked for in order.
+/// Returns the line on which a record begins. This must be called for records in their order.
 pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>) -> u64 {
     counter.line_at(position.map_or(0, Position::byte)).expect("memory can be read")
 }
 
-/// Why the bytes are not a table, with the line.
+/// Returns the error that states why the bytes are not a table, and on which line.
 pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
     let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
     let fault = match error.into_kind() {
@@ -125,7 +125,7 @@ fn column(path: &Path, header: &StringRecord, name: &str) -> Result<usize, Table
     })
 }
 
-/// A finite number, `None` for an empty field.
+/// Parses a finite number. Returns `None` for an empty field.
 fn number(
     path: &Path,
     line: u64,

@@ -1,4 +1,4 @@
-//! The meaning of a table's columns.
+//! Settings that define the meaning of a table's columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum KeyFormat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Larger values are better: an accuracy in percent.
+    /// Larger values are better, as for an accuracy in percent.
     #[default]
     Maximize,
     /// Smaller values are better.
@@ -78,7 +78,7 @@ impl TableSettings {
         }
     }
 
-    /// The fingerprint: the file's content, and how it is read.
+    /// Returns the fingerprint, which depends on the file's content and on these settings.
     pub(super) fn fingerprint(&self, hash: &blake3::Hash) -> String {
         let Self { file: _, key, key_format, signal, direction, metric, report } = self;
         let reading = format!("{key:?} {key_format:?} {signal:?} {direction:?} {metric:?} {report:?}");
@@ -96,7 +96,7 @@ impl KeyFormat {
         }
     }
 
-    /// The genotype that a key names. The error holds details, if there are any.
+    /// Returns the genotype that a key names. The error contains details, if there are any.
     pub(super) fn parse(self, text: &str) -> Result<Genotype, Option<SpaceError>> {
         match self {
             Self::Nasbench201 => NasBench201::genotype_from_arch(text).map_err(Some),
@@ -112,7 +112,7 @@ impl KeyFormat {
         }
     }
 
-    /// The key of a genotype.
+    /// Returns the key of a genotype.
     pub(super) fn write(self, genotype: &Genotype) -> String {
         match self {
             Self::Nasbench201 => NasBench201::arch_string(genotype).unwrap_or_else(|_| genotype.to_string()),

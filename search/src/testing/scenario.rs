@@ -1,4 +1,5 @@
-//! Small studies without study loop, store or evaluator: a space, objectives, and a formula for each outcome.
+//! Small studies without a study loop, store or evaluator. They consist of a space, objectives, and a formula
+//! for the outcomes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -14,7 +15,7 @@ use crate::trials::{Costs, FailureKind, Objectives, Outcome, Proposal, Trial, se
 
 /// Number of trials in a large space.
 pub(super) const TRIALS: usize = 40;
-/// Maximum number of asks, enough to use up the small spaces.
+/// Maximum number of asks. It is enough to use up the small spaces.
 const ASKS: u64 = 2_000;
 
 /// A small study.
@@ -24,10 +25,11 @@ pub(super) struct Scenario {
     /// Names of the objectives.
     objectives: Vec<String>,
     constraints: Vec<Constraint>,
-    /// One of this many genotypes fails.
+    /// One in this many genotypes fails.
     fails: Option<u64>,
     in_flight: usize,
-    /// Whether answers come in another order than proposals, as with different fidelities.
+    /// Whether outcomes are reported in another order than the proposals, as happens with different
+    /// fidelities.
     overtaking: bool,
     /// The measurements.
     outcomes: Outcomes,
@@ -36,15 +38,15 @@ pub(super) struct Scenario {
 /// The measurements of a scenario.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcomes {
-    /// The error falls in steps towards one genotype.
+    /// The error decreases in steps towards one genotype.
     Slope,
-    /// All are equal, so nothing can be learned.
+    /// All values are equal, so nothing can be learned.
     Equal,
     /// The smallest and largest finite numbers.
     Extreme,
 }
 
-/// What a strategy did.
+/// The record of a strategy's run.
 #[derive(Debug, PartialEq)]
 pub(super) struct Run {
     pub(super) proposals: Vec<Proposal>,
@@ -65,7 +67,7 @@ fn mlp(settings: &Value) -> Arc<dyn SearchSpace> {
     Arc::new(space.expect("the settings describe a space"))
 }
 
-/// A large space without failures, with one proposal at a time.
+/// Creates a scenario with a large space, without failures, and with one proposal at a time.
 pub(super) fn large() -> Scenario {
     Scenario {
         name: "30 decisions, one at a time",
@@ -142,8 +144,8 @@ impl Scenario {
         then(&Domain::new(self.space.as_ref(), &costs, &self.constraints, &self.objectives))
     }
 
-    /// Runs a strategy. It is asked while fewer than `in_flight` proposals are out. Otherwise it is told the
-    /// oldest one, or a random one if answers overtake each other.
+    /// Runs a strategy. It is asked while fewer than `in_flight` proposals are running. Otherwise it is told
+    /// of the oldest running proposal, or of a random one if `overtaking` is set.
     pub(super) fn run(&self, domain: &Domain<'_>, mut strategy: Box<dyn Strategy>) -> Run {
         let mut run = Run { proposals: Vec::new(), done: false, waited_for_nothing: false };
         let mut running: VecDeque<(u64, Proposal)> = VecDeque::new();
@@ -183,7 +185,7 @@ impl Scenario {
 }
 
 impl Outcomes {
-    /// An error, and a second metric without meaning.
+    /// Returns an error, and a second metric that has no meaning.
     fn metrics(self, genotype: &Genotype) -> BTreeMap<String, f64> {
         let distance: f64 = genotype.genes().iter().map(|gene| (f64::from(*gene) - 3.0).abs()).sum();
         let wobble = (seed::derive(0, "wobble", &[genotype.genes()]) % 10) as f64;

@@ -1,4 +1,4 @@
-//! Failed trials, grouped by what went wrong.
+//! Groups failed trials by the reason of the failure.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::trial::{FailureKind, Outcome, Trial, TrialId};
 
 /// Number of trials that a group names.
 const EXAMPLES: usize = 5;
-/// Replaces numbers that differ from trial to trial.
+/// Text that replaces numbers which differ from trial to trial.
 const VARIES: &str = "…";
 
-/// Trials that failed for the same reason, numbers in the reason aside.
+/// Trials that failed for the same reason. Reasons that differ only in numbers count as the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureGroup {
     /// The kind of failure.
@@ -25,14 +25,14 @@ pub struct FailureGroup {
 }
 
 impl FailureGroup {
-    /// Groups the failed ones among these trials, the largest group first.
+    /// Groups the failed trials among `trials`, with the largest group first.
     #[must_use]
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Vec<Self> {
         let outcomes = trials.into_iter().map(|trial| (trial.id, &trial.outcome));
         Self::of_outcomes(outcomes)
     }
 
-    /// The same for outcomes with the numbers of their trials.
+    /// Groups failed outcomes, given with the numbers of their trials. The largest group comes first.
     #[must_use]
     pub fn of_outcomes<'a>(outcomes: impl IntoIterator<Item = (TrialId, &'a Outcome)>) -> Vec<Self> {
         let mut groups: BTreeMap<(FailureKind, Vec<&str>), Alike<'_>> = BTreeMap::new();
@@ -64,7 +64,7 @@ impl FailureGroup {
 
 /// Failures whose reasons have the same words.
 struct Alike<'a> {
-    /// The numbers between the words; `None` where they differ.
+    /// The numbers between the words; `None` if the trials differ there.
     numbers: Vec<Option<&'a str>>,
     trials: Vec<TrialId>,
 }
@@ -89,8 +89,8 @@ fn split(reason: &str) -> (Vec<&str>, Vec<&str>) {
     (words, numbers)
 }
 
-/// Length in bytes of the number that begins at `at`, or 0: digits with sign, point and exponent, or one of
-/// the words `NaN`, `inf`, `infinity`.
+/// Returns the length in bytes of the number that begins at `at`, or 0 if there is none. A number consists of
+/// digits with sign, point and exponent, or is one of the words `NaN`, `inf`, `infinity`.
 fn number(text: &str, at: usize) -> usize {
     let bytes = text.as_bytes();
     let in_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');

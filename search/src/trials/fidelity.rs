@@ -1,11 +1,11 @@
-//! Effort of an evaluation, and which efforts an evaluator supports.
+//! The fidelity of an evaluation, and the fidelities that an evaluator supports.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Effort of an evaluation. The Pareto front of a study holds its highest fidelity only.
+/// The effort of an evaluation. A study's Pareto front contains only trials at the highest fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fidelity {
@@ -29,8 +29,9 @@ impl fmt::Display for Fidelity {
 }
 
 impl Fidelity {
-    /// Words that qualify a value measured with less than full effort: `after 3 of 20 epochs`, or `after 3
-    /// epochs` where `full_epochs` is 0 because the schedule is not known. `None` for full effort.
+    /// Returns a text that qualifies a value measured with less than full effort, such as `after 3 of 20
+    /// epochs`. If `full_epochs` is 0, the schedule is not known and the text is `after 3 epochs`. Returns
+    /// `None` for full effort.
     #[must_use]
     pub fn qualifier(self, full_epochs: u32) -> Option<String> {
         match self {
@@ -44,7 +45,7 @@ impl Fidelity {
         }
     }
 
-    /// The fidelity as bytes: its kind, then its epochs.
+    /// Encodes the fidelity as bytes: its kind, then its epochs.
     pub(crate) fn bytes(self) -> [u8; 5] {
         let (kind, epochs) = match self {
             Self::Proxy => (0, 0),
@@ -55,7 +56,7 @@ impl Fidelity {
         [kind, a, b, c, d]
     }
 
-    /// The fidelity that these bytes stand for, if there is one.
+    /// Decodes a fidelity from bytes, if they are valid.
     pub(crate) fn from_bytes([kind, a, b, c, d]: [u8; 5]) -> Option<Self> {
         match kind {
             0 => Some(Self::Proxy),
@@ -66,8 +67,8 @@ impl Fidelity {
     }
 }
 
-/// The fidelities that an evaluator answers. No two of them are the same effort: a shorter training has fewer
-/// epochs than the whole schedule, and the whole schedule is [`Fidelity::Full`] only.
+/// The fidelities that an evaluator supports. No two of them are the same effort: a shorter training has
+/// fewer epochs than the whole schedule, and only [`Fidelity::Full`] denotes the whole schedule.
 ///
 /// # Example
 /// ```
@@ -80,35 +81,36 @@ impl Fidelity {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fidelities {
-    /// Whether [`Fidelity::Proxy`] is answered, by a score that needs no training.
+    /// Whether the evaluator supports [`Fidelity::Proxy`], a score that needs no training.
     pub proxy: bool,
-    /// Whether trainings shorter than the whole schedule are answered, from 1 epoch on.
+    /// Whether the evaluator supports trainings that are shorter than the whole schedule, from 1 epoch on.
     pub shorter: bool,
-    /// Epochs for which [`Fidelity::Full`] trains a network; 0 where a trial trains nothing.
+    /// Number of epochs that [`Fidelity::Full`] trains a network; 0 if the evaluator trains nothing.
     pub full_epochs: u32,
 }
 
 impl Fidelities {
-    /// [`Fidelity::Full`] only, without training: a table, a formula, shared weights.
+    /// Supports only [`Fidelity::Full`], without training. Examples are a table, a formula, and shared
+    /// weights.
     #[must_use]
     pub const fn full_only() -> Self {
         Self { proxy: false, shorter: false, full_epochs: 0 }
     }
 
-    /// A schedule of this many epochs, and every shorter training. A shorter training is the beginning of the
-    /// schedule.
+    /// Supports a schedule of this many epochs and every shorter training. A shorter training is the
+    /// beginning of the schedule.
     #[must_use]
     pub const fn of_schedule(epochs: u32) -> Self {
         Self { proxy: false, shorter: true, full_epochs: epochs }
     }
 
-    /// The same with [`Fidelity::Proxy`].
+    /// Adds support for [`Fidelity::Proxy`].
     #[must_use]
     pub const fn with_proxy(self) -> Self {
         Self { proxy: true, ..self }
     }
 
-    /// Whether the evaluator answers this fidelity.
+    /// Whether the evaluator supports this fidelity.
     #[must_use]
     pub const fn answers(self, fidelity: Fidelity) -> bool {
         match fidelity {
@@ -118,7 +120,7 @@ impl Fidelities {
         }
     }
 
-    /// Epochs for which an evaluation trains a network.
+    /// Returns the number of epochs for which an evaluation trains a network.
     #[must_use]
     pub const fn epochs(self, fidelity: Fidelity) -> u32 {
         match fidelity {
@@ -128,22 +130,23 @@ impl Fidelities {
         }
     }
 
-    /// Evaluators call this before they evaluate.
+    /// Checks that the evaluator supports a fidelity. Evaluators call this before they evaluate.
     ///
     /// # Errors
-    /// [`UnansweredFidelity`] for one that is not answered.
+    /// [`UnansweredFidelity`] for an unsupported fidelity.
     pub const fn check(self, fidelity: Fidelity) -> Result<(), UnansweredFidelity> {
         if self.answers(fidelity) { Ok(()) } else { Err(UnansweredFidelity { fidelity, answered: self }) }
     }
 }
 
-/// A fidelity that an evaluator does not state. It is never replaced by another.
+/// The error for a fidelity that an evaluator does not support. The evaluator never uses another fidelity
+/// instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the evaluator was asked for the fidelity `{fidelity}`; it answers {answered}")]
 pub struct UnansweredFidelity {
-    /// What was asked for.
+    /// The requested fidelity.
     pub fidelity: Fidelity,
-    /// What is answered.
+    /// The supported fidelities.
     pub answered: Fidelities,
 }
 

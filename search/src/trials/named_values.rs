@@ -1,4 +1,4 @@
-//! Numbers by name. Trials with the same names share one list of them, so that hundreds of thousands of
+//! Numbers by name. Trials with the same names share one list of names, so that hundreds of thousands of
 //! trials fit into memory.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Numbers by name, in the order of the names, each once.
+/// A map from names to numbers, ordered by name.
 ///
 /// # Example
 /// ```
@@ -25,26 +25,26 @@ pub struct NamedValues {
 }
 
 impl NamedValues {
-    /// The number under this name.
+    /// Returns the number with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&f64> {
         let at = self.names.binary_search_by(|known| known.as_str().cmp(name)).ok()?;
         self.values.get(at)
     }
 
-    /// Whether there is a number under this name.
+    /// Whether there is a number with this name.
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// How many there are.
+    /// Returns the count of numbers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no numbers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -67,7 +67,7 @@ impl NamedValues {
         self.values.iter()
     }
 
-    /// Replaces the list of names by `last` where both are equal; otherwise `last` becomes this list.
+    /// Replaces the list of names by `last` if both are equal. Otherwise sets `last` to this list.
     pub(crate) fn share_names(&mut self, last: &mut Arc<[String]>) {
         if self.names == *last {
             self.names = Arc::clone(last);
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for NamedValues {
     }
 }
 
-/// Reads a map. Maps that Kiln wrote are sorted, and need no sorting.
+/// Deserializes a map. Maps written by Kiln are already sorted, so they are not sorted again.
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {

@@ -1,9 +1,9 @@
-//! Values of a trial's objectives, which follow from its metrics and costs.
+//! Computes the values of a trial's objectives from its metrics and costs.
 
 use super::fidelity::Fidelity;
 use super::trial::{Costs, Objectives, Outcome, TrialId};
 
-/// An objective that is neither measured nor a cost.
+/// The error for an objective that is neither a measured metric nor a cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownObjective {
     /// The trial.
@@ -14,8 +14,9 @@ pub(crate) struct UnknownObjective {
     pub(crate) known: Vec<String>,
 }
 
-/// Values of the objectives: for each the metric of that name, or else the cost. A failed trial has no
-/// values. A proxy evaluation with a single metric uses that metric for every objective that is neither.
+/// Returns the values of the objectives. Each value is the metric with the objective's name, or else the cost
+/// with that name. A failed trial has no values. A proxy evaluation with a single metric uses this metric for
+/// every objective that is neither a metric nor a cost.
 pub(crate) fn objectives(
     trial: TrialId,
     names: &[String],
@@ -39,8 +40,8 @@ pub(crate) fn objectives(
     names.iter().map(value).collect::<Result<_, _>>().map(Objectives)
 }
 
-/// Whether these can be objective values when the names are not known: each equals a metric or a cost, and a
-/// failed trial has none.
+/// Whether these can be the objective values of a trial, if the names of the objectives are not known. Each
+/// value must equal a metric or a cost, and a failed trial must have no values.
 pub(crate) fn are_possible(objectives: &Objectives, outcome: &Outcome, costs: &Costs) -> bool {
     let Some(measurement) = outcome.measurement() else { return objectives.0.is_empty() };
     let known = || measurement.metrics().values().chain(costs.0.values());

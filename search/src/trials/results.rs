@@ -1,22 +1,22 @@
-//! The version of the results that this build gives. Fingerprints contain it.
+//! The version of this build's results. Fingerprints contain it.
 
-/// Version of all results bit by bit: trainings, measurements, proposals.
+/// Version of all results, down to the last bit: trainings, measurements and proposals.
 ///
-/// Raise it when, and only when, the same config, seed, data and class of device give other bits than before.
-/// It is not the version of the package. A study whose trials were evaluated under another version cannot be
-/// resumed. Builds before version 1 wrote the package's version instead, and count as version 0.
+/// Raise it if, and only if, results change for the same config, seed, data and device class, even by a
+/// single bit. It is not the version of the package. A study whose trials were evaluated with another version
+/// cannot be resumed. Builds before version 1 wrote the package's version instead, and count as version 0.
 pub const RESULTS_VERSION: u32 = 1;
 
-/// What precedes the version in a fingerprint.
+/// Prefix of the version in a fingerprint.
 const PART: &str = "results-";
 
-/// The part of a fingerprint with the version of the results: `results-1`.
+/// Returns the part of a fingerprint that states the version of the results, such as `results-1`.
 #[must_use]
 pub fn results_part() -> String {
     format!("{PART}{RESULTS_VERSION}")
 }
 
-/// The version in a fingerprint, if it has one.
+/// Returns the version in a fingerprint, if the fingerprint contains one.
 pub(crate) fn version_in(fingerprint: &str) -> Option<u32> {
     fingerprint.split('/').find_map(|part| part.strip_prefix(PART)?.parse().ok())
 }

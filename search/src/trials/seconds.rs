@@ -1,4 +1,4 @@
-//! A time in seconds that is known to be valid: finite, not negative, and small enough to add up.
+//! A time in seconds that is always valid: finite, not negative, and small enough for sums to stay valid.
 
 use std::fmt;
 use std::iter::Sum;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A time in seconds: finite, at least 0, at most [`Seconds::MAX`].
 ///
-/// Every time in a file is read as this type. So no sum, no text and no [`Duration`] of it can fail. Sums
-/// saturate at [`Seconds::MAX`].
+/// Every time in a file is read as this type. So adding times, printing them, and converting them to
+/// [`Duration`] cannot fail. Sums saturate at [`Seconds::MAX`].
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Seconds(f64);
 
-/// A number that is not a valid time.
+/// The error for a number that is not a valid time.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{0:?} seconds, expected 0 to {max:?}", max = Seconds::MAX.get())]
 pub struct NotSeconds(pub f64);
@@ -34,12 +34,12 @@ impl Seconds {
     /// The longest time, about 3,000 years. No clock exceeds it, and sums stay exact to a millisecond.
     pub const MAX: Self = Self(1e11);
 
-    /// The time of this many seconds.
+    /// Creates a time of this many seconds.
     ///
     /// # Errors
     /// [`NotSeconds`] for a number that is negative, not finite, or above [`Seconds::MAX`].
     pub fn new(seconds: f64) -> Result<Self, NotSeconds> {
-        // `abs` removes the sign of negative zero, which would show in text.
+        // `abs` removes the sign of negative zero, which would be printed.
         if (0.0..=Self::MAX.0).contains(&seconds) {
             Ok(Self(seconds.abs()))
         } else {
@@ -47,19 +47,19 @@ impl Seconds {
         }
     }
 
-    /// The valid time nearest to this many seconds; [`Seconds::ZERO`] for NaN.
+    /// Returns the valid time nearest to this many seconds; [`Seconds::ZERO`] for NaN.
     #[must_use]
     pub fn saturating(seconds: f64) -> Self {
         if seconds.is_nan() { Self::ZERO } else { Self(seconds.clamp(0.0, Self::MAX.0).abs()) }
     }
 
-    /// The number of seconds.
+    /// Returns the number of seconds.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
     }
 
-    /// The same time as a [`Duration`].
+    /// Converts the time to a [`Duration`].
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
@@ -69,13 +69,13 @@ impl Seconds {
         Duration::from_secs_f64(self.0)
     }
 
-    /// The sum, at most [`Seconds::MAX`].
+    /// Returns the sum, at most [`Seconds::MAX`].
     #[must_use]
     pub fn saturating_add(self, more: Self) -> Self {
         Self::saturating(self.0 + more.0)
     }
 
-    /// The time that passed since `earlier`; zero where `earlier` is later.
+    /// Returns the time that has passed since `earlier`; zero if `earlier` is later than this time.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self::saturating(self.0 - earlier.0)
@@ -142,7 +142,7 @@ mod tests {
         for seconds in [-1e-300, -1e19, 1.1e11, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Seconds::new(seconds).is_err(), "{seconds}");
             assert!(serde_json::from_str::<Seconds>(&format!("{seconds}")).is_err(), "{seconds}");
-            // Saturating always gives a time with a duration.
+            // `saturating` always returns a time that can be converted to a duration.
             let nearest = Seconds::saturating(seconds);
             assert!(Seconds::new(nearest.get()).is_ok() && nearest.duration() <= Seconds::MAX.duration());
         }

@@ -1,30 +1,31 @@
-//! Every seed of a study is derived from the study's one seed. There is no other source of randomness.
+//! Derives every seed of a study from the study's own seed. There is no other source of randomness.
 
 use kiln_space::Genotype;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-/// A seed for one purpose. It depends on the study's seed, a label that names the purpose, and `parts`.
+/// Derives a seed for one purpose. It depends on the study's seed, on a label that names the purpose, and on
+/// `parts`.
 #[must_use]
 pub fn derive(seed: u64, label: &str, parts: &[&[u8]]) -> u64 {
     let hash = hash(seed, label, parts);
     u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
 }
 
-/// A generator for one purpose, derived as in [`derive()`].
+/// Creates a random generator for one purpose. Its seed is derived by [`derive()`].
 #[must_use]
 pub fn generator(seed: u64, label: &str, parts: &[&[u8]]) -> Pcg64 {
     Pcg64::from_seed(hash(seed, label, parts))
 }
 
-/// The generator for ask number `ask` of a study.
+/// Creates the random generator for ask number `ask` of a study.
 #[must_use]
 pub fn ask_generator(seed: u64, ask: u64) -> Pcg64 {
     generator(seed, "ask", &[&ask.to_le_bytes()])
 }
 
-/// The seed of everything random in the evaluations of one genotype. It is the same at every fidelity, so
-/// that a short training is the beginning of a long one.
+/// Returns the seed of all random numbers in the evaluations of one genotype. It is the same at every
+/// fidelity, so that a short training is the beginning of a long one.
 #[must_use]
 pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
     derive(seed, "trial", &[genotype.genes()])
@@ -33,7 +34,7 @@ pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
 fn hash(seed: u64, label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    // The lengths distinguish `ab`, `c` from `a`, `bc`.
+    // Hashing the lengths too distinguishes the parts `ab`, `c` from the parts `a`, `bc`.
     for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn seeds_do_not_change_between_versions() {
-        // Studies on disk can be resumed only while these values hold.
+        // If these values change, existing studies cannot be resumed.
         assert_eq!(derive(1, "a", &[b"b"]), 253_826_723_582_648_840);
         assert_ne!(ask_generator(1, 0), ask_generator(1, 1));
     }

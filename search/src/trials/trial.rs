@@ -1,4 +1,4 @@
-//! What is asked, what is answered, and what is kept of it.
+//! Proposals, outcomes, and trials, which combine them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,35 +9,36 @@ use serde::{Deserialize, Serialize};
 use super::fidelity::Fidelity;
 use super::named_values::NamedValues;
 
-/// Number of a trial in its study: trials are numbered in the order of asking, from 0.
+/// Number of a trial in its study. Trials are numbered from 0, in the order in which they are proposed.
 pub type TrialId = u64;
 
-/// Where a proposal comes from. Screens and reports show it; the study decides nothing by it.
+/// The origin of a proposal. It is only displayed, in screens and reports; it affects no decision of the
+/// study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// How it was made: `random`, `mutation`, `crossover`, ...
+    /// How the proposal was generated: `random`, `mutation`, `crossover`, ...
     pub operator: String,
-    /// Trials it descends from.
+    /// The parent trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<TrialId>,
-    /// Cluster it was drawn from, for clustering strategies.
+    /// The cluster that it was chosen from, for strategies with clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<usize>,
 }
 
 impl Origin {
-    /// Made by `operator` from `parents`.
+    /// Creates the origin of a proposal that `operator` generated from `parents`.
     pub(crate) fn of(operator: &str, parents: Vec<TrialId>) -> Self {
         Self { operator: operator.to_owned(), parents, cluster: None }
     }
 }
 
-/// A genotype to evaluate, and the effort to spend on it.
+/// A genotype to evaluate, and the fidelity of the evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// What to evaluate: feasible, and canonical in its space.
+    /// The genotype to evaluate, which is feasible and canonical in its space.
     pub genotype: Genotype,
     /// Effort.
     pub fidelity: Fidelity,
@@ -46,7 +47,8 @@ pub struct Proposal {
     pub origin: Origin,
 }
 
-/// Metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
+/// Metrics of one evaluation. They are finite and minimized, and each name includes the unit
+/// (`error_percent`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "NamedValues", into = "NamedValues")]
 pub struct Measurement(NamedValues);
@@ -62,15 +64,15 @@ pub struct NotFinite {
 }
 
 impl Measurement {
-    /// A measurement of these metrics.
+    /// Creates a measurement from these metrics.
     ///
     /// # Errors
-    /// [`NotFinite`] when a value is NaN or infinite.
+    /// [`NotFinite`] if a value is NaN or infinite.
     pub fn new(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
         NamedValues::from(metrics).try_into()
     }
 
-    /// The value of a metric.
+    /// Returns the value of a metric.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied()
@@ -105,29 +107,29 @@ impl From<Measurement> for NamedValues {
 pub enum FailureKind {
     /// It cannot be built.
     Invalid,
-    /// Its training gave numbers that are not finite, or the loss exploded.
+    /// The training produced numbers that are not finite, or the loss exploded.
     Diverged,
     /// The evaluation panicked.
     Panicked,
 }
 
-/// The answer to a proposal. A failure is an answer too.
+/// The result of evaluating a proposal. A failure is an outcome too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was evaluated.
     Measured(Measurement),
-    /// It could not be evaluated.
+    /// The architecture could not be evaluated.
     Failed {
         /// The kind of failure.
         kind: FailureKind,
-        /// What happened, for people.
+        /// What happened, as a text to display.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// The outcome with these metrics: measured, or diverged when one of them is not finite.
+    /// Creates the outcome with these metrics. It is measured, or diverged if a metric is not finite.
     #[must_use]
     pub fn from_metrics(metrics: BTreeMap<String, f64>) -> Self {
         match Measurement::new(metrics) {
@@ -136,7 +138,7 @@ impl Outcome {
         }
     }
 
-    /// The measurement, unless it failed.
+    /// Returns the measurement, or `None` if the evaluation failed.
     #[must_use]
     pub const fn measurement(&self) -> Option<&Measurement> {
         match self {
@@ -151,23 +153,23 @@ impl Outcome {
     }
 }
 
-/// Costs that the study's cost models compute from the architecture, by name with unit: `latency_us`,
-/// `energy_uj`, `peak_memory_bytes`, `model_bytes`, `parameters`, `macs`. With several devices, all but the
-/// last two end in `@device`.
+/// Costs that the study's cost models compute from the architecture. Each name includes the unit:
+/// `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`, `parameters`, `macs`. With several devices,
+/// the names of all costs except the last two end in `@device`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Costs(pub NamedValues);
 
-/// Values of the study's objectives, in the order of the config, all minimized; empty for a failed trial.
+/// Values of the study's objectives, in the order of the config. All are minimized. Empty for a failed trial.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Objectives(pub Vec<f64>);
 
-/// A proposal with its answer.
+/// A proposal and its outcome, with costs and objectives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// Number in the order of asking.
+    /// Number of the trial, in the order of proposals.
     pub id: TrialId,
     /// What was asked.
     pub proposal: Proposal,
@@ -175,14 +177,14 @@ pub struct Trial {
     pub outcome: Outcome,
     /// Costs of the architecture; empty if it cannot be built.
     pub costs: Costs,
-    /// Objective values, empty for a failed trial.
+    /// Values of the objectives; empty for a failed trial.
     pub objectives: Objectives,
-    /// Sum of relative excesses over the constraints; 0 when all hold.
+    /// Sum of relative excesses over the constraints; 0 if all constraints are met.
     pub violation: f64,
 }
 
 impl Trial {
-    /// Shares the lists of its metric and cost names with earlier trials, to save memory.
+    /// Shares the lists of metric and cost names with earlier trials, to save memory.
     pub(crate) fn share_names(&mut self, [metrics, costs]: &mut [Arc<[String]>; 2]) {
         if let Outcome::Measured(measured) = &mut self.outcome {
             measured.0.share_names(metrics);

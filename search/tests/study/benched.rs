@@ -1,5 +1,5 @@
-//! A study that has evaluated its whole space as a problem: a run on its answers takes the same trajectory as
-//! the study.
+//! Tests a study that has evaluated its whole space as a problem. A run on the study's results must have the
+//! same trials as the study.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use kiln_space::{Genotype, Settings};
 
 use crate::parts::{Analytic, Layers, Seen, folder, record, run, study};
 
-/// The trials of a study with this strategy.
+/// Returns the trials of a study with this strategy.
 fn trials(strategy: &str, count: u64) -> Vec<Trial> {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
@@ -34,7 +34,8 @@ fn problem(trials: &[Trial]) -> Problem {
     studied.problem().unwrap()
 }
 
-/// The trials after which the volume grew, with the missing share of the whole volume.
+/// Returns the numbers of trials after which the hypervolume grew, with the missing share of the whole
+/// hypervolume.
 fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
     let Goal::Hypervolume { reference, optimum } = goal else { panic!("several objectives") };
     let points: Vec<&[f64]> = trials.iter().map(|trial| trial.objectives.0.as_slice()).collect();
@@ -46,7 +47,7 @@ fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
 #[test]
 fn run_on_the_answers_of_a_study_finds_what_the_study_found() {
     let problem = problem(&trials("random", 256));
-    // The volume ends at the limit of 45 parameters.
+    // The reference point for parameters is the limit of 45 parameters.
     let Goal::Hypervolume { reference, .. } = &problem.goal else { panic!("several objectives") };
     assert!((reference[1] - 45.0).abs() < 1e-12, "{reference:?}");
     let registry = StrategyRegistry::builtin();

@@ -1,4 +1,4 @@
-//! A journal and a store that contradict each other, and journals that lost lines.
+//! Tests a journal and a store that contradict each other, and journals that lost lines.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ fn ended() -> (tempfile::TempDir, RunPaths) {
     (folder, paths)
 }
 
-/// Runs it again. Returns its warnings or its error, and the number of evaluations.
+/// Runs the study again. Returns the warnings or the error, and the number of evaluations.
 fn again(paths: &RunPaths) -> (Result<Vec<String>, StudyError>, usize) {
     let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
     let ended = run(study(&evaluator, &seen), paths).map(|_| seen.warnings());
     (ended, evaluator.count())
 }
 
-/// Removes the checks, as an earlier version wrote the lines.
+/// Removes the checks from the journal, so that the lines look as an earlier version wrote them.
 fn uncheck(paths: &RunPaths) {
     let line = |line: &str| {
         let mut entry: JournalEntry = serde_json::from_str(line).unwrap();
@@ -110,7 +110,7 @@ fn lines_missing_at_the_end_are_noticed_by_the_store() {
 fn two_answers_to_one_question_in_a_journal_stop_the_study() {
     let (_folder, paths) = ended();
     uncheck(&paths);
-    // Trial 40 repeats trial 5 with another answer.
+    // Trial 40 repeats trial 5 with a different outcome.
     let journal = fs::read_to_string(paths.journal()).unwrap();
     let line = journal.lines().find(|line| line.contains("\"trial\":{\"id\":5,")).unwrap();
     let mut entry: JournalEntry = serde_json::from_str(line).unwrap();

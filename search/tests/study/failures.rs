@@ -1,4 +1,4 @@
-//! Architectures that fail, evaluators that fail, and constraints that cannot be met.
+//! Tests architectures that fail, evaluators that fail, and constraints that cannot be met.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use kiln_search::{Ask, Constraint, EvalError, FailureKind, Fidelity, Outcome, St
 
 use crate::parts::{Analytic, Layers, Listed, Misfortune, Seen, facts, folder, propose, record, run, study};
 
-/// Panics, diverges, or gives up, depending on the second gene.
+/// Makes an evaluation panic, diverge or return an error, depending on the second gene.
 const MISFORTUNES: Misfortune = |genotype| match genotype.genes()[1] {
     1 => panic!("index out of range"),
     2 => Some(Ok(Outcome::from_metrics([("error_percent".to_owned(), f64::NAN)].into()))),
@@ -63,7 +63,7 @@ fn failures_are_recorded_with_their_reason_and_the_search_continues() {
     assert_eq!(kinds(&paths)[2], expected[2]);
 }
 
-/// Its second proposal depends on the outcome of the first one.
+/// A strategy whose second proposal depends on the outcome of the first proposal.
 struct Learns(Option<bool>);
 
 impl Strategy for Learns {
@@ -160,7 +160,8 @@ fn constraints_without_feasible_networks_are_reported_with_the_smallest_values_s
     let mut study = study(&evaluator, &Seen::default());
     study.constraints = vec![Constraint::new("parameters", 10.0), Constraint::new("macs", 1e6)];
     let error = run(study, &paths).unwrap_err();
-    // 4 + 1 parameters, then three times 1 + 1: the smallest network has 11.
+    // The smallest network has 11 parameters: 4 + 1 in the first layer, and 1 + 1 in each of three further
+    // layers.
     let message = error.to_string();
     assert!(message.starts_with("no architecture meets the constraints: 100.0 % of "), "{message}");
     assert!(message.contains("the smallest `parameters` seen is 11, the limit 10"), "{message}");

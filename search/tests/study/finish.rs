@@ -1,4 +1,4 @@
-//! The finish stage: each network is finished once, completely or not at all.
+//! Tests the finish stage. Each network must be finished only once, and either completely or not at all.
 
 use std::fs;
 use std::sync::Arc;
@@ -115,14 +115,14 @@ fn networks_finished_after_the_study_have_the_same_files() {
     let finisher = Arc::new(Writes::default());
     let two = finish(&finisher, &paths, &Wanted::Best(2)).unwrap();
     assert_eq!((two.status, two.finished.len()), (Status::Completed, 2));
-    // The next call finishes the next best networks, and keeps those that are there.
+    // The next call finishes the next best network, and keeps the networks that are already finished.
     finish(&finisher, &paths, &Wanted::Best(1)).unwrap();
     let best: Vec<_> = front.iter().take(3).map(|entry| entry.trial).collect();
     assert_eq!(*finisher.finished.lock().unwrap(), best);
     finish(&finisher, &paths, &Wanted::Trials(best.clone())).unwrap();
     assert_eq!(*finisher.finished.lock().unwrap(), best, "nothing is finished twice");
     assert_eq!((facts(&paths), folders(&paths)), (facts(&whole), folders(&whole)));
-    // A trial outside of the front can be finished too.
+    // A trial that is not on the front can be finished too.
     let other = (0..40).find(|id| front.iter().all(|entry| entry.trial != *id)).unwrap();
     finish(&finisher, &paths, &Wanted::Trials(vec![other])).unwrap();
     assert!(paths.model(other).join("network.txt").exists() && record(&paths).ended);

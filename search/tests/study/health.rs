@@ -1,4 +1,5 @@
-//! The check of shared weights: made once, kept in the journal, without effect on any trial.
+//! Tests the check of shared weights. It must run only once, be recorded in the journal, and not affect any
+//! trial.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use kiln_search::{
 
 use crate::parts::{Analytic, Seen, facts, folder, record, run, study};
 
-/// Evaluates like [`Analytic`], and has a health.
+/// An evaluator like [`Analytic`] that also reports the health of shared weights.
 struct Checked {
     analytic: Analytic,
     healthy: bool,
@@ -123,7 +124,7 @@ fn strict_study_stops_before_the_search_and_resumes_without_strict() {
 fn ended_study_from_before_the_check_is_not_checked_and_an_open_one_is() {
     let (_folder, paths) = folder();
     run_checked(&Checked::new(true), false, &paths).1.unwrap();
-    // The journal of a build without the check.
+    // The test creates the journal of a build without this check.
     let entries = JournalReader::open(&paths.journal()).unwrap().entries().unwrap();
     let old: Vec<JournalEntry> =
         entries.into_iter().filter(|entry| !matches!(entry.event, Event::Health { .. })).collect();

@@ -1,4 +1,4 @@
-//! The parts of the tests: a space, an evaluator, strategies, and a study in a temporary folder.
+//! Parts that the tests share: a space, an evaluator, strategies, and a study in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -61,19 +61,19 @@ impl SearchSpace for Layers {
     }
 }
 
-/// What an evaluator does instead of measuring, by genotype.
+/// Returns, for some genotypes, the result that an evaluator returns instead of measuring.
 pub(crate) type Misfortune = fn(&Genotype) -> Option<Result<Outcome, EvalError>>;
 
-/// An error that falls with the widths, plus noise from the trial's seed. Some threads are slower than
-/// others.
+/// An evaluator whose error decreases with the widths of the layers, plus noise from the trial's seed. Some
+/// evaluations are slower than others.
 pub(crate) struct Analytic {
     pub(crate) misfortune: Misfortune,
     pub(crate) fingerprint: &'static str,
-    /// Fidelities that it states.
+    /// Fidelities that the evaluator supports.
     pub(crate) answered: Fidelities,
-    /// Maximum sleep.
+    /// Maximum duration of the random sleep in an evaluation.
     pub(crate) jitter_us: u64,
-    /// Requests, in their order.
+    /// The requests, in the order in which they arrived.
     pub(crate) evaluated: Mutex<Vec<(Genotype, Fidelity)>>,
     pub(crate) ticks: AtomicU64,
 }
@@ -112,7 +112,7 @@ impl Evaluator for Analytic {
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         self.evaluated.lock().unwrap().push((request.genotype.clone(), request.fidelity));
         if self.jitter_us > 0 {
-            // The time differs between runs, as that of a training.
+            // The time of an evaluation differs between runs, as the time of a training does.
             let tick = self.ticks.fetch_add(1, Ordering::Relaxed);
             let mut moment = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
             moment = seed::derive(moment, "jitter", &[&tick.to_le_bytes()]);
@@ -133,8 +133,9 @@ impl Evaluator for Analytic {
     }
 }
 
-/// Random draws first, then mutations of the best of the last trials, sometimes with little effort first. Its
-/// proposals depend on every trial told and on their order.
+/// A strategy that first draws at random, then mutates the best of the last trials. Some proposals have low
+/// effort first. The proposals depend on every trial reported to the strategy and on the order of these
+/// trials.
 #[derive(Default)]
 pub(crate) struct Climb {
     pub(crate) fidelities: bool,
@@ -171,7 +172,7 @@ impl Strategy for Climb {
     }
 }
 
-/// Proposes given genotypes in order.
+/// A strategy that returns given asks in order.
 pub(crate) struct Listed(pub(crate) Vec<Ask>);
 
 impl Listed {
@@ -192,7 +193,7 @@ pub(crate) fn propose(genes: [u8; 4], fidelity: Fidelity) -> Ask {
     Ask::Propose(Proposal { genotype: Genotype::new(genes), fidelity, origin: Origin::default() })
 }
 
-/// Keeps all events, and may stop the study after a number of trials.
+/// An observer that keeps all events, and can stop the study after a number of trials.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
@@ -229,13 +230,13 @@ impl Observer for Seen {
     }
 }
 
-/// Writes one file for each network, with the trial as its content.
+/// A finisher that writes one file for each network, with the trial as the file's content.
 #[derive(Default)]
 pub(crate) struct Writes {
     pub(crate) finished: Mutex<Vec<u64>>,
-    /// Fails after this many networks.
+    /// Returns an error after this many networks.
     pub(crate) fails_after: Option<usize>,
-    /// Names a file that it does not write.
+    /// Whether the result names a file that was not written.
     pub(crate) lies: bool,
 }
 
@@ -254,7 +255,7 @@ impl Finisher for Writes {
     }
 }
 
-/// A study of 40 trials with 3 in flight.
+/// Creates a study of 40 trials with 3 proposals in flight.
 pub(crate) fn study(evaluator: &Arc<Analytic>, seen: &Seen) -> Study {
     let evaluator: Arc<dyn Evaluator> = Arc::clone(evaluator) as _;
     Study {
@@ -283,14 +284,15 @@ pub(crate) fn run(study: Study, paths: &RunPaths) -> Result<Summary, StudyError>
     study.run(&RunFolder::open(paths, "", &[])?)
 }
 
-/// A folder that does not exist yet, in a folder that ends with the test.
+/// Returns paths of a run folder that does not exist yet, inside a temporary folder that is removed after the
+/// test.
 pub(crate) fn folder() -> (tempfile::TempDir, RunPaths) {
     let folder = tempfile::tempdir().unwrap();
     let paths = RunPaths::of_study(folder.path(), "s").unwrap();
     (folder, paths)
 }
 
-/// The facts in the journal of a run folder.
+/// Returns the facts in the journal of a run folder.
 pub(crate) fn facts(paths: &RunPaths) -> Vec<String> {
     let mut reader = kiln_search::JournalReader::open(&paths.journal()).unwrap();
     kiln_search::facts(reader.entries().unwrap())

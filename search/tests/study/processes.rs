@@ -1,4 +1,4 @@
-//! Several processes: this test program starts itself as the other process.
+//! Tests with several processes. The test program starts itself as the other process.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use kiln_search::{Event, JournalReader, RunPaths, StudyError, seed};
 
 use crate::parts::{Analytic, Climb, Seen, Writes, facts, folder, record, run, study};
 
-/// Tells the other process which folder to work in.
+/// Environment variable that tells the other process which run folder to use.
 const FOLDER: &str = "KILN_TEST_RUN_FOLDER";
 
 fn slow_study(jitter_us: u64) -> (Arc<Analytic>, kiln_search::Study) {
@@ -22,7 +22,7 @@ fn slow_study(jitter_us: u64) -> (Arc<Analytic>, kiln_search::Study) {
     (evaluator, study)
 }
 
-/// The work of the other process. Does nothing when the tests run as usual.
+/// Does the work of the other process. In a normal test run it does nothing.
 #[test]
 fn as_the_other_process() {
     let Some(root) = std::env::var_os(FOLDER) else {
@@ -32,7 +32,7 @@ fn as_the_other_process() {
     run(slow_study(20_000).1, &RunPaths::new(root)).unwrap();
 }
 
-/// Starts the other process and waits until it evaluates.
+/// Starts the other process and waits until it is evaluating.
 fn start(paths: &RunPaths) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "processes::as_the_other_process"]).env(FOLDER, paths.root());

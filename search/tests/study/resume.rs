@@ -1,4 +1,4 @@
-//! Running a study again resumes it, from any moment, with or without the store.
+//! Tests that running a study again resumes it, after a stop at any moment, with or without the store.
 
 use std::fs;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn journal_cut_anywhere_resumes_to_the_same_facts() {
     let expected = facts(&finished);
     let ends = journal.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(i, _)| i + 1);
     for (line, end) in std::iter::once(0).chain(ends).enumerate() {
-        // Cut after the line, inside the next one, or before its line end.
+        // The journal is cut after the line, inside the next line, or just before the end of the next line.
         let next = journal[end..].iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let (cut, torn) = [(end, false), (end + next / 2, next > 1), (end + next, false)][line % 3];
         let (_folder, paths) = folder();
@@ -143,7 +143,7 @@ fn every_strategy_resumes_where_it_stopped() {
     let registry = StrategyRegistry::builtin();
     for name in registry.names() {
         let with = |trials, workers, paths: &RunPaths| {
-            // A third of the networks fails.
+            // One third of the networks fail.
             let misfortune: Misfortune = |genotype| {
                 let sum: u32 = genotype.genes().iter().map(|gene| u32::from(*gene)).sum();
                 let reason = "the loss is NaN".to_owned();
@@ -231,7 +231,7 @@ fn ended_study_is_shown_from_its_journal_with_few_asks() {
         told
     };
     assert_eq!(sorted(&told_again), sorted(&told));
-    // A larger budget is searched on. A run that was cut off before its end is searched again.
+    // With a larger budget, the search continues. If the last run was interrupted, the search is replayed.
     let (more, asked, _) = long(&paths, 310);
     assert_eq!((more.trials, asked), (310, 310));
     let journal = fs::read_to_string(paths.journal()).unwrap();

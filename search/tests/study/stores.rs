@@ -1,4 +1,4 @@
-//! The laws of stores, checked for every store.
+//! Tests that every store obeys the laws of stores.
 
 use std::path::Path;
 use std::thread;
@@ -26,8 +26,8 @@ fn entries() -> Vec<(Key, Outcome)> {
     entries
 }
 
-/// Checks `get` after `put`, that other keys have nothing, that the last `put` wins, and that `iter` gives
-/// each entry once.
+/// Checks that `get` returns what was `put`, that other keys have no outcome, that the last `put` wins, and
+/// that `iter` returns each entry once.
 fn check_store(store: &dyn Store) {
     let mut entries = entries();
     for (key, outcome) in &entries {
@@ -69,7 +69,7 @@ fn flushed_entries_survive_reopening() {
         store.put(key, outcome).unwrap();
     }
     store.flush().unwrap();
-    // A copy of the files at this moment is what a crash would leave.
+    // A copy of the files at this moment is equal to the files after a crash.
     let copy = tempfile::tempdir().unwrap();
     copy_files(folder.path(), copy.path());
     check_holds(&SledStore::open(copy.path()).unwrap(), &entries);
@@ -85,7 +85,7 @@ fn record_of_a_newer_build_is_refused() {
     store.put(&key, &outcome).unwrap();
     store.flush().unwrap();
     drop(store);
-    // Another test that starts a process keeps all locks for a moment.
+    // If another test starts a process, that process can briefly keep all locks.
     let db = (0..20)
         .find_map(|_| sled::open(folder.path()).map_err(|_| thread::sleep(Duration::from_millis(10))).ok())
         .expect("the store was closed");

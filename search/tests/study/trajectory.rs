@@ -1,4 +1,4 @@
-//! The trajectory is the same whatever the workers do.
+//! Tests that the trials and their order do not depend on the number or the speed of the workers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

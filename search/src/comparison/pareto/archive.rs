@@ -31,7 +31,7 @@ impl PartialEq for Ordered {
 
 impl Eq for Ordered {}
 
-/// Mutually non-dominated points, each with a name. Equal points are all kept.
+/// A set of mutually non-dominated points, each with a name. Points with equal values are all kept.
 ///
 /// # Example
 /// ```
@@ -44,10 +44,10 @@ impl Eq for Ordered {}
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Archive<K> {
-    /// Points of one or two objectives, by ascending first value. Their second values descend, since none
-    /// dominates another.
+    /// Points with one or two objectives, by ascending first value. No point dominates another, so the second
+    /// values are descending.
     plane: BTreeMap<Ordered, (Ordered, Vec<K>)>,
-    /// Points of more objectives.
+    /// Points with more than two objectives.
     space: Vec<(Vec<f64>, K)>,
 }
 
@@ -58,8 +58,9 @@ impl<K> Default for Archive<K> {
 }
 
 impl<K> Archive<K> {
-    /// Adds a point unless a kept one dominates it, which returns `None`. Removes the points that it
-    /// dominates and returns their names. All points have the same number of objectives, at least one.
+    /// Adds a point, removes the points that it dominates, and returns the names of the removed points.
+    /// Returns `None` and adds nothing if a kept point dominates the new one. All points have the same number
+    /// of objectives, at least one.
     pub fn insert(&mut self, name: K, point: &[f64]) -> Option<Vec<K>> {
         match point {
             [x] => self.insert_in_plane(name, Ordered(*x), Ordered(0.0)),

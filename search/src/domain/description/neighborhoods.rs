@@ -2,8 +2,8 @@
 //!
 //! Source: Shervashidze et al., Weisfeiler-Lehman graph kernels, JMLR 2011; for architectures Ru, Wan, Dong,
 //! Osborne, Interpretable neural architecture search via Bayesian optimisation with Weisfeiler-Lehman
-//! kernels, ICLR 2021.
-//! Differs: labels look towards the input only, and are hashed into a fixed number of counters.
+//! kernels, ICLR 2021. Differs: labels depend only on layers towards the input, and are hashed into a fixed
+//! number of counters.
 
 use kiln_space::{Architecture, Op};
 
@@ -12,11 +12,12 @@ pub(super) const DEPTH: usize = 2;
 /// Counters for each depth.
 pub(super) const BUCKETS: usize = 64;
 
-/// A label of a layer for each depth; `None` where its value does not depend on the network's input.
+/// The labels of a layer, one for each depth; `None` if the layer's value does not depend on the network's
+/// input.
 type Labels = Option<[u64; DEPTH + 1]>;
 
-/// Counts of the labels at depth 0, then 1, then 2. Normalization, activations and changes of shape pass on
-/// the label of what they read. Layers that do not connect input and output are left out.
+/// Counts the labels at depth 0, then 1, then 2. Normalization, activations and changes of shape pass on the
+/// label of the layer that they read. Layers that are not on a path from input to output are left out.
 pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
     let live = architecture.live();
     let mut counts = vec![0.0; (DEPTH + 1) * BUCKETS];
@@ -42,8 +43,8 @@ pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
     counts
 }
 
-/// The labels of a layer. At depth 0 that is its kind; at depth `d` it is the label of depth `d - 1` joined
-/// with those of what it reads, in any order.
+/// Computes the labels of a layer. The label at depth 0 is the layer's kind. The label at depth `d` joins the
+/// layer's own label at depth `d - 1` with those of the layers that it reads, in any order.
 fn refined(kind: u64, read: &[[u64; DEPTH + 1]]) -> [u64; DEPTH + 1] {
     let mut label = [kind; DEPTH + 1];
     for depth in 1..=DEPTH {
@@ -54,7 +55,7 @@ fn refined(kind: u64, read: &[[u64; DEPTH + 1]]) -> [u64; DEPTH + 1] {
     label
 }
 
-/// The kind of a layer: its operation, window, and whether it is grouped or strided.
+/// Returns the kind of a layer: its operation, its window, and whether it is grouped or strided.
 fn kind(op: &Op) -> u64 {
     let (window, grouped, strided) = match op {
         Op::Conv2d { kernel, stride, groups, .. } => (kernel[0].max(kernel[1]), *groups > 1, stride[0] > 1),
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn connected_layers_count_once_at_each_depth() {
-        // Two convolutions, the sum and the head. Normalization and pooling are not counted.
+        // Two convolutions, the sum and the head are counted. Normalization and pooling are not counted.
         let counts = counts(&network(3, 1, false));
         for depth in 0..=DEPTH {
             assert!((at_depth(&counts, depth).iter().sum::<f64>() - 4.0).abs() < 1e-12);

@@ -13,16 +13,16 @@ use super::partition::{Clusters, rows};
 
 /// Numbers of clusters that are tried.
 const TRIED: [usize; 6] = [2, 3, 4, 6, 9, 12];
-/// Minimum silhouette of a partition into several clusters.
+/// Minimum silhouette at which a partition into several clusters is used.
 const SEPARATED: f64 = 0.1;
-/// Number of vectors that makes a neighborhood dense, including the vector itself.
+/// Number of vectors at which a neighborhood is dense, including the vector itself.
 const DENSE: usize = 4;
 
 /// A method to cluster vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
-    /// k-means with the number of clusters that has the best silhouette.
+    /// k-means. The number of clusters is the one with the best silhouette.
     #[default]
     KMeans,
     /// Merges the clusters with the smallest average distance, and stops where the silhouette is best.
@@ -30,8 +30,8 @@ pub enum Grouping {
     /// Source: Sokal, Michener, A statistical method for evaluating systematic relationships, Univ. Kansas
     /// Sci. Bull. 1958.
     Hierarchical,
-    /// Dense regions. The radius is the one within which nine of ten vectors have three others. Vectors
-    /// between regions join the nearest one.
+    /// DBSCAN: clusters are dense regions. The radius is the one within which nine of ten vectors have three
+    /// neighbors. Vectors between regions join the nearest region.
     ///
     /// Source: Ester, Kriegel, Sander, Xu, A density-based algorithm for discovering clusters, KDD 1996.
     Dbscan,
@@ -68,7 +68,8 @@ impl Grouping {
     }
 }
 
-/// How much nearer vectors are to their own center than to the next one, on average. 1 is perfect.
+/// Returns how much closer vectors are to their own center than to the second nearest center, on average. 1
+/// is the best value.
 ///
 /// Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 1987; simplified to centers: Hruschka, de Castro,
 /// Campello, Evolutionary algorithms for clustering gene-expression data, ICDM 2004.
@@ -94,14 +95,14 @@ fn matrix(rows: &[Vec<f64>]) -> Array2<f64> {
     Array2::from_shape_fn((rows.len(), width), |(row, column)| rows[row][column])
 }
 
-/// Labels after merging down to `k` clusters.
+/// Returns the labels after merging down to `k` clusters.
 fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
     let farthest = squared_distances(rows).into_iter().flatten().fold(0.0, f64::max);
     if farthest <= 0.0 {
         return vec![Some(0); rows.len()];
     }
-    // The crate takes similarities and merges by the negative logarithm of them. With `exp(-d^2 / farthest)`
-    // that is the squared distance, scaled to at most 1.
+    // The clustering crate takes similarities and merges by their negative logarithms. With the similarity
+    // `exp(-d^2 / farthest)`, the negative logarithm is the squared distance, scaled to at most 1.
     let kernel = Kernel::params().method(KernelMethod::Gaussian(farthest)).transform(&matrix(rows));
     let grouped: Result<DatasetBase<Kernel<f64>, Vec<usize>>, _> =
         HierarchicalCluster::default().num_clusters(k).transform(kernel);
@@ -109,7 +110,7 @@ fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
         .map_or_else(|_| vec![Some(0); rows.len()], |grouped| grouped.targets.into_iter().map(Some).collect())
 }
 
-/// Labels of dense regions; `None` for vectors between them.
+/// Returns the labels of dense regions; `None` for vectors between the regions.
 fn dense(rows: &[Vec<f64>]) -> Vec<Option<usize>> {
     let mut reach: Vec<f64> = squared_distances(rows)
         .into_iter()
@@ -135,7 +136,7 @@ mod tests {
 
     const ALL: [Grouping; 3] = [Grouping::KMeans, Grouping::Hierarchical, Grouping::Dbscan];
 
-    /// Clouds of 40 vectors near these places, denser in the middle.
+    /// Returns clouds of 40 vectors around these points, denser in the middle.
     fn clouds(places: &[[f64; 2]]) -> Vec<[f64; 2]> {
         let mut rng = Pcg64::seed_from_u64(5);
         let mut off = || (0..4).map(|_| rng.random::<f64>()).sum::<f64>();
@@ -151,7 +152,7 @@ mod tests {
             for grouping in ALL {
                 let clusters = grouping.fit(&vectors, 12);
                 // DBSCAN may split a cloud into several dense regions. The other methods find one cluster for
-                // each.
+                // each cloud.
                 if grouping != Grouping::Dbscan {
                     assert_eq!(clusters.count(), places.len(), "{grouping:?}");
                 }

@@ -9,10 +9,10 @@ use rand_pcg::Pcg64;
 
 /// Maximum number of iterations.
 const ITERATIONS: usize = 10;
-/// Seed of the draws. It is constant, so the partition depends on the rows only.
+/// Seed of the random draws. It is constant, so the partition depends only on the rows.
 const SEED: u64 = 42;
 
-/// Centroids and labels for rows of one length. At least `k` rows are distinct.
+/// Returns centroids and labels for rows of equal length. At least `k` rows must be distinct.
 pub(super) fn fit(rows: &[Vec<f64>], k: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
     let mut centroids = seeds(rows, k);
     let mut labels = nearest(rows, &centroids);
@@ -40,8 +40,8 @@ pub(super) fn to_means<'a>(labeled: impl Iterator<Item = (&'a Vec<f64>, usize)>,
     }
 }
 
-/// Draws rows one after the other, with probabilities proportional to the squared distance to the nearest row
-/// drawn before.
+/// Draws rows one after the other. The probability of a row is proportional to its squared distance from the
+/// nearest row drawn so far.
 fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     let mut rng = Pcg64::seed_from_u64(SEED);
     let mut seeds = vec![rows[rng.random_range(0..rows.len())].clone()];
@@ -65,7 +65,7 @@ fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     seeds
 }
 
-/// The nearest centroid of each row; the first of several.
+/// Returns the index of the nearest centroid for each row; the lowest index if several are equally near.
 fn nearest(rows: &[Vec<f64>], centroids: &[Vec<f64>]) -> Vec<usize> {
     let one = |row: &Vec<f64>| {
         let distances = centroids.iter().map(|centroid| squared_distance(row, centroid)).enumerate();

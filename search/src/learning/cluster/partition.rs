@@ -7,16 +7,16 @@ use super::k_means;
 /// A partition of a set of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clusters {
-    /// Centers of the clusters: at least one, all of one length.
+    /// Centers of the clusters. There is at least one, and all have equal lengths.
     pub(super) centroids: Vec<Vec<f64>>,
-    /// Cluster of each vector that the partition was made from.
+    /// Cluster of each vector that was partitioned.
     pub(super) labels: Vec<usize>,
 }
 
 impl Clusters {
     /// Partitions vectors into at most `k` clusters, as a pure function of the arguments. Shorter vectors
-    /// count as padded with zeros, and numbers that are not finite count as zero. Fewer distinct vectors give
-    /// fewer clusters.
+    /// count as padded with zeros, and numbers that are not finite count as zero. If there are fewer than `k`
+    /// distinct vectors, there are fewer clusters.
     ///
     /// # Example
     /// ```
@@ -39,8 +39,8 @@ impl Clusters {
         Self { centroids, labels }
     }
 
-    /// The clusters of labeled rows, numbered in the order of occurrence. Rows without a label join the
-    /// nearest cluster. One cluster if no row has a label.
+    /// Creates the clusters of labeled rows, numbered in the order of occurrence. Rows without a label join
+    /// the nearest cluster. If no row has a label, there is one cluster.
     pub(super) fn of(rows: &[Vec<f64>], found: &[Option<usize>]) -> Self {
         let mut names: Vec<usize> = Vec::new();
         let numbered: Vec<Option<usize>> = found
@@ -69,14 +69,14 @@ impl Clusters {
         self.centroids.len()
     }
 
-    /// Cluster of each vector, in the order given.
+    /// Returns the cluster of each vector, in the order of the vectors.
     #[must_use]
     pub fn labels(&self) -> &[usize] {
         &self.labels
     }
 
-    /// For each cluster of the vectors that the partition was made from: the index of the vector nearest to
-    /// the center, and the number of vectors.
+    /// Returns, for each cluster, the index of the vector nearest to the center and the number of vectors.
+    /// `vectors` must be the vectors that were partitioned.
     pub(crate) fn medoids<V: AsRef<[f64]>>(&self, vectors: &[V]) -> Vec<(usize, usize)> {
         let of = |(cluster, center): (usize, &Vec<f64>)| {
             let members = || (0..self.labels.len()).filter(move |&vector| self.labels[vector] == cluster);
@@ -87,7 +87,7 @@ impl Clusters {
         self.centroids.iter().enumerate().filter_map(of).collect()
     }
 
-    /// The cluster whose center is nearest to a vector; the first of several.
+    /// Returns the cluster whose center is nearest to a vector; the first one if several are equally near.
     #[must_use]
     pub fn nearest(&self, vector: &[f64]) -> usize {
         let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
@@ -98,7 +98,8 @@ impl Clusters {
     }
 }
 
-/// Vectors of one length: shorter ones are padded with zeros, numbers that are not finite become zero.
+/// Converts vectors to equal length. Shorter vectors are padded with zeros, and numbers that are not finite
+/// become zero.
 pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
     let row = |vector: &V| {
@@ -110,7 +111,7 @@ pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     vectors.iter().map(row).collect()
 }
 
-/// Number of distinct rows, at most `enough`.
+/// Counts the distinct rows, up to `enough`.
 fn distinct(rows: &[Vec<f64>], enough: usize) -> usize {
     let mut found: Vec<&Vec<f64>> = Vec::new();
     for row in rows {

@@ -1,5 +1,5 @@
-//! Predicts the ranking by zero-cost proxies for genotypes that they have not scored, with a Gaussian process
-//! over the vectors of the scored ones.
+//! Predicts the rank by zero-cost proxies for genotypes without scores. The model is a Gaussian process over
+//! the vectors of the scored genotypes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use kiln_space::Genotype;
 
 use crate::domain::Block;
 
-/// Minimum number of scored genotypes to learn from, and the maximum number used.
+/// Minimum number of scored genotypes to fit the model, and maximum number that is used.
 const LEAST: usize = 5;
 const MOST: usize = 200;
 
@@ -21,7 +21,8 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Learns from the places of some genotypes. Of many, evenly spaced ones are used. `None` for too few.
+    /// Fits the model to the ranks of some genotypes. If there are too many, evenly spaced ones are used.
+    /// Returns `None` if there are too few.
     pub(super) fn fit(
         places: &BTreeMap<Genotype, f64>,
         embed: impl Fn(&Genotype) -> Vec<f64>,
@@ -39,7 +40,7 @@ impl Expected {
         Some(Self { points, process, posterior })
     }
 
-    /// The predicted place for a vector, as a block.
+    /// Returns the predicted rank for a vector, as a block.
     pub(super) fn block(&self, vector: &[f64]) -> Block {
         let mut projection = Vec::with_capacity(self.points.len());
         self.process.project(&distances(vector, &self.points), &mut projection);

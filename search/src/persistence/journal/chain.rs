@@ -1,18 +1,18 @@
-//! The checks of a journal's lines. Each check is a hash of the line and of the previous check. So no line
-//! can change, vanish, repeat or move unnoticed.
+//! The checks of a journal's lines. Each check is a hash of the line and of the previous check. So a line
+//! that was changed, removed, repeated or moved is detected.
 //!
 //! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits: the first half of a BLAKE3 hash.
-//! The hash is over the 32 digits of the previous line's check, then the line's own bytes up to that
-//! `,"check"`. Before the first checked line there is no check. In its place stand the first 32 digits of the
-//! hash of all bytes before that line: of no bytes in a new journal, of the old lines in a journal that began
-//! without checks.
+//! The hash covers the 32 digits of the previous line's check, then the line's own bytes up to `,"check"`.
+//! The first checked line has no previous check. For this line, the first 32 digits of the hash of all bytes
+//! before the line are hashed in place of the previous check. In a new journal there are no such bytes. In a
+//! journal that began without checks, these bytes are the lines without checks.
 
 use super::entry::JournalEntry;
 use crate::error::ChainBreak;
 
 /// Digits of a check.
 const DIGITS: usize = 32;
-/// The bytes before the digits, and those after them.
+/// The bytes before the digits, and the bytes after them.
 const MARK: &[u8] = b",\"check\":\"";
 const END: &[u8] = b"\"}";
 
@@ -20,10 +20,10 @@ const END: &[u8] = b"\"}";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Check([u8; DIGITS]);
 
-/// Makes and verifies the checks of a journal's lines, in their order.
+/// Computes and verifies the checks of a journal's lines, in their order.
 ///
 /// # Example
-/// A program writes a journal of its own:
+/// A program can write its own journal:
 /// ```
 /// use kiln_search::{CheckChain, Event, JOURNAL_VERSION, JournalEntry, Seconds};
 /// let (unix_s, elapsed_s) = (Seconds::ZERO, Seconds::ZERO);
@@ -34,7 +34,7 @@ pub(super) struct Check([u8; DIGITS]);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CheckChain {
-    /// Hash of all lines so far, as long as none has a check.
+    /// Hash of all lines so far, while no line has a check.
     unchecked: Box<blake3::Hasher>,
     /// Number of lines without a check.
     unchecked_lines: u64,
@@ -43,10 +43,10 @@ pub struct CheckChain {
 }
 
 impl CheckChain {
-    /// The next line of a journal, with its check and a line end.
+    /// Returns the next line of a journal, with its check and a line end.
     ///
     /// # Panics
-    /// Never: an entry is plain data.
+    /// Never, because an entry is plain data.
     #[must_use]
     pub fn line(&mut self, entry: &JournalEntry) -> String {
         let (line, check) = self.sealed(entry);
@@ -54,8 +54,8 @@ impl CheckChain {
         line
     }
 
-    /// The next line and its check. Call [`CheckChain::advance`] with the check once the line is written: a
-    /// line that could not be written must not become part of the chain.
+    /// Returns the next line and its check. Call [`CheckChain::advance`] with the check after the line was
+    /// written, because a line that could not be written must not become part of the chain.
     pub(super) fn sealed(&self, entry: &JournalEntry) -> (String, Check) {
         let mut line = serde_json::to_string(entry).expect("an entry is plain data with names as keys");
         line.pop();

@@ -1,22 +1,22 @@
-//! What a reader should know about a journal itself.
+//! Signs that a journal may be incomplete or changed.
 
 use crate::trials::TrialId;
 
-/// Signs that a journal does not hold everything that was written.
+/// Signs that a journal may lack lines or contain changed lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Doubts {
     /// Number of lines at its beginning without a check.
     pub unchecked_lines: u64,
-    /// Whether a later line has a check, which covers them.
+    /// Whether a later line has a check, which also covers the lines without checks.
     pub vouched: bool,
     /// Bytes after its last complete line.
     pub torn_bytes: usize,
-    /// Trials that have a finished network in the run folder and are not in the journal.
+    /// Trials that have a finished network in the run folder but are not in the journal.
     pub unknown_networks: Vec<TrialId>,
 }
 
 impl Doubts {
-    /// What people should know, one sentence for each doubt.
+    /// Returns the doubts as text, one sentence for each.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let mut said = Vec::new();

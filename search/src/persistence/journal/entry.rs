@@ -19,9 +19,9 @@ pub(super) const LONGEST_LINE: u64 = 4 << 20;
 pub struct JournalEntry {
     /// Version of the line.
     pub version: u32,
-    /// Seconds since the epoch, for people.
+    /// Seconds since the Unix epoch, for display.
     pub unix_s: Seconds,
-    /// Time that processes have worked on the study.
+    /// Total time for which processes have run the study.
     pub elapsed_s: Seconds,
     /// What happened.
     #[serde(flatten)]

@@ -1,17 +1,17 @@
-//! What two journals of the same study have in common.
+//! The facts that two journals of the same study have in common.
 
 use super::entry::JournalEntry;
 use super::record::StudyRecord;
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// The facts of a study, one line each, in a fixed order. Two journals belong to the same study when their
+/// The facts of a study, one line each, in a fixed order. Two journals belong to the same study if their
 /// facts are equal.
 ///
 /// Facts are the evaluator's fingerprint, the trials, the last front, and the finished networks. Facts leave
-/// out what belongs to one process: times, checks, workers, whether an answer was known, starts, progress,
-/// warnings and rejections. They also leave out the health of shared weights: it follows from the
-/// fingerprint, and journals of older builds lack it.
+/// out everything that depends on a process: times, checks, workers, whether an outcome was already in the
+/// store, starts, progress, warnings and rejections. They also leave out the health of shared weights,
+/// because it follows from the fingerprint and journals of older builds lack it.
 ///
 /// # Example
 /// ```

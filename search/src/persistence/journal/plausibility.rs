@@ -1,4 +1,5 @@
-//! Plausibility of lines. A line that no study writes is damage, whether it has a check or not.
+//! Checks the plausibility of lines. A line that no study can write counts as damaged, even if it has a valid
+//! check.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -9,18 +10,18 @@ use crate::error::Implausible;
 use crate::trials::objectives::{are_possible, objectives};
 use crate::trials::{Trial, TrialId};
 
-/// What is known about the study from elsewhere, and about the journal so far.
+/// What is known about the study from its config, and about the journal from its lines so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plausibility {
     /// Names of the study's objectives, if they are known.
     pub(super) objectives: Option<Vec<String>>,
     /// Its constraints; empty if they are not known.
     pub(super) constraints: Vec<Constraint>,
-    /// Trials so far, since the last retry.
+    /// Trials so far, after the last retry.
     trials: BTreeSet<TrialId>,
 }
 
-/// Whether a file of this name lies inside the folder that the name is joined to.
+/// Whether a path stays inside the folder that it is joined to.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
@@ -75,8 +76,8 @@ impl Plausibility {
 
     fn check_trial(&mut self, trial: &Trial) -> Result<(), Implausible> {
         let (id, before) = (trial.id, self.trials.len());
-        // Every trial that was told is in the journal, and at most `MAX_IN_FLIGHT` others are out at one
-        // time.
+        // Every trial that the strategy was told of is in the journal. At most `MAX_IN_FLIGHT` other trials
+        // can be unfinished at the same time.
         if id >= (before as u64).saturating_add(MAX_IN_FLIGHT) {
             return Err(Implausible::Ahead { trial: id, before });
         }
@@ -101,7 +102,7 @@ impl Plausibility {
         if bits(&expected.0) == bits(&found.0) { Ok(()) } else { wrong(Some(expected.0)) }
     }
 
-    /// The violation follows from the costs of the line, unless a constrained cost is missing there.
+    /// Checks that the violation follows from the line's costs, unless a constrained cost is missing.
     fn check_violation(&self, trial: &Trial) -> Result<(), Implausible> {
         let (id, found) = (trial.id, trial.violation);
         let wrong = |expected| Err(Implausible::Violation { trial: id, found, expected });

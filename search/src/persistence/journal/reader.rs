@@ -1,4 +1,4 @@
-//! Reads a journal, also while another process writes it.
+//! Reads a journal, even while another process writes to it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -31,7 +31,7 @@ pub struct JournalReader {
     chain: CheckChain,
     plausibility: Plausibility,
     checked: bool,
-    /// Names of the metrics and of the costs of the last trial.
+    /// Names of the metrics and names of the costs in the last trial.
     names: [Arc<[String]>; 2],
 }
 
@@ -39,7 +39,7 @@ impl JournalReader {
     /// Opens a journal.
     ///
     /// # Errors
-    /// [`StudyError::File`] when it cannot be opened, [`StudyError::Misplaced`] when it is not a file.
+    /// [`StudyError::File`] if the journal cannot be opened, [`StudyError::Misplaced`] if it is not a file.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         check_file(path)?;
         let file = File::open(path).map_err(|source| StudyError::File {
@@ -63,7 +63,7 @@ impl JournalReader {
     /// Opens the journal of a run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] when there is none; as [`JournalReader::open`].
+    /// [`StudyError::NotARun`] if there is no journal, and the errors of [`JournalReader::open`].
     pub fn of_run(paths: &RunPaths) -> Result<Self, StudyError> {
         if !paths.journal().exists() {
             let path = paths.root().to_owned();
@@ -72,24 +72,23 @@ impl JournalReader {
         Self::open(&paths.journal())
     }
 
-    /// The same reader for a study with these objectives: the values of each trial must follow from its
-    /// metrics and costs. Without objectives, each value must equal one of its metrics or costs.
+    /// Sets the study's objectives, so that the values of each trial must follow from the trial's metrics and
+    /// costs. If this is not set, each value must equal a metric or a cost of the trial.
     #[must_use]
     pub fn with_objectives(mut self, objectives: &[String]) -> Self {
         self.plausibility.objectives = Some(objectives.to_vec());
         self
     }
 
-    /// The same reader for a study with these constraints: the violation of each trial must follow from its
-    /// costs.
+    /// Sets the study's constraints, so that the violation of each trial must follow from the trial's costs.
     #[must_use]
     pub fn with_constraints(mut self, constraints: &[Constraint]) -> Self {
         self.plausibility.constraints = constraints.to_vec();
         self
     }
 
-    /// The entry on the next line; `None` at the end of the file, where more lines may follow later. An
-    /// incomplete line is kept for the next call.
+    /// Returns the entry on the next line, or `None` at the end of the file. Later calls can return lines
+    /// that were added since. An incomplete line is kept for the next call.
     ///
     /// # Errors
     /// [`StudyError::JournalLine`] for a line that is damaged or longer than 4 MiB, [`StudyError::Newer`] for
@@ -151,12 +150,12 @@ impl JournalReader {
         }
     }
 
-    /// Bytes of the complete lines read.
+    /// Number of bytes in the complete lines read so far.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Reads what follows the last complete line as a line whose line end is missing.
+    /// Reads the bytes after the last complete line as a line whose line end is missing.
     pub(super) fn last_without_end(&mut self) -> Option<JournalEntry> {
         let checked = self.chain.clone().verify(&self.partial).ok()?;
         let entry = self.parse(&self.partial, checked).ok()?;
@@ -167,7 +166,7 @@ impl JournalReader {
         Some(entry)
     }
 
-    /// The chain of checks up to here, for writing on.
+    /// Returns the chain of checks up to the last line, for appending more lines.
     pub(super) fn into_chain(self) -> CheckChain {
         self.chain
     }
@@ -182,7 +181,7 @@ impl JournalReader {
             Ok(entry) if entry.version > JOURNAL_VERSION => Err(newer(entry.version)),
             Ok(entry) if is_checked == (entry.version > UNCHECKED_VERSION) => Ok(entry),
             Ok(entry) => Err(self.damaged(LineDamage::Version { version: entry.version, is_checked })),
-            // Lines of a newer program may have events that this one does not know.
+            // A line written by a newer build may contain an event that this build does not know.
             Err(error) => match serde_json::from_slice::<Versioned>(line) {
                 Ok(Versioned { version }) if version > JOURNAL_VERSION => Err(newer(version)),
                 _ => Err(self.damaged(LineDamage::Json(error))),
@@ -195,8 +194,8 @@ impl JournalReader {
     }
 }
 
-/// A line of a trial. Most lines are trials. Reading them directly avoids the detour that `serde` takes to
-/// find the tag of an event.
+/// A journal line with a trial. Most lines are trials. Parsing them directly avoids the buffering that
+/// `serde` needs to find the tag of an event.
 #[derive(Deserialize)]
 struct TrialLine {
     version: u32,

@@ -1,4 +1,4 @@
-//! What all lines of a journal together say about the study.
+//! The state of a study according to all lines of its journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::RunPaths;
 use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// What the journal says about a trial.
+/// A trial with further data from its journal line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournaledTrial {
     /// The trial.
@@ -21,35 +21,35 @@ pub struct JournaledTrial {
     pub seconds: Seconds,
     /// Worker that evaluated it.
     pub worker: usize,
-    /// Whether its line has a check. A line without one may have changed.
+    /// Whether the trial's line has a check. A line without a check may have been changed.
     pub checked: bool,
 }
 
-/// What a journal says about its study.
+/// The state of a study according to its journal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudyRecord {
-    /// Fingerprint of the evaluator, once it is prepared.
+    /// Fingerprint of the evaluator, if the evaluator was prepared.
     pub fingerprint: Option<String>,
-    /// Epochs of a full training; 0 where the evaluator trains nothing, or the journal is of a build that did
-    /// not write them.
+    /// Epochs of a full training. It is 0 if the evaluator trains nothing, or if the build that wrote the
+    /// journal did not record it.
     pub full_epochs: u32,
-    /// Health of the shared weights with this fingerprint.
+    /// Health of the shared weights that this fingerprint identifies.
     pub health: Option<SupernetHealth>,
-    /// Trials by id, since the last retry of failed ones.
+    /// Trials by id, since the last retry of panicked trials.
     pub trials: BTreeMap<TrialId, Box<JournaledTrial>>,
-    /// Number of trials told and the Pareto front, if the search stage ended.
+    /// Number of trials and the Pareto front, if the search stage ended.
     pub searched: Option<(u64, Vec<TrialId>)>,
     /// Why the search stage ended before it used up its budget of trials, if it did.
     pub search_end: Option<SearchEnd>,
     /// Finished networks, with the time that each took.
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
-    /// Whether the last event is the end of the study.
+    /// Whether the last event reports the end of the study.
     pub ended: bool,
     /// The budget of trials of the last run, if that run completed the study.
     pub(crate) completed: Option<u64>,
     /// The budget of trials of the last run.
     budget: Option<u64>,
-    /// Time that processes have worked on the study.
+    /// Total time for which processes have run the study.
     pub elapsed_s: Seconds,
     /// The same time by stage.
     pub stages: StageSeconds,
@@ -59,21 +59,21 @@ pub struct StudyRecord {
     clock: StageClock,
     /// Doubts about the journal itself.
     pub doubts: Doubts,
-    /// Answers from before the last retry that are still valid.
+    /// Trials from before the last retry whose outcomes are still valid.
     earlier: Vec<JournaledTrial>,
 }
 
 impl StudyRecord {
-    /// Reads the journal of a run folder, also while another process writes it.
+    /// Reads the journal of a run folder, even while another process writes to it.
     ///
     /// # Errors
-    /// [`StudyError`] when there is none, or it is damaged.
+    /// [`StudyError`] if there is no journal, or if the journal is damaged.
     pub fn read(paths: &RunPaths) -> Result<Self, StudyError> {
         Self::collect(paths, JournalReader::of_run(paths)?, |_| {})
     }
 
-    /// As [`StudyRecord::read`], for a study with these objectives: the values of each trial must follow from
-    /// its metrics and costs. `see` gets every entry, in order.
+    /// Works like [`StudyRecord::read`], and also checks that the values of these objectives follow from each
+    /// trial's metrics and costs. `see` is called with every entry, in order.
     ///
     /// # Errors
     /// As [`StudyRecord::read`].
@@ -90,14 +90,14 @@ impl StudyRecord {
         mut reader: JournalReader,
         see: impl FnMut(&JournalEntry),
     ) -> Result<Self, StudyError> {
-        // The networks are listed before the journal is read. Otherwise a running study could finish a
-        // network after its trial was missed here.
+        // The networks are listed before the journal is read. Otherwise a running study could add a trial and
+        // finish its network in between, and the trial would seem to be missing.
         let networks = networks(paths);
         let mut record = Self::default();
         record.take_in(&mut reader, see)?;
         record.doubts = reader.doubts();
-        // After a retry the trials are told anew while their networks stay, so missing trials are no sign of
-        // damage.
+        // After a retry, trials are recorded again while their networks stay. So missing trials are not a
+        // sign of damage.
         if record.earlier.is_empty() {
             let unknown = networks.into_iter().filter(|id| !record.trials.contains_key(id));
             record.doubts.unknown_networks = unknown.collect();
@@ -119,7 +119,8 @@ impl StudyRecord {
         Ok(())
     }
 
-    /// Applies a last line that lacks only its line end; false where the rest of the file is not such a line.
+    /// Applies a last line that lacks only its line end. Returns false if the rest of the file is not such a
+    /// line.
     pub(super) fn take_in_last(&mut self, reader: &mut JournalReader) -> bool {
         let Some(entry) = reader.last_without_end() else { return false };
         self.pass(&entry);
@@ -134,7 +135,7 @@ impl StudyRecord {
         self.elapsed_s = self.elapsed_s.max(entry.elapsed_s);
     }
 
-    /// The record of these entries, in the order of the journal.
+    /// Creates the record from entries in the order of the journal.
     #[must_use]
     pub fn new(entries: impl IntoIterator<Item = JournalEntry>) -> Self {
         let mut record = Self::default();
@@ -150,11 +151,11 @@ impl StudyRecord {
         self.apply_from(event, true);
     }
 
-    /// The same for an event whose line had a check, or had none.
+    /// Applies one more event. `checked` states whether the event's line had a check.
     fn apply_from(&mut self, event: Event, checked: bool) {
         match event {
             Event::Prepared { fingerprint, full_epochs } => {
-                // The health belongs to the weights of one fingerprint.
+                // The health is valid only for the weights that the fingerprint identifies.
                 if self.fingerprint.as_ref() != Some(&fingerprint) {
                     self.health = None;
                 }
@@ -169,8 +170,9 @@ impl StudyRecord {
             }
             Event::Retried { .. } => {
                 self.completed = None;
-                // A different answer may lead the strategy to different proposals, so all trials are told
-                // anew. Answers stay valid for the same question.
+                // A retried trial may have a different outcome, which may lead the strategy to different
+                // proposals. So the strategy is told of all trials again. The outcomes of other trials stay
+                // valid for the same genotype and fidelity.
                 self.ended = false;
                 self.searched = None;
                 self.search_end = None;
@@ -203,19 +205,19 @@ impl StudyRecord {
         }
     }
 
-    /// All answers that are still valid, also from before a retry.
+    /// Returns all trials whose outcomes are still valid, including those from before a retry.
     pub(crate) fn answers(&self) -> impl Iterator<Item = &JournaledTrial> {
         self.earlier.iter().chain(self.trials.values().map(AsRef::as_ref))
     }
 
-    /// The panics among the trials, with their proposals.
+    /// Returns the trials whose outcome is a panic: their proposals and outcomes.
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&Proposal, &Outcome)> {
         let trials = self.trials.values().map(|journaled| &journaled.trial);
         trials.filter(|trial| trial.outcome.is_panic()).map(|trial| (&trial.proposal, &trial.outcome))
     }
 }
 
-/// Trials with a finished network in the run folder, ascending.
+/// Returns the trials that have a finished network in the run folder.
 fn networks(paths: &RunPaths) -> BTreeSet<TrialId> {
     let Ok(folder) = fs::read_dir(paths.models()) else { return BTreeSet::new() };
     let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

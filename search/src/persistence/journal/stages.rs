@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// Names of progress that belong to the later stages.
+/// Names of the progress stages after the preparation.
 const SEARCH: &str = "search";
 const FINISH: [&str; 2] = ["finish", "network"];
 
@@ -28,7 +28,7 @@ enum Stage {
     Finish,
 }
 
-/// Adds up the time between entries. The time belongs to the stage of the later entry.
+/// Sums the time between entries. The time between two entries counts for the stage of the later entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct StageClock {
     stage: Stage,
@@ -36,8 +36,8 @@ pub(super) struct StageClock {
 }
 
 impl StageClock {
-    /// Takes in an entry that was written after `elapsed` of work. Adds the time since the previous entry to
-    /// `spent`.
+    /// Processes an entry that was written after `elapsed` time of work. Adds the time since the previous
+    /// entry to `spent`.
     pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
@@ -80,7 +80,7 @@ mod tests {
             (9.0, Event::Searched { trials: 4, front: Vec::new() }),
             (14.0, progress("network")),
             (15.0, Event::Ended),
-            // The clock went back.
+            // Here the clock was set back.
             (12.0, Event::Ended),
             (16.0, Event::Started { study: "a".to_owned(), resumed: 4, trials: Some(4) }),
         ] {

@@ -1,4 +1,4 @@
-//! Writes a journal, after repairing what a crash left at its end.
+//! Writes a journal, after removing an incomplete last line that a crash may have left.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::{Place, hold_journal};
 use crate::trials::Seconds;
 
-/// A journal that is open for writing. The run folder's lock keeps other writers away.
+/// A journal that is open for writing. The lock of the run folder excludes other writers.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -25,27 +25,28 @@ pub struct Journal {
     chain: CheckChain,
 }
 
-/// An opened journal with what it says.
+/// A journal that was opened for writing, with its content.
 #[derive(Debug)]
 pub struct Opened {
     /// The journal, for writing.
     pub journal: Journal,
-    /// What it says.
+    /// The state of the study according to the journal.
     pub record: StudyRecord,
-    /// Bytes cut from its end, where a crash left part of a line.
+    /// Number of bytes cut from the end, if a crash left an incomplete line.
     pub cut: Option<usize>,
 }
 
 impl Journal {
-    /// Opens a journal, or creates it. An incomplete last line is cut off.
+    /// Opens or creates a journal. An incomplete last line is cut off.
     ///
     /// # Errors
-    /// [`StudyError`] when it cannot be read or written, or is damaged elsewhere.
+    /// [`StudyError`] if the journal cannot be read or written, or is damaged elsewhere.
     pub fn open(path: &Path) -> Result<Opened, StudyError> {
         Self::open_with(path, |reader| reader)
     }
 
-    /// The same; `expect` tells the reader more about the study.
+    /// Works like [`Journal::open`]. `expect` configures the reader with the study's objectives or
+    /// constraints.
     ///
     /// # Errors
     /// As [`Journal::open`].
@@ -75,7 +76,7 @@ impl Journal {
         }
         file.sync_all().map_err(failed("sync the journal"))?;
         if reader.bytes() == 0 {
-            // The file may be new: its entry in the folder must survive a crash too.
+            // The file may be new, and its directory entry must survive a crash too.
             kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
         }
         record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
@@ -84,10 +85,11 @@ impl Journal {
         Ok(Opened { journal, record, cut })
     }
 
-    /// Appends an event as one line. The line survives a crash after the next [`Journal::sync`].
+    /// Appends an event as one line. The line is sure to survive a crash only after the next
+    /// [`Journal::sync`].
     ///
     /// # Errors
-    /// [`StudyError::File`] when it cannot be written. A partly written line is taken back.
+    /// [`StudyError::File`] if the line cannot be written. A partly written line is removed.
     pub fn append(&mut self, event: &Event) -> Result<(), StudyError> {
         let entry = JournalEntry {
             version: JOURNAL_VERSION,
@@ -109,20 +111,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Returns when all lines survive a crash.
+    /// Syncs the file to disk, so that all lines survive a crash.
     ///
     /// # Errors
-    /// [`StudyError::File`] when they may not.
+    /// [`StudyError::File`] if the file cannot be synced.
     pub fn sync(&self) -> Result<(), StudyError> {
         self.file.sync_data().map_err(|source| self.failed("sync the journal", source))
     }
 
-    /// Its place in the file system.
+    /// The path and identity of the journal file.
     pub(crate) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(|source| self.failed("look at the journal", source))
     }
 
-    /// Time that this and earlier processes have worked on the study.
+    /// Total time for which this process and earlier processes have run the study.
     #[must_use]
     pub fn elapsed(&self) -> Seconds {
         self.elapsed_before.saturating_add(self.began.elapsed().into())

@@ -1,4 +1,4 @@
-//! Locks on folders inside a run folder: each training's folder has one writer.
+//! Locks folders inside a run folder, so that each training's folder has only one writer.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,14 +9,14 @@ use super::place::check_held;
 
 /// Name of the lock file.
 const LOCK: &str = "lock";
-/// Attempts, in case the folder is removed at the same time.
+/// Number of attempts, in case another process removes the folder at the same time.
 const ATTEMPTS: usize = 16;
 
-/// Locks a folder, which is created if it is missing. The lock is held until the returned file is dropped or
-/// the process ends. `None` where another writer, in this process or another one, holds it.
+/// Locks a folder, and creates it if it is missing. The lock lasts until the returned file is dropped or the
+/// process ends. Returns `None` if another writer, in this process or another, has the lock.
 ///
 /// # Errors
-/// When the folder or its lock file cannot be created or locked.
+/// If the folder or its lock file cannot be created or locked.
 pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     for _ in 0..ATTEMPTS {
@@ -29,8 +29,8 @@ pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
         };
         match patiently(&file) {
             Ok(()) if is_at(&file, &path) => return Ok(Some(file)),
-            // The holder before has removed the folder. This lock is on a file that nobody else can find, so
-            // it protects nothing.
+            // The previous writer has removed the folder. This lock is on a deleted file, which no other
+            // process can open, so the lock protects nothing.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
@@ -63,7 +63,7 @@ mod tests {
         let held = hold_folder(&place).unwrap();
         assert!(held.is_some() && hold_folder(&place).unwrap().is_none());
         assert!(hold_folder(&place.with_file_name("b")).unwrap().is_some());
-        // Its writer removes the folder. The next writer creates another one.
+        // The writer removes the folder. The next writer creates it again.
         fs::remove_dir_all(&place).unwrap();
         let next = hold_folder(&place).unwrap();
         assert!(next.is_some() && hold_folder(&place).unwrap().is_none());

@@ -1,4 +1,4 @@
-//! The lock of a journal. It keeps a second writer away where somebody removed the lock of the run folder.
+//! The lock of a journal. It excludes a second writer even if the lock file of the run folder was removed.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::error::StudyError;
 pub(super) fn check_free(path: &Path) -> Result<(), StudyError> {
     match File::open(path) {
         Ok(file) => hold_journal(path, &file),
-        // Opening the journal later tells what else is wrong with it.
+        // Other problems are reported later, when the journal is opened.
         Err(_) => Ok(()),
     }
 }
 
 /// Locks a journal until the file is closed. A second writer gets [`StudyError::Held`].
 pub(crate) fn hold_journal(path: &Path, file: &File) -> Result<(), StudyError> {
-    // On other systems a lock would keep readers away too.
+    // On other systems, a lock would also exclude readers.
     if cfg!(not(unix)) {
         return Ok(());
     }

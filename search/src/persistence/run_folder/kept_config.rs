@@ -1,4 +1,4 @@
-//! The config that a run folder keeps: read, compared with another, and written.
+//! Reads, compares and writes the config in a run folder.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::error::StudyError;
 
-/// Beginning of the last line. A hash of all lines before it follows.
+/// Prefix of the last line. After the prefix comes a hash of all lines before the last one.
 const CHECK: &str = "# check: ";
 /// Maximum size of a config in bytes.
 const LONGEST_BYTES: u64 = 16 << 20;
@@ -22,7 +22,7 @@ pub(super) struct Difference {
     pub(super) after: String,
 }
 
-/// The first key at which two tables differ. `free` keys and what lies below them do not count.
+/// Returns the first key at which two tables differ. `free` keys, and keys below them, are ignored.
 pub(super) fn difference(path: &str, before: &Table, now: &Table, free: &[&str]) -> Option<Difference> {
     let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
     for key in keys {
@@ -62,7 +62,7 @@ pub(super) struct Kept {
     pub(super) is_changed: bool,
 }
 
-/// The config; `None` where there is none.
+/// Reads the config; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
     let text = kiln_files::optional(kiln_files::read_text(path, LONGEST_BYTES))?;
     Ok(text.map(|text| {
@@ -74,8 +74,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
     }))
 }
 
-/// Writes the config with a hash in its last line, which reveals later changes. The line is a comment, so the
-/// file stays a valid config.
+/// Writes the config, followed by a line with a hash that reveals later changes. The line is a comment, so
+/// the file stays a valid config.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let body = format!("{text}{end}");
@@ -83,7 +83,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
     Ok(kiln_files::write(path, format!("{body}{line}").as_bytes())?)
 }
 
-/// The last line of a config with this text.
+/// Returns the last line of a config with this text.
 fn check(text: &str) -> String {
     format!("{CHECK}{}\n", ContentHash::of(text.as_bytes()))
 }

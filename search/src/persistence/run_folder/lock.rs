@@ -1,4 +1,4 @@
-//! The lock of a run folder, which decides which process may write it.
+//! The lock of a run folder. Only the process that has it may write to the folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,16 +10,16 @@ use super::paths::RunPaths;
 use super::place::Place;
 use crate::error::StudyError;
 
-/// Attempts to take a lock that is held, not counting the last one, and the pause after each.
+/// Number of attempts to take a lock, not counting the last attempt, and the pause after each.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
-/// Attempts to read the holder's id from the lock file, and the pause between them. A process that has just
-/// taken the lock may not have written its id yet.
+/// Number of attempts to read the process id from the lock file, and the pause between them. A process that
+/// has just taken the lock may not have written its id yet.
 const HOLDER_ATTEMPTS: u32 = 40;
 const HOLDER_PAUSE: Duration = Duration::from_millis(25);
 
-/// Tries to take a lock a few times. A child process inherits its parent's open files until it starts its own
-/// program. With them it keeps a lock for a moment that the parent has released.
+/// Tries to take a lock several times. A child process inherits its parent's open files until it starts its
+/// own program. So it can briefly keep a lock that the parent has already released.
 pub(super) fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -30,7 +30,7 @@ pub(super) fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// The lock, held until it is dropped.
+/// The lock, which is released when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
@@ -52,7 +52,7 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(StudyError::file(&path, "lock")(source)),
             }
             let lock = Self { file, path: path.clone() };
-            // A file that was removed between opening and locking would keep nobody away.
+            // A lock on a file that was removed after it was opened would exclude nobody.
             if lock.place()?.is_kept() {
                 lock.sign().map_err(StudyError::file(&path, "write the lock file"))?;
                 return Ok(lock);
@@ -60,7 +60,7 @@ impl Lock {
         }
     }
 
-    /// Its place in the file system.
+    /// The path and identity of the lock file.
     pub(super) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(StudyError::file(&self.path, "look at the lock file"))
     }
@@ -72,13 +72,15 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Removes the id, so that nobody names a process that has ended. After a crash the id stays.
+    /// Removes the process id, so that no message names a process that has ended. After a crash the id
+    /// remains.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }
 }
 
-/// The process that holds a lock, once it has written its id; `None` if it has not within a second.
+/// Returns the id of the process that has the lock. Waits up to a second for the id to be written, then
+/// returns `None`.
 fn holder(mut file: File) -> Option<u32> {
     for attempt in 0..HOLDER_ATTEMPTS {
         if attempt > 0 {
@@ -101,8 +103,8 @@ fn is_there(pid: u32) -> bool {
     !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
-/// Whether another process holds the lock. The check takes a shared lock for a moment, so two processes that
-/// check do not disturb each other.
+/// Whether another process has the lock. To check this, the function briefly takes a shared lock, so that two
+/// processes can check at the same time.
 pub(super) fn is_held(paths: &RunPaths) -> bool {
     let looked = File::open(paths.lock()).map(|file| file.try_lock_shared());
     matches!(looked, Ok(Err(TryLockError::WouldBlock)))

@@ -13,16 +13,16 @@ use crate::trials::TrialId;
 pub struct RunPaths(PathBuf);
 
 impl RunPaths {
-    /// The paths in the run folder `root`.
+    /// Creates the paths in the run folder `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self(root.into())
     }
 
-    /// The paths of a study whose run folder is in `runs`.
+    /// Creates the paths of a study whose run folder is in `runs`.
     ///
     /// # Errors
-    /// [`StudyError::Setting`] when the name cannot be that of a folder.
+    /// [`StudyError::Setting`] if the study's name is not valid as the name of a folder.
     pub fn of_study(runs: &Path, study: &str) -> Result<Self, StudyError> {
         check_study_name(study)?;
         Ok(Self(runs.join(study)))
@@ -70,24 +70,26 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
-    /// Folders of trainings: states that evaluators keep of trials, and checkpoints of networks that are
-    /// being finished. Each training has a folder, which its writer holds with [`crate::hold_folder`]. When
-    /// the search has ended, all these folders are removed, except those of networks and those that are held.
+    /// The folder of trainings. Each training has a subfolder here, which its writer locks with
+    /// [`crate::hold_folder`]. The subfolders contain the states that evaluators keep of trials, and the
+    /// checkpoints of networks that are being finished. After the search, the subfolders are removed, except
+    /// those of networks that are being finished and those that are locked.
     #[must_use]
     pub fn trainings(&self) -> PathBuf {
         self.0.join("training")
     }
 
-    /// Checkpoints of a network that is being finished. They are removed once it is journaled.
+    /// Checkpoints of a network that is being finished. They are removed after the network was recorded in
+    /// the journal.
     #[must_use]
     pub fn training(&self, trial: TrialId) -> PathBuf {
         self.trainings().join(format!("{}{trial}", Self::NETWORK))
     }
 
-    /// Prefix of the folders of networks that are being finished.
+    /// Prefix of folder names for networks that are being finished.
     const NETWORK: &str = "network-";
 
-    /// Whether a folder of [`RunPaths::trainings`] is that of a network that is being finished.
+    /// Whether a folder in [`RunPaths::trainings`] belongs to a network that is being finished.
     pub(crate) fn is_network(name: &OsStr) -> bool {
         name.to_string_lossy().starts_with(Self::NETWORK)
     }
@@ -98,11 +100,11 @@ impl RunPaths {
         self.0.join("lock")
     }
 
-    /// The text of the study's config, for programs that only read the run folder.
+    /// Reads the text of the study's config, for programs that only read the run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the place of
-    /// the run folder, [`StudyError::Misplaced`] when something else is in the place of the config.
+    /// [`StudyError::NotARun`] if there is no config, [`StudyError::NotAFolder`] if a file is in the place of
+    /// the run folder, [`StudyError::Misplaced`] if the config is not a file.
     pub fn read_config(&self) -> Result<String, StudyError> {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
@@ -110,8 +112,8 @@ impl RunPaths {
         Ok(self.kept_config()?.text)
     }
 
-    /// Whether the config was changed since Kiln wrote it. Changes of a config that an older build wrote are
-    /// not noticed.
+    /// Whether the config was changed after Kiln wrote it. If an older build wrote the config, changes are
+    /// not detected.
     ///
     /// # Errors
     /// As [`RunPaths::read_config`].
@@ -119,7 +121,7 @@ impl RunPaths {
         Ok(self.kept_config()?.is_changed)
     }
 
-    /// Refuses links and whatever else is in the place of a file or folder of the run folder.
+    /// Refuses links, and anything of another kind in the place of a file or folder of the run folder.
     pub(super) fn check_places(&self) -> Result<(), StudyError> {
         for file in [self.lock(), self.config(), self.journal(), self.log()] {
             check_file(&file)?;
@@ -142,7 +144,7 @@ impl RunPaths {
 /// Checks that a study's name can be the name of its run folder.
 ///
 /// # Errors
-/// [`StudyError::Setting`] when it cannot.
+/// [`StudyError::Setting`] if it cannot.
 pub fn check_study_name(name: &str) -> Result<(), StudyError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {

@@ -1,5 +1,5 @@
 //! Checks that the paths of open files still lead to these files. A run folder may be removed, renamed or
-//! replaced while a study runs. The study must not write into what is then in its place.
+//! replaced while a study runs. The study must not write into a folder that replaced its own.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -25,34 +25,36 @@ fn identity(file: &Metadata) -> Identity {
     (file.dev(), file.ino())
 }
 
-/// Other systems offer no such identity. There, a folder that is in use can be neither removed nor renamed.
+/// Other systems do not provide such an identity. On them, a folder in use can be neither removed nor
+/// renamed.
 #[cfg(not(unix))]
 type Identity = ();
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Identity {}
 
 impl Place {
-    /// The place of an open file.
+    /// Creates the place of an open file.
     pub(crate) fn of_file(path: &Path, file: &File) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(&file.metadata()?) })
     }
 
-    /// The place of a folder.
+    /// Creates the place of a folder.
     pub(crate) fn of_folder(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
     }
 
-    /// Whether its path still leads to it. Takes one call to the system and reads no content.
+    /// Whether the path still leads to the same file or folder. This takes one system call and reads no
+    /// content.
     pub(crate) fn is_kept(&self) -> bool {
         match fs::metadata(&self.path) {
             Ok(found) => identity(&found) == self.identity,
-            // Other failures, such as a network that is down for a moment, do not show that the file is gone.
+            // Other errors, such as a network failure, do not prove that the file is gone.
             Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         }
     }
 }
 
-/// What a process holds that works on a run folder: the folder, its lock, its journal.
+/// The places that a process uses in its run folder: the folder, its lock and its journal.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     root: PathBuf,
@@ -69,7 +71,7 @@ impl Places {
     }
 
     /// # Errors
-    /// [`StudyError::Displaced`] with the first place that is not kept.
+    /// [`StudyError::Displaced`] with the first place whose path leads elsewhere.
     pub(crate) fn check(&self) -> Result<(), StudyError> {
         match self.places.iter().find(|place| !place.is_kept()) {
             None => Ok(()),
@@ -78,11 +80,11 @@ impl Places {
     }
 }
 
-/// The run folders that this process holds. A lock belongs to the whole process, so this list does too.
+/// The run folders that this process has locked. A lock belongs to the whole process, so this list is global.
 static HELD: Mutex<Vec<(u64, Place)>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A run folder that is held until this is dropped.
+/// Registers a run folder as locked by this process, until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Held(u64);
 
@@ -100,11 +102,11 @@ impl Drop for Held {
     }
 }
 
-/// Refuses to write into a run folder that this process holds when the path no longer leads to it. Call this
-/// before creating a file or folder there.
+/// Returns an error if `place` is in a run folder that this process has locked and the folder's path no
+/// longer leads to it. Call this before creating a file or folder there.
 ///
 /// # Errors
-/// When the run folder was removed, moved or replaced.
+/// If the run folder was removed, moved or replaced.
 pub fn check_held(place: &Path) -> io::Result<()> {
     let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let displaced = held.iter().find(|(_, folder)| place.starts_with(&folder.path) && !folder.is_kept());
@@ -143,7 +145,7 @@ mod tests {
             ),
         ];
         for (displace, expected) in cases {
-            // The file stays open, so that no new file gets its inode number.
+            // The file stays open, so that no new file can get the same inode number.
             let (places, _opened) = make();
             places.check().unwrap();
             displace();

@@ -1,5 +1,5 @@
 //! Checks that files and folders of a run folder are of the right kind before they are opened. Opening a pipe
-//! would wait forever, and other kinds fail with messages that do not help.
+//! would wait forever, and opening other kinds would fail with unhelpful messages.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use crate::error::StudyError;
 
-/// Refuses something that is not a file in the place of a file. A missing file is fine.
+/// Returns an error if the path exists but is not a file. A missing file is accepted.
 pub(crate) fn check_file(path: &Path) -> Result<(), StudyError> {
     check(path, "file", Metadata::is_file)
 }
 
-/// Refuses a link: through it, the maker of the run folder would choose where this process writes.
+/// Refuses a link. Otherwise whoever created the run folder could choose where this process writes.
 pub(super) fn check_link(path: &Path) -> Result<(), StudyError> {
     if path.is_symlink() { Err(StudyError::Linked { path: path.to_owned() }) } else { Ok(()) }
 }
 
-/// Refuses something that is not a folder in the place of a folder. A missing folder is fine.
+/// Returns an error if the path exists but is not a folder. A missing folder is accepted.
 pub(super) fn check_folder(path: &Path) -> Result<(), StudyError> {
     check(path, "folder", Metadata::is_dir)
 }
@@ -25,9 +25,9 @@ pub(super) fn check_folder(path: &Path) -> Result<(), StudyError> {
 fn check(path: &Path, kind: &'static str, fits: fn(&Metadata) -> bool) -> Result<(), StudyError> {
     let is_right = match path.metadata() {
         Ok(found) => fits(&found),
-        // Opening it will report this.
+        // Opening the path reports this error later.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => true,
-        // A link that leads nowhere is misplaced as well.
+        // A broken link counts as misplaced too.
         Err(_) => path.symlink_metadata().is_err(),
     };
     if is_right { Ok(()) } else { Err(StudyError::Misplaced { path: path.to_owned(), kind }) }

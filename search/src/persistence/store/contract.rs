@@ -19,29 +19,30 @@ pub struct Key {
 /// An entry of a store.
 pub type StoreEntry = (Key, Outcome);
 
-/// Remembers outcomes. All threads share it.
+/// Stores outcomes. All threads share the store.
 ///
-/// Laws, which are checked for every store: `get` returns what was last `put` under a key. What was put
-/// before a `flush` is still there after the process died. `iter` gives every entry once.
+/// Every store obeys these laws, and tests check them. `get` returns the outcome that was last `put` under a
+/// key. Outcomes that were put before a `flush` survive a crash of the process. `iter` returns every entry
+/// once.
 pub trait Store: Send + Sync {
     /// The outcome under a key.
     ///
     /// # Errors
-    /// [`StudyError`] when the store cannot be read, or holds a record of a newer version.
+    /// [`StudyError`] if the store cannot be read, or contains a record of a newer version.
     fn get(&self, key: &Key) -> Result<Option<Outcome>, StudyError>;
 
-    /// Remembers an outcome, replacing an earlier one.
+    /// Stores an outcome under a key, and replaces an earlier one.
     ///
     /// # Errors
-    /// [`StudyError`] when the store cannot be written.
+    /// [`StudyError`] if the store cannot be written.
     fn put(&self, key: &Key, outcome: &Outcome) -> Result<(), StudyError>;
 
     /// All entries.
     fn iter(&self) -> Box<dyn Iterator<Item = Result<StoreEntry, StudyError>> + '_>;
 
-    /// Returns when all entries survive a crash.
+    /// Writes all entries to disk, so that they survive a crash.
     ///
     /// # Errors
-    /// [`StudyError`] when the store cannot be written.
+    /// [`StudyError`] if the store cannot be written.
     fn flush(&self) -> Result<(), StudyError>;
 }

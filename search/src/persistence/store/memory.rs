@@ -1,4 +1,4 @@
-//! A store that lives as long as the process.
+//! A store in memory, which is lost when the process ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use super::contract::{Key, Store, StoreEntry};
 use crate::error::StudyError;
 use crate::trials::Outcome;
 
-/// A store in memory: for tests, and for evaluators that are cheaper than a file.
+/// A store in memory, for tests and for evaluators that are faster than reading a file.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<BTreeMap<Key, Outcome>>);
 

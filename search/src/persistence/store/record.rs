@@ -9,7 +9,7 @@ use crate::trials::{Fidelity, Outcome};
 const KEY_VERSION: u8 = 1;
 /// Version of the outcomes.
 const OUTCOME_VERSION: u8 = 2;
-/// The version before, which has no check.
+/// The previous version of the outcomes, which has no check.
 const UNCHECKED_VERSION: u8 = 1;
 /// Bytes of a check.
 const CHECK: usize = 16;
@@ -19,7 +19,7 @@ const CHECK: usize = 16;
 pub(super) enum Unreadable {
     /// A newer build wrote them.
     Newer(u8),
-    /// They are not what was written.
+    /// The bytes were changed after they were written.
     Damaged,
 }
 
@@ -128,7 +128,7 @@ mod tests {
         for bit in 0..8 {
             let mut bytes = whole.clone();
             bytes[0] ^= 1 << bit;
-            // Read as the version before, the bytes of the check are not JSON.
+            // If the record is read as the previous version, the bytes of the check are not JSON.
             assert!(read_outcome(b"key", &bytes).is_err(), "bit {bit} of the version");
         }
     }

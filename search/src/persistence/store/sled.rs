@@ -14,11 +14,11 @@ use crate::trials::Outcome;
 /// Size of the page cache of sled in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// Attempts to open a store that is locked, not counting the last one, and the pause after each.
+/// Number of attempts to open a locked store, not counting the last attempt, and the pause after each.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// A store in a folder. One process at a time can have it open.
+/// A store in a folder. Only one process at a time can open it.
 pub struct SledStore {
     path: PathBuf,
     db: sled::Db,
@@ -28,10 +28,10 @@ impl SledStore {
     /// Opens the store in this folder, or creates it.
     ///
     /// # Errors
-    /// [`StudyError::Store`] when it is damaged, [`StudyError::File`] when another process has it open or the
-    /// system refuses.
+    /// [`StudyError::Store`] if the store is damaged, [`StudyError::File`] if another process has it open or
+    /// the system returns an error.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
-        // sled would panic on such a clock.
+        // sled would panic if the clock is before the Unix epoch.
         if SystemTime::now() < SystemTime::UNIX_EPOCH {
             let source = io::Error::other("the clock of this machine stands before 1970; set it");
             return Err(StudyError::File { path: path.to_owned(), action: "open the store", source });
@@ -39,7 +39,8 @@ impl SledStore {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         for _ in 0..LOCK_ATTEMPTS {
             match config.open() {
-                // A child process that is just starting keeps the lock of a store that its parent closed.
+                // A child process that is just starting can still have the lock of a store that its parent
+                // has closed.
                 Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                     thread::sleep(LOCK_PAUSE);
                 }
@@ -66,7 +67,7 @@ impl SledStore {
 fn broken(path: &Path, source: sled::Error) -> StudyError {
     let path = path.to_owned();
     match source {
-        // The store itself is fine, and a new one would fail in the same way.
+        // The store is not damaged, and a new store would fail in the same way.
         sled::Error::Io(error) if !is_damage(&error) => {
             StudyError::File { path, action: "use the store", source: as_it_was(error) }
         }
@@ -74,8 +75,8 @@ fn broken(path: &Path, source: sled::Error) -> StudyError {
     }
 }
 
-/// Whether a failure comes from the content of the files. Other failures come from the system: a full disk,
-/// too many open files, a folder that may not be written.
+/// Whether an error comes from the content of the files. Other errors come from the system, such as a full
+/// disk, too many open files, or a folder without write permission.
 fn is_damage(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::UnexpectedEof
@@ -84,15 +85,14 @@ fn is_damage(error: &io::Error) -> bool {
         | ErrorKind::NotFound
         | ErrorKind::IsADirectory
         | ErrorKind::NotADirectory => true,
-        // sled uses `Other` for errors of its own: damaged content, or a lock that another process holds.
-        // Only the text tells them apart.
+        // sled uses `Other` for its own errors: damaged content, or a lock of another process. Only the text
+        // distinguishes the two.
         ErrorKind::Other => !error.to_string().contains("could not acquire lock"),
         _ => false,
     }
 }
 
-/// Restores the error of the system. sled passes on a copy that holds the text of the error but not its
-/// number.
+/// Restores the system's error. sled returns a copy that contains the text of the error but not its number.
 fn as_it_was(error: io::Error) -> io::Error {
     let text = error.to_string();
     let number = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(','));
@@ -146,7 +146,7 @@ mod tests {
         for number in [24, 13, 28, 30, 27, 5, 122] {
             let error = || io::Error::from_raw_os_error(number);
             assert!(!damage(error()), "{number}");
-            // A copy as sled makes it.
+            // A copy of the error, as sled creates it.
             let copy = io::Error::new(error().kind(), format!("{:?}", error()));
             match broken(Path::new("store"), sled::Error::Io(copy)) {
                 StudyError::File { source, .. } => assert_eq!(source.raw_os_error(), Some(number)),

@@ -1,9 +1,9 @@
-//! The first trials. More random genotypes are drawn than there are trials, and clustered into as many
-//! clusters as trials. The genotypes nearest to the centers are the first trials.
+//! Chooses the first trials. Random genotypes are drawn, several for each trial, and clustered into as many
+//! clusters as there are trials. The genotypes nearest to the centers are the first trials.
 //!
 //! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly
-//! over candidates); Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and what
-//! is nearest to each center).
+//! over candidates); Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and the
+//! point nearest to each center).
 
 use kiln_space::Genotype;
 use rand::Rng;
@@ -13,7 +13,7 @@ use crate::domain::Domain;
 use crate::learning::cluster::Clusters;
 use crate::learning::{Embedder, sample};
 
-/// Random genotypes drawn for each first trial.
+/// Number of random genotypes drawn for each first trial.
 const DRAWN: usize = 5;
 /// Maximum number of designed trials.
 const MOST: usize = 64;
@@ -29,14 +29,14 @@ pub(in crate::strategies) enum Beginning {
     Random,
 }
 
-/// The first trials that are left, the next one last.
+/// The remaining first trials; the last element is proposed next.
 #[derive(Default)]
 pub(super) struct Design {
     left: Option<Vec<Genotype>>,
 }
 
 impl Design {
-    /// The next of `trials` genotypes that is not known; `None` when all are given.
+    /// Returns the next of `trials` genotypes that is not known; `None` if none is left.
     pub(super) fn next(
         &mut self,
         trials: usize,
@@ -49,7 +49,8 @@ impl Design {
     }
 }
 
-/// The genotypes nearest to the centers of `trials` clusters, that of the largest cluster last.
+/// Returns the genotypes nearest to the centers of `trials` clusters. The genotype of the largest cluster
+/// comes last.
 fn design(trials: usize, domain: &Domain<'_>, embedder: &Embedder, rng: &mut dyn Rng) -> Vec<Genotype> {
     let mut drawn = sample(domain, DRAWN * trials, rng);
     drawn.sort_unstable();

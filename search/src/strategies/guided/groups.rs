@@ -6,10 +6,10 @@ use super::shares;
 use crate::learning::cluster::{Clusters, Grouping};
 use crate::strategies::surrogate::{Candidates, Features, Told};
 
-/// Share of new trials at which clusters are made anew. In between, trials join the nearest cluster. Making
-/// clusters at every ask would cost more than it gains.
+/// Clusters are recomputed when the share of new trials reaches this value. Until then, new trials join the
+/// nearest cluster. Recomputing clusters at every ask would cost more time than it is worth.
 const REGROUPING: f64 = 0.25;
-/// Maximum number of trials and candidates that clusters are made from. The others join the nearest cluster.
+/// Maximum number of trials and candidates that are clustered. The others join the nearest cluster.
 const GROUPED: usize = 96;
 
 pub(in crate::strategies) struct Groups {
@@ -19,12 +19,13 @@ pub(in crate::strategies) struct Groups {
     clusters: Clusters,
     /// Cluster of each trial.
     labels: Vec<usize>,
-    /// Number of trials when the clusters were made.
+    /// Number of trials when the clusters were computed.
     grouped_at: usize,
 }
 
 impl Groups {
-    /// At most `most` clusters. `exploration` is the weight of the bonus for clusters with few trials.
+    /// Creates groups with at most `most` clusters. `exploration` is the weight of the bonus for clusters
+    /// with few trials.
     pub(in crate::strategies) fn new(grouping: Grouping, most: usize, exploration: f64) -> Self {
         let clusters = Clusters::fit::<[f64; 0]>(&[], 1);
         Self { grouping, most, exploration, clusters, labels: Vec::new(), grouped_at: 0 }
@@ -35,7 +36,8 @@ impl Groups {
         Self::new(Grouping::KMeans, 1, 0.0)
     }
 
-    /// Takes in the trials told since the last update. Returns whether the clusters are new.
+    /// Adds the trials reported to the strategy since the last update. Returns whether the clusters were
+    /// recomputed.
     pub(super) fn update(&mut self, told: &[Told], candidates: &Candidates) -> bool {
         let n = told.len();
         let new = self.most > 1 && (n - self.grouped_at) as f64 >= (REGROUPING * n as f64).max(1.0);
@@ -66,7 +68,7 @@ impl Groups {
         self.most > 1
     }
 
-    /// Bonus of each cluster for having few trials, running ones included.
+    /// Returns the bonus of each cluster for having few trials. Running trials are counted.
     pub(super) fn bonuses(&self, running: &[Features]) -> Vec<f64> {
         let mut trials = vec![0; self.clusters.count()];
         let running = running.iter().map(|features| self.clusters.nearest(&features.vector));
@@ -74,7 +76,8 @@ impl Groups {
         shares::bonuses(&trials, self.exploration)
     }
 
-    /// How readily each cluster gives parents: the standing of its trials by these values, plus its bonus.
+    /// Returns a bound for each cluster: the value of its trials as parents, plus its bonus. Clusters with a
+    /// higher bound provide more parents.
     pub(super) fn bounds(&self, values: &[f64], bonuses: &[f64]) -> Vec<f64> {
         let standings = shares::standings(&self.labels, values, self.clusters.count());
         standings.iter().zip(bonuses).map(|(standing, bonus)| standing + bonus).collect()

@@ -1,4 +1,4 @@
-//! What a strategy with a model remembers of a study: trials with their vectors and places, and running
+//! The state of a study that a strategy with a model keeps: trials with their vectors and ranks, and running
 //! proposals.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,9 @@ use crate::strategies::surrogate::{Features, Told};
 use crate::strategies::unseen::Unseen;
 use crate::trials::{Origin, Trial};
 
-/// Share of new trials at which all trials are sorted again. In between, each new trial is inserted into the
-/// order. Sorting all of them at every ask takes quadratic time with several objectives.
+/// All trials are sorted again when the share of new trials reaches this value. Until then, each new trial is
+/// inserted into the order. With several objectives, sorting all trials at every ask would take quadratic
+/// time.
 const RENEWAL: f64 = 0.01;
 
 #[derive(Default)]
@@ -29,14 +30,14 @@ pub(super) struct History {
     order: Vec<usize>,
     /// Number of trials when all of them were sorted.
     ordered_at: usize,
-    /// Value of each trial between 0 and 1, by its place in the order; 1 is best.
+    /// Value of each trial between 0 and 1, by its position in the order; 1 is best.
     values: Vec<f64>,
-    /// Running proposals, with their features once these are needed.
+    /// Running proposals. Their features are computed when they are needed.
     running: BTreeMap<Genotype, Option<Features>>,
     asked: usize,
 }
 
-/// What there is to learn from. Every trial has its features.
+/// The data that a model learns from. Every trial has its features.
 pub(super) struct Known<'a> {
     pub(super) told: &'a [Told],
     pub(super) order: &'a [usize],
@@ -59,18 +60,18 @@ impl History {
         self.asked
     }
 
-    /// Number of trials told.
+    /// Number of trials reported to the strategy.
     pub(super) const fn told_count(&self) -> usize {
         self.told.len()
     }
 
-    /// The embedder, and the genotypes proposed or told.
+    /// Returns the embedder, and the genotypes that were proposed or reported.
     pub(super) fn embedder(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> (&Embedder, &Unseen) {
         let fit = || Embedder::fit(domain, &self.proxies, rng);
         (self.embedder.get_or_insert_with(fit), &self.unseen)
     }
 
-    /// Embeds new trials and proposals, and brings the order up to date.
+    /// Embeds new trials and proposals, and updates the order.
     pub(super) fn learn(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Known<'_> {
         let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, &self.proxies, rng));
         for told in &mut self.told[self.order.len()..] {
@@ -103,7 +104,7 @@ impl History {
         }
     }
 
-    /// Proposes `found`, or a random genotype without it.
+    /// Proposes `found`, or a random genotype if `found` is `None`.
     pub(super) fn propose(&mut self, found: Option<Found>, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         let (found, features) =
             found.map(|Found { genotype, features, origin }| ((genotype, origin), features)).unzip();
@@ -115,7 +116,8 @@ impl History {
         ask
     }
 
-    /// Vectors made from now on contain the places that these predict.
+    /// Sets the ranking by proxies. Vectors computed after this call contain the ranks that this ranking
+    /// predicts.
     pub(super) fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
         self.proxies.clone_from(places);
     }
@@ -137,8 +139,9 @@ fn point(told: &Told) -> Point<'_> {
     Point { objectives: &told.objectives, violation: told.violation }
 }
 
-/// The place of a new trial in the order. With one objective it follows all trials that are not worse, with
-/// several the last one that dominates it. Failed and infeasible trials come last.
+/// Returns the position of a new trial in the order. With one objective, the trial is inserted after all
+/// trials that are not worse. With several objectives, it is inserted after the last trial that dominates it.
+/// Failed and infeasible trials come last.
 fn place(told: &[Told], ordered: &[usize], trial: usize) -> usize {
     let new = point(&told[trial]);
     if !new.is_feasible() {

@@ -1,17 +1,18 @@
-//! What is known of each cluster, and which cluster proposes next.
+//! Rates the clusters, and chooses the cluster that proposes next.
 //!
 //! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine
 //! Learning 2002 (the bonus).
 
-/// Bonus of each cluster: `exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `trials` are the numbers `n_c`
-/// of its trials, running ones included, and `n` is their sum.
+/// Returns the bonus of each cluster: `exploration * sqrt(ln(n + 1) / (n_c + 1))`. Here `n_c` is the number
+/// of the cluster's trials, including running ones, and `n` is the sum over all clusters. `trials` contains
+/// the numbers `n_c`.
 pub(super) fn bonuses(trials: &[usize], exploration: f64) -> Vec<f64> {
     let all = (trials.iter().sum::<usize>() + 1) as f64;
     trials.iter().map(|&n| exploration * (all.ln() / (n + 1) as f64).sqrt()).collect()
 }
 
-/// Value of each cluster as a source of parents: the mean of its best and its average value, 1/2 without
-/// trials. `labels` and `values` belong to the trials.
+/// Returns the value of each cluster as a source of parents. It is the mean of the best and the average value
+/// of its trials, or 1/2 without trials. `labels` and `values` have one element for each trial.
 pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Vec<f64> {
     let mut trials = vec![0_usize; clusters];
     let mut sums = vec![0.0; clusters];
@@ -25,15 +26,17 @@ pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Ve
     (0..clusters).map(one).collect()
 }
 
-/// The cluster with the largest sum of expected improvement and bonus; the first of several. `lowest` is the
-/// rating of the best candidate in each cluster, lower is better.
+/// Returns the cluster with the largest sum of expected improvement and bonus; the first one if several are
+/// equal. `lowest` contains the rating of the best candidate in each cluster; lower ratings are better.
 ///
-/// Improvements are scaled so that bonuses compare with them: 1 for the best rating of all clusters, 0 for a
-/// rating of 0, which expects no improvement, or for the worst rating where that is above 0.
+/// Improvements are scaled to make them comparable with bonuses. The best rating of all clusters becomes 1.
+/// A rating of 0 means that no improvement is expected, and becomes 0. If the worst rating is above 0, the
+/// worst rating becomes 0 instead.
 pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
     let rated = || lowest.iter().flatten();
     let best = rated().copied().fold(f64::INFINITY, f64::min);
-    // Ratings above 0 occur where no candidate improves anything. Then the nearest one still has to win.
+    // Ratings above 0 occur if no candidate is expected to improve the front. Then the candidate closest to
+    // an improvement still has to win.
     let nothing = rated().copied().fold(0.0, f64::max);
     let score = |(cluster, lowest): (usize, &Option<f64>)| {
         let lowest = (*lowest)?;
@@ -50,8 +53,8 @@ mod tests {
 
     #[test]
     fn standings_and_bonuses_by_hand() {
-        // Cluster 0 has the values .9 and .5, cluster 1 has .1, cluster 2 has none. One proposal runs in
-        // cluster 1.
+        // Cluster 0 has the values .9 and .5, cluster 1 has .1, and cluster 2 has no trial. One proposal of
+        // cluster 1 is running.
         let standings = standings(&[0, 1, 0], &[0.9, 0.1, 0.5], 3);
         assert!(standings.iter().zip([0.8, 0.1, 0.5]).all(|(a, b)| (a - b).abs() < 1e-12), "{standings:?}");
         let bonuses = bonuses(&[2, 2, 0], 0.2);
@@ -66,7 +69,7 @@ mod tests {
         assert_eq!(turn(&lowest, &[0.0, 0.0, 0.0, 9.0]), Some(0));
         assert_eq!(turn(&lowest, &[0.0, 0.3, 0.3, 9.0]), Some(1));
         assert_eq!(turn(&lowest, &[0.0, 0.3, 0.9, 9.0]), Some(2));
-        // No candidate improves anything: the nearest to an improvement wins.
+        // No candidate is an improvement, so the one closest to an improvement wins.
         assert_eq!(turn(&[Some(2.0), Some(1.0), Some(4.0)], &[0.0; 3]), Some(1));
         assert_eq!(turn(&[Some(0.0), Some(0.0)], &[0.0, 0.1]), Some(1));
         assert_eq!(turn(&[None, None], &[0.0; 2]), None);

@@ -1,4 +1,4 @@
-//! Genotypes to try first, with where they come from.
+//! Genotypes to try first, with their sources.
 
 use kiln_space::Genotype;
 
@@ -11,12 +11,12 @@ pub(super) struct Candidate {
     pub(super) source: Source,
 }
 
-/// Where a genotype to try first comes from.
+/// The source of a genotype to try first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The config, at this index of `start`.
+    /// The config lists the genotype in `start` at this index.
     Given(usize),
-    /// This trial of the study that `transfer` names.
+    /// The genotype of this trial in the study that `transfer` names.
     Trial(TrialId),
     /// The choice of proxies.
     Proxies,

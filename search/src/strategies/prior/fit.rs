@@ -1,4 +1,4 @@
-//! Whether genotypes to try first fit the space and the limits of a study.
+//! Checks whether genotypes to try first fit the space and the limits of a study.
 
 use kiln_space::{Genotype, Settings, SettingsError, SpaceError, variation};
 use thiserror::Error;
@@ -6,20 +6,20 @@ use thiserror::Error;
 use super::candidate::{Candidate, Source};
 use crate::domain::{CostError, Domain};
 
-/// The canonical form of a genotype; `None` if it is not in the space.
+/// Returns the canonical form of a genotype; `None` if it is not in the space.
 pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {
     let decisions = domain.space().decisions();
     variation::check(decisions, genotype).ok()?;
     Some(domain.space().canonical(&variation::normalize(decisions, genotype.genes())))
 }
 
-/// Why a genotype cannot be tried.
+/// The reason why a genotype cannot be tried.
 #[derive(Debug, Error)]
 enum Unfit {
-    /// It is not in the space.
+    /// The genotype is not in the space.
     #[error(transparent)]
     Stranger(SpaceError),
-    /// It has no costs.
+    /// The genotype's costs cannot be computed.
     #[error(transparent)]
     Costs(CostError),
     /// It exceeds limits.
@@ -40,12 +40,12 @@ fn listed(limits: &[Exceeded]) -> String {
     limits.iter().map(Exceeded::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a genotype is not in the space.
+/// Returns why a genotype is not in the space, or `None` if it is.
 pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<SpaceError> {
     variation::check(domain.space().decisions(), genotype).err()
 }
 
-/// Which limits a genotype of the space exceeds, or why it has no costs.
+/// Returns the limits that a genotype of the space exceeds, or why its costs cannot be computed.
 fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     let genotype = canonical(domain, genotype)?;
     if domain.violation(&genotype).is_some_and(|violation| violation <= 0.0) {
@@ -62,8 +62,8 @@ fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     Some(Unfit::Limits(broken.collect()))
 }
 
-/// Refuses genotypes that are not in the space, given genotypes that exceed a limit, and an earlier study
-/// whose genotypes all exceed one.
+/// Refuses genotypes that are not in the space, and genotypes of `start` that exceed a limit. Also refuses an
+/// earlier study if all its genotypes exceed a limit.
 pub(super) fn check<'a>(
     candidates: impl IntoIterator<Item = &'a Candidate>,
     domain: &Domain<'_>,

@@ -1,4 +1,4 @@
-//! Genotypes as people write them: a list of option indices, or text as `kiln show` prints it.
+//! Genotypes as users write them: a list of option indices, or the text that `kiln show` prints.
 
 use std::fmt;
 

@@ -9,7 +9,7 @@ use crate::error::StudyError;
 use crate::persistence::JournalReader;
 use crate::trials::Trial;
 
-/// The measured trials of a journal.
+/// Reads the measured trials of a journal.
 pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, StudyError> {
     let mut reader = JournalReader::open(journal)?;
     let mut trials = Vec::new();
@@ -26,7 +26,8 @@ pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, StudyError> {
     Ok(trials)
 }
 
-/// The genotypes of a study at its highest fidelity, from best to worst by non-dominated rank, then crowding.
+/// Reads the genotypes of a study at its highest fidelity, from best to worst by non-dominated rank, then
+/// crowding.
 pub(super) fn ranked(journal: &Path) -> Result<Vec<Candidate>, StudyError> {
     let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();

@@ -1,10 +1,9 @@
-//! A warm start by zero-cost proxies. Many genotypes are scored without training. The best by all scores
-//! together are trained first.
+//! A warm start by zero-cost proxies. Many genotypes are scored without training. The genotypes with the best
+//! mean rank over all scores are trained first.
 //!
 //! Source: Abdelfattah, Mehrotra, Dudziak, Lane, Zero-cost proxies for lightweight NAS, ICLR 2021, section 4
-//! (warm-up, and votes of several proxies).
-//! Differs: scores are joined by the mean of their places. With several objectives, genotypes are sorted by
-//! non-dominated rank of that mean and the costs.
+//! (warm-up, and voting by several proxies). Differs: several scores are combined by the mean of their ranks.
+//! With several objectives, genotypes are sorted by non-dominated rank of the mean and the costs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ use crate::domain::Domain;
 use crate::strategies::unseen::Unseen;
 use crate::trials::{Fidelity, Measurement, Origin, Proposal, Trial};
 
-/// Number of genotypes to score where no journals are given.
+/// Number of genotypes to score, if no journals are given.
 const DRAW: usize = 60;
 
 #[derive(Debug, Deserialize)]
@@ -30,8 +29,8 @@ pub(super) struct ProxySettings {
     draw: Option<usize>,
     /// Number of the best genotypes to train first.
     keep: usize,
-    /// Scores that count: names of metrics or costs. Lower is better, or higher with `-` in front. All
-    /// metrics if none is named.
+    /// The scores to use: names of metrics or costs. Lower values are better, or higher values if the name
+    /// starts with `-`. If no score is named, all metrics are used.
     metrics: Vec<String>,
     /// Journals of studies whose evaluators were proxies.
     journals: Vec<PathBuf>,
@@ -43,14 +42,14 @@ impl Default for ProxySettings {
     }
 }
 
-/// The best genotypes, best first, and the place of every scored genotype.
+/// The best genotypes, best first, and the rank of every scored genotype.
 pub(super) type Concluded = (Vec<Genotype>, BTreeMap<Genotype, f64>);
 
 /// The scores so far.
 pub(super) struct Proxies {
     keep: usize,
     metrics: Vec<String>,
-    /// Number of genotypes still to draw.
+    /// Number of genotypes that are still to be drawn.
     to_draw: usize,
     unseen: Unseen,
     running: BTreeSet<Genotype>,
@@ -59,7 +58,8 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// Checks the settings and reads the journals. `settings` is the table that has them under `proxies`.
+    /// Checks the settings and reads the journals. `settings` is the table that contains the settings under
+    /// `proxies`.
     pub(super) fn new(read: ProxySettings, settings: &Settings) -> Result<Self, SettingsError> {
         let ProxySettings { draw, keep, metrics, journals } = read;
         let to_draw = draw.unwrap_or(if journals.is_empty() { DRAW } else { 0 });
@@ -85,12 +85,12 @@ impl Proxies {
         Ok(Self { keep, metrics, to_draw, unseen, running, scored })
     }
 
-    /// Number of genotypes still to score.
+    /// Number of genotypes that are still to be scored.
     pub(super) const fn to_draw(&self) -> usize {
         self.to_draw
     }
 
-    /// Refuses scores of genotypes of another space, and journals where no genotype has all scores.
+    /// Refuses scores whose genotypes are not in the space, and journals in which no genotype has all scores.
     pub(super) fn fits(&self, domain: &Domain<'_>, settings: &Settings) -> Result<(), SettingsError> {
         let refuse = |key: &str, problem: String| Err(SettingsError::rule(settings.key(key), problem));
         for genotype in self.scored.keys() {
@@ -108,7 +108,7 @@ impl Proxies {
         Ok(())
     }
 
-    /// Proposes the next genotype to score, or waits for scores; `None` when all are known.
+    /// Proposes the next genotype to score, or waits for scores. Returns `None` if all scores are known.
     pub(super) fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Ask> {
         if self.to_draw > 0 {
             self.to_draw -= 1;
@@ -123,7 +123,7 @@ impl Proxies {
         (!self.running.is_empty()).then_some(Ask::Wait)
     }
 
-    /// Takes in a trial if it is one of these scores, and returns whether it was.
+    /// Records a trial if it is one of these scores. Returns whether it was.
     pub(super) fn tell(&mut self, trial: &Trial) -> bool {
         let Proposal { genotype, fidelity, .. } = &trial.proposal;
         if *fidelity != Fidelity::Proxy || !self.running.remove(genotype) {
@@ -135,11 +135,12 @@ impl Proxies {
         true
     }
 
-    /// The best genotypes, best first, and the place of each from 0 to 1. Genotypes that lack a score are
-    /// left out. Empty if nothing was measured.
+    /// Returns the best genotypes, best first, and the rank of every scored genotype, from 0 to 1. Genotypes
+    /// that lack a score are left out. The result is empty if nothing was measured.
     ///
     /// # Errors
-    /// [`SettingsError`] when every genotype lacks a score: then a named score was not measured at all.
+    /// [`SettingsError`] if every genotype lacks a score. This happens if a named score was not measured at
+    /// all.
     pub(super) fn conclude(
         &self,
         domain: &Domain<'_>,
@@ -167,7 +168,7 @@ impl Proxies {
         Ok((best.collect(), each.collect()))
     }
 
-    /// The error when no genotype has all scores that count.
+    /// Returns the error if no genotype has all required scores.
     fn incomplete(&self, key: &str, settings: &Settings) -> SettingsError {
         let measured: BTreeSet<&str> =
             self.scored.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
@@ -180,7 +181,7 @@ impl Proxies {
         SettingsError::rule(settings.key(key), problem)
     }
 
-    /// Names of the scores that count.
+    /// Returns the names of the scores to use.
     fn names(&self) -> Vec<&str> {
         if self.metrics.is_empty() {
             let all: BTreeSet<&str> =
@@ -190,7 +191,7 @@ impl Proxies {
         self.metrics.iter().map(String::as_str).collect()
     }
 
-    /// Genotypes that have all scores that count, with these scores; lower is better.
+    /// Returns the genotypes that have all required scores, with these scores; lower is better.
     fn complete(&self, domain: &Domain<'_>) -> (Vec<&Genotype>, Vec<Vec<f64>>) {
         let all = self.names();
         let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {
@@ -210,8 +211,8 @@ impl Proxies {
     }
 }
 
-/// The mean place of each genotype over the scores, 0 for the lowest. Equal values share the middle of their
-/// places.
+/// Returns the mean rank of each genotype over the scores. The rank of the lowest score is 0. Equal scores
+/// share their mean rank.
 fn places(scores: &[Vec<f64>]) -> Vec<f64> {
     let count = scores.first().map_or(0, Vec::len);
     let mut sums = vec![0.0; scores.len()];
@@ -241,12 +242,12 @@ mod tests {
 
     #[test]
     fn mean_places_of_two_scores_by_hand() {
-        // Places 0, 1.5, 1.5, 3 by the first score and 3, 2, 1, 0 by the second.
+        // The ranks are 0, 1.5, 1.5, 3 by the first score and 3, 2, 1, 0 by the second score.
         let scores = [[1.0, 9.0], [5.0, 8.0], [5.0, 7.0], [6.0, 0.0]].map(|scores| scores.to_vec());
         assert_eq!(places(&scores), [1.5, 1.75, 1.25, 1.5]);
     }
 
-    /// Proposals of a study whose proxy is the sum of the genes.
+    /// Returns the proposals of a study whose proxy is the sum of the genes.
     fn proposed(proxies: serde_json::Value, objectives: &[&str], asks: u64) -> Vec<Proposal> {
         let settings = serde_json::Map::from_iter([("proxies".to_owned(), proxies)]);
         let settings = Settings::new("search", settings);

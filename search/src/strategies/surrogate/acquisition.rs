@@ -1,4 +1,4 @@
-//! Rates candidates by the predictions of their objectives. Lower ratings are better.
+//! Rates candidates by their predicted objectives. Lower ratings are better.
 
 use kiln_regression::Prediction;
 use rand::Rng;
@@ -8,14 +8,14 @@ use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use super::normal::normal;
 use super::volume::Volume;
 
-/// Draws over which the expected improvement of the hypervolume is averaged. Half of them mirror the other
-/// half, which removes the error of the mean in the linear part.
+/// Number of random draws over which the hypervolume improvement is averaged. Half of the draws mirror the
+/// other half (antithetic sampling), which removes the sampling error of the linear part.
 const DRAWS: usize = 8;
 
-/// With alternating rules, every proposal of this number uses the confidence bound.
+/// With alternating rules, one in this many proposals uses the confidence bound.
 const BY_BOUND: usize = 3;
 
-/// The acquisition of a study: which rule rates which proposal.
+/// The acquisition setting of a study. It determines which rule rates the candidates of which proposal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Acquisition {
@@ -23,7 +23,7 @@ pub(in crate::strategies) enum Acquisition {
     /// explores where the model is uncertain; the confidence bound exploits what the model finds best.
     ///
     /// Source: Hoffman, Brochu, de Freitas, Portfolio allocation for Bayesian optimization, UAI 2011.
-    /// Differs: the rules have fixed turns.
+    /// Differs: the rules alternate in a fixed order.
     #[default]
     Alternating,
     /// [`Rule::ConfidenceBound`].
@@ -35,7 +35,7 @@ pub(in crate::strategies) enum Acquisition {
 }
 
 impl Acquisition {
-    /// The rule for the proposal after `proposals` others.
+    /// Returns the rule for the next proposal, after `proposals` earlier ones.
     pub(in crate::strategies) const fn rule(self, proposals: usize) -> Rule {
         match self {
             Self::Alternating if proposals % BY_BOUND == BY_BOUND - 1 => Rule::ConfidenceBound,
@@ -49,29 +49,29 @@ impl Acquisition {
 /// The rule that rates the candidates of one proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Rule {
-    /// The mean minus some deviations. With several objectives, the hypervolume that a candidate with these
-    /// values would add.
+    /// The mean minus a multiple of the standard deviation. With several objectives, the hypervolume that a
+    /// candidate with these values would add.
     ///
     /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML
     /// 2010; Ponweiser, Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of
     /// evaluations using model-assisted S-metric selection, PPSN 2008.
     ConfidenceBound,
-    /// Expected improvement on the best trial so far. With several objectives, expected improvement of the
+    /// Expected improvement over the best trial so far. With several objectives, expected improvement of the
     /// hypervolume.
     ///
     /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J.
     /// Global Optim. 1998, equation 15.
     ExpectedImprovement,
-    /// A draw from the predicted distribution of each candidate. With several objectives, the hypervolume
-    /// that the draw would add.
+    /// A random draw from the predicted distribution of each candidate. With several objectives, the
+    /// hypervolume that the draw would add.
     ///
     /// Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (independent Thompson sampling).
     Thompson,
 }
 
 impl Rule {
-    /// The rating of each candidate from the predictions of one objective. `best` is the lowest value of all
-    /// trials. The confidence bound is `optimism` deviations below the mean.
+    /// Rates each candidate by the predictions of one objective. `best` is the lowest value of all trials.
+    /// The confidence bound is `optimism` standard deviations below the mean.
     pub(super) fn of_one(
         self,
         predicted: &[Prediction],
@@ -87,8 +87,8 @@ impl Rule {
         predicted.iter().map(&mut value).collect()
     }
 
-    /// The same for several objectives. `scaled` converts a predicted value of an objective to the scale of
-    /// the volume.
+    /// Rates each candidate by the predictions of several objectives. `scaled` converts an objective's
+    /// predicted value to the scale of the hypervolume.
     pub(super) fn of_several(
         self,
         predicted: &[Vec<Prediction>],
@@ -117,8 +117,8 @@ impl Rule {
                         volume.gain(&at(found, &mut |index| sign * draw[index])).max(0.0)
                     });
                     let expected = drawn.sum::<f64>() / DRAWS as f64;
-                    // Where no draw adds volume, the distance of the bound to the front still orders
-                    // candidates.
+                    // If no draw adds volume, candidates are still ranked by the distance of their confidence
+                    // bound from the front.
                     if expected > 0.0 { -expected } else { -volume.gain(&bound(found)).min(0.0) }
                 };
                 predicted.iter().map(mean).collect()
@@ -127,8 +127,8 @@ impl Rule {
     }
 }
 
-/// Expected improvement, where `gain` is how far the predicted mean is below the best value. In the unit of
-/// `gain`.
+/// Returns the expected improvement, in the unit of `gain`. `gain` is how far the predicted mean is below the
+/// best value.
 fn expected_improvement(gain: f64, deviation: f64) -> f64 {
     if deviation <= f64::EPSILON {
         return gain.max(0.0);
@@ -147,12 +147,13 @@ mod tests {
 
     #[test]
     fn expected_improvements_by_hand() {
-        // For a mean equal to the best value it is the deviation over sqrt(2 pi).
+        // If the mean equals the best value, expected improvement is the standard deviation divided by sqrt(2
+        // pi).
         assert!((expected_improvement(0.0, 2.0) - 2.0 * 0.398_942_280_4).abs() < 1e-9);
         assert!(
             (expected_improvement(3.0, 0.0) - 3.0).abs() < 1e-12 && expected_improvement(-1.0, 0.0) <= 0.0
         );
-        // z = 1: 1 * .841345 + 1 * .241971.
+        // For z = 1, expected improvement is 1 * .841345 + 1 * .241971.
         assert!((expected_improvement(1.0, 1.0) - 1.083_315_5).abs() < 1e-6);
     }
 

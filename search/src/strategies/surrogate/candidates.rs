@@ -1,5 +1,5 @@
-//! Genotypes that may be proposed next. They are kept from ask to ask while they are recent: most of the work
-//! on a candidate, its vector and its projections, is used again at the next ask.
+//! The candidates: genotypes that may be proposed next. Recent candidates are kept from ask to ask, because
+//! most of the work for a candidate (its vector and projections) can be reused at the next ask.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,22 +15,23 @@ use crate::learning::cluster::Clusters;
 use crate::strategies::unseen::Unseen;
 use crate::trials::Origin;
 
-/// Maximum number of candidates kept. The oldest leave first.
+/// Maximum number of candidates that are kept. The oldest are removed first.
 const CAPACITY: usize = 160;
-/// Offspring made at each ask.
+/// Number of offspring generated at each ask.
 const OFFSPRING: usize = 12;
-/// Random genotypes drawn at each ask.
+/// Number of random genotypes drawn at each ask.
 const RANDOM: usize = 6;
-/// Maximum number of genotypes looked at for these draws, feasible or not.
+/// Maximum number of genotypes that are checked for these draws, feasible or not.
 const LOOKED_AT: u64 = 100;
-/// Number of best trials whose neighbors become candidates, and maximum number of neighbors of each.
+/// Number of best trials whose neighbors become candidates, and maximum number of neighbors for each.
 const EXPANDED: usize = 2;
 const NEIGHBORS: usize = 64;
 /// Number of trials in a tournament inside a cluster.
 const TOURNAMENT: usize = 5;
-/// A cluster whose bound is worse by this much is drawn for parents less often by a factor of e.
+/// If the bound of a cluster is lower by this amount, the cluster is chosen for parents less often by a
+/// factor of e.
 const TEMPERATURE: f64 = 0.1;
-/// Probability that an offspring has two parents, and probability that it is mutated once more.
+/// Probability that an offspring has two parents, and probability that an offspring is mutated once more.
 const CROSSOVER: f64 = 0.3;
 const SECOND_MUTATION: f64 = 0.4;
 
@@ -41,23 +42,23 @@ pub(in crate::strategies) struct Candidate {
     pub(in crate::strategies) origin: Origin,
     /// Squared distances to the model's points, extended as points are added.
     pub(super) distances: Vec<f64>,
-    /// Projection on the model of each objective, then on the model of failures, extended as points are
-    /// added.
+    /// The projection for the model of each objective, then for the model of failures. Projections are
+    /// extended as points are added.
     pub(super) projections: Vec<Vec<f64>>,
-    /// `None` until it is assigned to one of the current clusters.
+    /// `None` until the candidate is assigned to one of the current clusters.
     cluster: Option<usize>,
 }
 
-/// The trials that offspring are made from.
+/// The trials that can be parents of offspring.
 pub(in crate::strategies) struct Parents<'a> {
     told: &'a [Told],
     /// Trials from best to worst.
     order: &'a [usize],
-    /// Value of each trial by its place in the order.
+    /// Value of each trial by its position in the order.
     values: &'a [f64],
     /// Trials in each cluster.
     members: Vec<Vec<usize>>,
-    /// Weight with which each cluster is drawn for parents; 0 without trials.
+    /// Weight with which each cluster is chosen for parents; 0 for a cluster without trials.
     weights: Vec<f64>,
 }
 
@@ -71,7 +72,7 @@ pub(in crate::strategies) struct Candidates {
 }
 
 impl Candidates {
-    /// Adds new candidates, and drops those that became known or old.
+    /// Adds new candidates, and removes those that are known or too old.
     pub(in crate::strategies) fn refresh(
         &mut self,
         parents: &Parents<'_>,
@@ -136,8 +137,8 @@ impl Candidates {
         &mut self.all
     }
 
-    /// For each of the `clusters`, index and value of the candidate with the lowest of these values; the
-    /// first of several.
+    /// Returns, for each of the `clusters`, the index and value of the candidate with the lowest value; the
+    /// first one if several are equal.
     pub(in crate::strategies) fn lowest(&self, values: &[f64], clusters: usize) -> Vec<Option<(usize, f64)>> {
         let mut lowest: Vec<Option<(usize, f64)>> = vec![None; clusters];
         for (index, (candidate, &value)) in self.all.iter().zip(values).enumerate() {
@@ -161,7 +162,7 @@ impl Candidates {
         self.all.iter().map(|candidate| Arc::clone(&candidate.features.vector))
     }
 
-    /// Drops distances and projections that a change of the models made invalid.
+    /// Drops distances and projections that became invalid when the models changed.
     pub(in crate::strategies) fn follow(&mut self, change: Change) {
         for candidate in self.all.iter_mut().filter(|_| change != Change::Grown) {
             candidate.projections.iter_mut().for_each(Vec::clear);
@@ -181,8 +182,8 @@ impl Candidate {
 }
 
 impl<'a> Parents<'a> {
-    /// `order` has the trials from best to worst, `values` and `labels` their values and clusters. A cluster
-    /// with a higher bound gives more parents.
+    /// `order` lists the trials from best to worst; `values` and `labels` contain their values and clusters.
+    /// A cluster with a higher bound provides more parents.
     pub(in crate::strategies) fn new(
         told: &'a [Told],
         (order, values): (&'a [usize], &'a [f64]),
@@ -216,7 +217,7 @@ impl<'a> Parents<'a> {
         Some((genotype, origin))
     }
 
-    /// Draws a cluster by its weight, then a few of its trials, and returns the best of these.
+    /// Draws a cluster by its weight, draws a few of its trials, and returns the best of them.
     fn tournament(&self, rng: &mut dyn Rng) -> usize {
         let members = &self.members[weighted(&self.weights, rng)];
         let drawn = (0..TOURNAMENT).map(|_| members[rng.random_range(0..members.len())]);
@@ -225,8 +226,8 @@ impl<'a> Parents<'a> {
     }
 }
 
-/// Weights of clusters: 1 for the highest bound among clusters with members, less for lower bounds, 0 without
-/// members.
+/// Returns the weights of clusters. The weight is 1 for the highest bound among clusters with members,
+/// smaller for lower bounds, and 0 for clusters without members.
 fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
     let pairs = || bounds.iter().zip(members);
     let highest =
@@ -237,8 +238,8 @@ fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
     pairs().map(weight).collect()
 }
 
-/// Draws an index with these weights, at least one of which is positive. Never draws one of weight zero, not
-/// even after rounding errors.
+/// Draws an index with these weights. At least one weight must be positive. An index with weight zero is
+/// never drawn, not even because of rounding errors.
 fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     let mut last = 0;

@@ -1,8 +1,8 @@
-//! Learns from failed trials, with several objectives, how likely a candidate is to fail.
+//! Learns from failed trials how likely a candidate is to fail. Used with several objectives.
 //!
 //! Source: Gelbart, Snoek, Adams, Bayesian optimization with unknown constraints, UAI 2014 (improvement
-//! weighted by the probability that there is a result).
-//! Differs: the probability is the mean of a regression on 0 and 1.
+//! weighted by the probability of a successful evaluation). Differs: the probability of failure is predicted
+//! by regression, with target 1 for failed trials and 0 for others.
 
 use kiln_regression::Prediction;
 use rand::Rng;
@@ -13,10 +13,10 @@ use super::points::Points;
 use super::told::Told;
 use super::update::Fit;
 
-/// Minimum probability of a result, so that no candidate is ruled out completely.
+/// Minimum probability of a successful evaluation, so that no candidate is excluded completely.
 const LEAST: f64 = 0.02;
 
-/// A model of failures. It learns from the first failure on.
+/// A model of failures. It is used after the first failure.
 pub(super) struct Failures {
     model: Objective,
     learning: bool,
@@ -38,7 +38,8 @@ impl Failures {
         }
     }
 
-    /// The probability that a candidate gives a result. The last of its projections belongs to this model.
+    /// Returns the probability that a candidate does not fail. The candidate's last projection belongs to
+    /// this model.
     pub(super) fn survival(&self, candidate: &mut Candidate, awaited: &Awaited<'_>) -> f64 {
         if !self.learning {
             return 1.0;
@@ -48,8 +49,8 @@ impl Failures {
     }
 }
 
-/// Gives each failed point the target of the nearest point that did not fail. A failure carries no
-/// information about objectives, and a bad value in its place would distort their models.
+/// Sets the target of each failed point to that of the nearest point that did not fail. A failure carries no
+/// information about objectives, and a bad value as target would distort the models of objectives.
 pub(super) fn fill(targets: &mut [f64], told: &[Told], points: &Points) {
     let failed: Vec<bool> = points.trials.iter().map(|&trial| told[trial].objectives.is_empty()).collect();
     let distance = |a: usize, b: usize| points.distances[a.max(b)][a.min(b)];

@@ -1,4 +1,4 @@
-//! The models of all objectives, and the ratings of candidates by them.
+//! The models of all objectives, which rate candidates.
 
 use kiln_regression::Prediction;
 use rand::Rng;
@@ -15,11 +15,11 @@ use super::volume::Volume;
 use crate::comparison::pareto::dominates;
 use crate::domain::Domain;
 
-/// Growth of the number of trials at which kernels are chosen anew. Choosing at every ask would fit a dozen
-/// processes each time and hardly change the kernel.
+/// Kernels are chosen again when the number of trials has grown by this factor. Choosing them at every ask
+/// would fit a dozen processes each time and rarely change the kernel.
 const REFIT: f64 = 1.15;
 
-/// Places, scale and model of each objective.
+/// Ranks, scale and model of each objective.
 pub(in crate::strategies) struct Model {
     surrogate: Surrogate,
     points: Points,
@@ -28,7 +28,7 @@ pub(in crate::strategies) struct Model {
     failures: Failures,
     /// The Pareto front of the trials.
     front: Vec<usize>,
-    /// Number of trials taken in.
+    /// Number of trials that the model has processed.
     heard: usize,
     /// Number of trials when kernels were chosen.
     fitted_at: usize,
@@ -41,7 +41,8 @@ impl Model {
         Self { surrogate, points, objectives, failures, front: Vec::new(), heard: 0, fitted_at: 0 }
     }
 
-    /// Takes in the trials told since the last update. `order` has the trials from best to worst.
+    /// Adds the trials reported to the strategy since the last update. `order` lists the trials from best to
+    /// worst.
     pub(in crate::strategies) fn update(
         &mut self,
         told: &[Told],
@@ -93,7 +94,7 @@ impl Model {
         }
     }
 
-    /// Updates places, front and scales with the new trials.
+    /// Updates ranks, front and scales with the new trials.
     fn rescale(&mut self, told: &[Told]) {
         let several = self.objectives.len() > 1;
         for (trial, new) in told.iter().enumerate().skip(self.heard) {
@@ -113,9 +114,9 @@ impl Model {
         }
     }
 
-    /// Rates each candidate by `rule`; lower is better. Proposals that are `running` make the model more
-    /// certain around them, and with several objectives they count as if they had their predicted values. So
-    /// proposals in flight differ from each other.
+    /// Rates each candidate by `rule`; lower is better. The model is more certain around `running` proposals,
+    /// and with several objectives they count as if they had their predicted values. So proposals that run at
+    /// the same time differ from each other.
     pub(in crate::strategies) fn rate(
         &mut self,
         told: &[Told],
@@ -124,7 +125,7 @@ impl Model {
         (rule, optimism): (Rule, f64),
         rng: &mut dyn Rng,
     ) -> Vec<f64> {
-        // Running proposals are added to the models for this rating only: `forget_after` removes them at the
+        // Running proposals are added to the models only for this rating. `forget_after` removes them at the
         // end.
         let awaited = Awaited::new(running, &self.points);
         let expected: Vec<Vec<f64>> = awaited.expect(&mut self.objectives);
@@ -159,8 +160,8 @@ impl Model {
             }
             let scaled = |index: usize, predicted| self.objectives[index].scaled(predicted);
             let values = rule.of_several(&predicted, scaled, &volume, optimism, rng);
-            // The rating is weighted by the probability of a result, so that a likely failure rates worse on
-            // either side of zero.
+            // The rating is weighted by the probability of success. The weighting makes likely failures worse
+            // whether the rating is negative or positive.
             let weighted =
                 |(value, survival): (f64, f64)| if value < 0.0 { value * survival } else { value / survival };
             values.into_iter().zip(survival).map(weighted).collect()

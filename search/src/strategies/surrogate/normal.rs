@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-/// A draw from the standard normal distribution.
+/// Returns a draw from the standard normal distribution.
 ///
 /// Source: Box, Muller, A note on the generation of random normal deviates, Ann. Math. Stat. 1958.
 pub(super) fn normal(rng: &mut dyn Rng) -> f64 {
@@ -23,7 +23,7 @@ mod tests {
         let drawn: Vec<f64> = (0..4_000).map(|_| normal(&mut rng)).collect();
         let mean = drawn.iter().sum::<f64>() / 4_000.0;
         let variance = drawn.iter().map(|value| value * value).sum::<f64>() / 4_000.0;
-        // Five standard errors: 5 / sqrt(4000) and 5 * sqrt(2 / 4000).
+        // The tolerances are five standard errors: 5 / sqrt(4000) and 5 * sqrt(2 / 4000).
         assert!(mean.abs() < 0.08 && (variance - 1.0).abs() < 0.112, "{mean} {variance}");
     }
 }

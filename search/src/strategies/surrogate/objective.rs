@@ -1,4 +1,4 @@
-//! One objective: the places and the scale of its values, and the model that predicts them.
+//! One objective: the ranks and the scale of its values, and the model that predicts it.
 
 use kiln_regression::{Forest, GaussianProcess, Posterior, Prediction, squared_distance};
 use rand::Rng;
@@ -11,7 +11,7 @@ use super::scale::Scale;
 use super::told::{Features, Told};
 use super::update::Fit;
 
-/// What learns from the trials.
+/// The model that learns from the trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Surrogate {
@@ -22,7 +22,7 @@ pub(in crate::strategies) enum Surrogate {
     Ensemble,
 }
 
-/// Places, scale and model of an objective.
+/// Ranks, scale and model of an objective.
 pub(super) struct Objective {
     pub(super) places: Places,
     /// Used with several objectives.
@@ -33,7 +33,7 @@ pub(super) struct Objective {
 }
 
 enum Learned {
-    /// A cost. It is computed and needs no model.
+    /// A cost, which is computed and needs no model.
     Known,
     Process(GaussianProcess, Posterior),
     Forest(Forest),
@@ -42,7 +42,8 @@ enum Learned {
 /// The running proposals.
 pub(super) struct Awaited<'a> {
     running: &'a [Features],
-    /// Row `i` holds the squared distances of running proposal `i` to the points, then to those before it.
+    /// Row `i` contains the squared distances of running proposal `i` to the points, then to the running
+    /// proposals before it.
     distances: Vec<Vec<f64>>,
     points: usize,
 }
@@ -61,21 +62,22 @@ impl Objective {
         Self { places: Places::default(), scale: Scale::default(), limit, learned }
     }
 
-    /// Targets of the points: the places of their values. This is objective number `index`.
+    /// Returns the targets of the points, which are the scaled ranks of their values. `index` is the index of
+    /// this objective.
     pub(super) fn targets(&self, index: usize, told: &[Told], points: &Points) -> Vec<f64> {
         let value = |&trial: &usize| told[trial].objectives.get(index).copied();
         points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
     }
 
-    /// Learns the targets of the points.
+    /// Fits the model to the targets of the points.
     pub(super) fn learn(&mut self, targets: &[f64], points: &Points, fit: Fit, rng: &mut dyn Rng) {
         match &mut self.learned {
             Learned::Known => {}
             Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, targets, rng),
             Learned::Process(process, posterior) => {
                 match fit {
-                    // A process that did not follow the points so far, as that of failures before the first
-                    // failure, starts anew.
+                    // A process that lacks some of the earlier points is fitted again. This happens to the
+                    // process for failures, which is not updated before the first failure.
                     Fit::From(first) if process.len() == first => {
                         points.distances[first..].iter().for_each(|row| process.push(row));
                     }
@@ -89,7 +91,7 @@ impl Objective {
         }
     }
 
-    /// The prediction for a candidate whose distances are complete.
+    /// Returns the prediction for a candidate whose distances are complete.
     pub(super) fn predict(
         &self,
         index: usize,
@@ -112,12 +114,13 @@ impl Objective {
         }
     }
 
-    /// The cost of a genotype in its own unit. A genotype without costs counts as the worst trial.
+    /// Returns the cost of a genotype in the cost's unit. A genotype without costs counts as the worst trial.
     fn known(&self, features: &Features, index: usize) -> f64 {
         features.known[index].unwrap_or_else(|| self.places.value(f64::INFINITY))
     }
 
-    /// A prediction in places. Models predict places already; the value of a cost is converted.
+    /// Converts a prediction to scaled ranks. Models already predict scaled ranks; the value of a cost is
+    /// converted.
     pub(super) fn placed(&self, predicted: Prediction) -> Prediction {
         if matches!(self.learned, Learned::Known) {
             Prediction { mean: self.places.of(Some(predicted.mean)), deviation: 0.0 }
@@ -126,7 +129,7 @@ impl Objective {
         }
     }
 
-    /// A predicted or drawn value on the scale of the hypervolume.
+    /// Converts a predicted or drawn value to the scale of the hypervolume.
     pub(super) fn scaled(&self, predicted: f64) -> f64 {
         let is_cost = matches!(self.learned, Learned::Known);
         self.scale.at(if is_cost { predicted } else { self.places.value(predicted) })
@@ -139,7 +142,8 @@ impl Objective {
         }
     }
 
-    /// Predicts the mean of a running proposal, and adds it to the model as a point without a target.
+    /// Predicts the mean of a running proposal, and adds the proposal to the model as a point without a
+    /// target.
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
             Learned::Known => self.known(features, index),
@@ -169,7 +173,7 @@ impl<'a> Awaited<'a> {
         }
     }
 
-    /// Adds the running proposals to the models, and returns the predicted means of each.
+    /// Adds the running proposals to the models, and returns the predicted means of each proposal.
     pub(super) fn expect(&self, objectives: &mut [Objective]) -> Vec<Vec<f64>> {
         let one = |(features, distances): (&Features, &Vec<f64>)| {
             let objectives = objectives.iter_mut().enumerate();

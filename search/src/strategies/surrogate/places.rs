@@ -1,8 +1,10 @@
-//! Values of an objective as a model sees them: their places among the trials instead of the values.
+//! Transforms the values of an objective to scaled ranks among the trials, which models use instead of the
+//! values.
 
-/// The places of an objective's values: `ln(p / (1 - p)) / 1.7`, where `p` is the share of trials that are
-/// better. Places spread the best values apart, which matter most, and outliers do not distort them. The
-/// factor makes places nearly standard normal. A failed trial has the last place.
+/// The scaled ranks ("places") of an objective's values: `ln(p / (1 - p)) / 1.7`, where `p` is the share of
+/// trials that are better. This transformation spreads out the best values, which matter most, and outliers
+/// do not distort it. The divisor makes the distribution of places nearly standard normal. A failed trial has
+/// the last place.
 #[derive(Default)]
 pub(super) struct Places {
     /// Values of the measured trials, ascending.
@@ -12,7 +14,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Takes in the value of a trial; `None` if it failed.
+    /// Adds the value of a trial; `None` if the trial failed.
     pub(super) fn insert(&mut self, value: Option<f64>) {
         self.trials += 1;
         if let Some(value) = value {
@@ -20,12 +22,12 @@ impl Places {
         }
     }
 
-    /// The place of the best trial.
+    /// Returns the place of the best trial.
     pub(super) fn lowest(&self) -> f64 {
         self.of(self.sorted.first().copied())
     }
 
-    /// The place of a value. Equal values share the middle of their places.
+    /// Returns the place of a value. Equal values share one place, computed from their mean rank.
     pub(super) fn of(&self, value: Option<f64>) -> f64 {
         let n = self.count();
         let place = value.map_or(n - 0.5, |value| {
@@ -36,8 +38,9 @@ impl Places {
         logit(place / n, n)
     }
 
-    /// The value at a place. Between trials it is interpolated. Below them it continues with the slope of the
-    /// best tenth. It is never above the highest value. 0 without a measured trial.
+    /// Returns the value at a place. Between trials the value is interpolated. Below the best trial it is
+    /// extrapolated with the slope of the best tenth. It is never above the highest value. Without a measured
+    /// trial it is 0.
     pub(super) fn value(&self, place: f64) -> f64 {
         let (Some(&first), Some(&last)) = (self.sorted.first(), self.sorted.last()) else { return 0.0 };
         let n = self.count();
@@ -60,7 +63,8 @@ impl Places {
     }
 }
 
-/// The scaled logit of a share of `n` trials, which is kept half a trial away from 0 and 1.
+/// Returns the scaled logit of a share of `n` trials. The share is limited to stay half a trial away from 0
+/// and 1.
 fn logit(share: f64, n: f64) -> f64 {
     let share = share.clamp(0.5 / n, 1.0 - 0.5 / n);
     (share / (1.0 - share)).ln() / 1.7
@@ -82,8 +86,8 @@ mod tests {
     fn places_of_four_trials_by_hand() {
         let places = places(&[Some(3.0), Some(1.0), Some(3.0), None]);
         let logit = |share: f64| (share / (1.0 - share)).ln() / 1.7;
-        // Four trials: the lowest share is half a place, the two values of 3 share places 1 to 3, the failed
-        // trial is last.
+        // There are four trials. The rank of the lowest value is 1/2. The two values of 3 share ranks 1 to 3.
+        // The failed trial comes last.
         let expected =
             [(Some(1.0), 0.5 / 4.0), (Some(3.0), 2.0 / 4.0), (None, 3.5 / 4.0), (Some(0.0), 0.5 / 4.0)];
         for (value, share) in expected {
@@ -95,10 +99,11 @@ mod tests {
     fn value_inverts_the_place_of_each_trial() {
         let places = places(&[Some(8.0), Some(1.0), Some(2.0), Some(4.0)]);
         for value in [1.0, 2.0, 4.0, 8.0] {
-            // Trial i of n has the share (i + 1/2) / n.
+            // Trial `i` of `n` has the share (i + 1/2) / n.
             assert!((places.value(places.of(Some(value))) - value).abs() < 1e-9, "{value}");
         }
-        // Between the second and the third; above all; as far below the first as the second is above it.
+        // The places are between the second and the third trial; above all trials; and as far below the first
+        // trial as the second is above it.
         assert!((places.value(0.0) - 3.0).abs() < 1e-9 && (places.value(50.0) - 8.0).abs() < 1e-12);
         let (first, second) = (places.of(Some(1.0)), places.of(Some(2.0)));
         assert!(places.value(2.0 * first - second) < 1e-9);

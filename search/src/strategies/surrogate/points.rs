@@ -6,25 +6,25 @@ use kiln_regression::squared_distance;
 
 use super::told::Told;
 
-/// Number of trials that are chosen when there are too many, and how many of these are the best ones. A
-/// Gaussian process takes cubic time in the number of points.
+/// Number of trials that are chosen if there are too many, and how many of them are the best trials. The time
+/// for fitting a Gaussian process is cubic in the number of points.
 const CHOSEN: usize = 200;
 const BEST: usize = 140;
-/// Number of trials that may be added before trials are chosen anew.
+/// Number of trials that may be added before the trials are chosen again.
 const GROWTH: usize = 40;
 
-/// Trials in the order of telling.
+/// The chosen trials, in the order in which they were reported.
 #[derive(Default)]
 pub(super) struct Points {
     pub(super) trials: Vec<usize>,
     pub(super) vectors: Vec<Arc<[f64]>>,
-    /// Row `i` holds the squared distances of point `i` to those before it.
+    /// Row `i` contains the squared distances of point `i` to the points before it.
     pub(super) distances: Vec<Vec<f64>>,
 }
 
 impl Points {
-    /// Takes in the trials from `heard` on. Returns whether the points were chosen anew; otherwise the new
-    /// trials were added. `order` has the trials from best to worst.
+    /// Adds the trials from index `heard` on. Returns whether the points were chosen again; otherwise the new
+    /// trials were added to the existing points. `order` lists the trials from best to worst.
     pub(super) fn update(&mut self, told: &[Told], heard: usize, order: &[usize]) -> bool {
         let anew = self.trials.len() + told.len() - heard > CHOSEN + GROWTH;
         let mut added: Vec<usize> = if anew {
@@ -43,13 +43,13 @@ impl Points {
         anew
     }
 
-    /// Squared distances of a vector to the points from number `from` on.
+    /// Returns the squared distances of a vector to the points from index `from` on.
     pub(super) fn distances_to(&self, vector: &[f64], from: usize) -> Vec<f64> {
         self.vectors.iter().skip(from).map(|point| squared_distance(vector, point)).collect()
     }
 }
 
-/// All trials, or if there are too many, the best ones and evenly spaced others.
+/// Returns all trials. If there are too many, returns the best trials and evenly spaced others.
 fn chosen(order: &[usize]) -> Vec<usize> {
     if order.len() <= CHOSEN {
         return order.to_vec();
@@ -87,7 +87,7 @@ mod tests {
         assert!(points.update(&all, CHOSEN + GROWTH, &order));
         assert_eq!((points.trials.len(), &points.trials[..BEST]), (CHOSEN, &order[..BEST]));
         assert!(points.trials.is_sorted_by(|a, b| a < b) && points.trials[CHOSEN - 1] > 980);
-        // Points 5 and 2 are trials 5 and 2.
+        // Here, points 5 and 2 are trials 5 and 2.
         assert!((points.distances[5][2] - 9.0).abs() < 1e-12 && points.distances[5].len() == 5);
     }
 }

@@ -1,26 +1,27 @@
-//! Values of an objective on the scale of the hypervolume. The front has the same extent in each objective,
-//! so no unit outweighs another.
+//! Scales the values of an objective for the hypervolume. After scaling, the front has the same extent in
+//! each objective, so no unit outweighs another.
 
 use super::told::Told;
 
-/// Beyond this many extents of the front, scaled values grow logarithmically.
+/// Scaled values above this threshold grow logarithmically. The unit is the extent of the front.
 const LINEAR: f64 = 1.1;
-/// Without a limit, the reference point is this many extents behind the worst trial.
+/// Without a limit, the reference point exceeds the worst trial by this amount, in extents of the front.
 const BEHIND: f64 = 0.1;
 
-/// 0 at the front's lowest value, 1 at its highest.
+/// The scale of an objective: 0 at the front's lowest value, 1 at the front's highest value.
 #[derive(Default)]
 pub(super) struct Scale {
     low: f64,
     extent: f64,
     /// Highest value of all trials.
     highest: f64,
-    /// Highest value that the study allows.
+    /// Highest value that the study allows, if it limits the objective.
     limit: Option<f64>,
 }
 
 impl Scale {
-    /// The scale of objective `index`, from its values on the front and in all trials, and its limit.
+    /// Creates the scale of objective `index` from its values on the front, its values in all trials, and its
+    /// limit.
     pub(super) fn new(index: usize, told: &[Told], front: &[usize], limit: Option<f64>) -> Self {
         let measured = || told.iter().filter_map(|told| told.objectives.get(index).copied());
         let range = |values: &mut dyn Iterator<Item = f64>| {
@@ -44,10 +45,10 @@ impl Scale {
         if scaled > LINEAR { LINEAR + (scaled - LINEAR).ln_1p() } else { scaled }
     }
 
-    /// The component of the reference point. With a limit it is the limit: every value up to it is welcome,
-    /// and a network that costs more than all before is not worthless for that. Without a limit it lies
-    /// behind all trials, not only behind the front: a network that is the best in one objective extends the
-    /// front in the others.
+    /// Returns this objective's component of the reference point. It exceeds the values of all trials, not
+    /// only those of the front, because a network that is the best in one objective can extend the front in
+    /// the others. If the study's limit is even higher, the component is the limit, so that a network can add
+    /// volume even if it costs more than all trials so far.
     pub(super) fn reference(&self) -> f64 {
         let behind = self.at(self.highest).max(1.0) + BEHIND;
         self.limit.map_or(behind, |limit| self.at(limit).max(behind))
@@ -76,12 +77,12 @@ mod tests {
             assert!((scale.at(value) - scaled).abs() < 1e-12, "{value}");
         }
         assert!((scale.reference() - (LINEAR + 9.9_f64.ln() + BEHIND)).abs() < 1e-12);
-        // A limit sets the reference if it lies behind the trials.
+        // A limit determines the reference point if it is worse than all trials.
         for (limit, scaled) in [(210.0, LINEAR + 18.9_f64.ln_1p()), (50.0, LINEAR + 9.9_f64.ln() + BEHIND)] {
             let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference();
             assert!((reference - scaled).abs() < 1e-12, "{limit}");
         }
-        // With one value or none the scale is finite.
+        // With one value or none, the scale is finite.
         for (all, front) in [(&all[..1], &[0][..]), (&all[3..], &[])] {
             let scale = Scale::new(0, all, front, None);
             assert!(scale.at(10.0).is_finite() && scale.reference() >= 1.0);

@@ -1,4 +1,4 @@
-//! Trials and genotypes as models see them.
+//! The data that models keep about trials and genotypes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::domain::Domain;
 use crate::learning::Embedder;
 use crate::trials::TrialId;
 
-/// What is known of a genotype before it is evaluated.
+/// The features of a genotype that are known before it is evaluated.
 #[derive(Clone, Debug)]
 pub(in crate::strategies) struct Features {
     pub(in crate::strategies) vector: Arc<[f64]>,
@@ -16,11 +16,11 @@ pub(in crate::strategies) struct Features {
     pub(in crate::strategies) known: Arc<[Option<f64>]>,
 }
 
-/// What models keep of a trial.
+/// The data that models keep about a trial reported to the strategy.
 pub(in crate::strategies) struct Told {
     pub(in crate::strategies) id: TrialId,
     pub(in crate::strategies) genotype: Genotype,
-    /// `None` until it is needed.
+    /// The features; `None` until they are needed.
     pub(in crate::strategies) features: Option<Features>,
     pub(in crate::strategies) objectives: Vec<f64>,
     pub(in crate::strategies) violation: f64,

@@ -1,5 +1,5 @@
-//! Several objectives as one value: the hypervolume that a candidate adds to the front, estimated along
-//! random directions. The exact volume of every draw of every candidate would take too long.
+//! Combines several objectives into one value: the hypervolume that a candidate adds to the front, estimated
+//! along random directions. Computing the exact volume for every draw of every candidate would take too long.
 //!
 //! Source: Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by
 //! Gaussian random field metamodels, IEEE TEC 2006 (expected hypervolume improvement); Deng, Zhang,
@@ -14,16 +14,16 @@ use super::normal::normal;
 /// Number of directions along which the volume is measured.
 const DIRECTIONS: usize = 128;
 
-/// How far the front reaches from the reference point along random directions.
+/// The distances that the front's dominated region reaches from the reference point, along random directions.
 pub(super) struct Volume {
-    /// Reciprocals of the components of each direction, since only divisions by them occur.
+    /// Reciprocals of the components of each direction, because the components are only used as divisors.
     directions: Vec<Vec<f64>>,
     reached: Vec<f64>,
     reference: Vec<f64>,
 }
 
 impl Volume {
-    /// An empty front below this reference point.
+    /// Creates an empty front with this reference point.
     pub(super) fn new(reference: Vec<f64>, rng: &mut dyn Rng) -> Self {
         let objectives = reference.len();
         let direction = |_| {
@@ -42,8 +42,8 @@ impl Volume {
         }
     }
 
-    /// The volume that a point adds, up to a constant factor. For a point that adds nothing it is negative:
-    /// how far it is from adding something.
+    /// Returns the volume that a point adds, up to a constant factor. For a point that adds no volume, the
+    /// result is negative: its size is the distance from adding volume.
     pub(super) fn gain(&self, point: &[f64]) -> f64 {
         let dimensions = point.len() as i32;
         let (mut gain, mut nearest) = (0.0, f64::NEG_INFINITY);
@@ -58,8 +58,8 @@ impl Volume {
     }
 }
 
-/// How far the region that a point dominates reaches from the reference point along a direction. Negative for
-/// points beyond the reference.
+/// Returns how far the region that a point dominates reaches from the reference point along a direction. The
+/// result is negative for points beyond the reference point.
 fn reach(direction: &[f64], reference: &[f64], point: &[f64]) -> f64 {
     let sides = reference.iter().zip(point).map(|(reference, value)| reference - value);
     direction.iter().zip(sides).map(|(reciprocal, side)| reciprocal * side).fold(f64::INFINITY, f64::min)
@@ -75,7 +75,8 @@ mod tests {
 
     const REFERENCE: f64 = 1.1;
 
-    /// Volume of the unit ball in the positive orthant, the constant factor of the mean over directions.
+    /// Returns the volume of the unit ball in the positive orthant. It is the constant factor of the mean
+    /// over directions.
     fn factor(dimensions: usize) -> f64 {
         [1.0, std::f64::consts::FRAC_PI_4, std::f64::consts::PI / 6.0][dimensions - 1]
     }
@@ -98,7 +99,7 @@ mod tests {
                 });
                 let mean = mean.sum::<f64>() * factor(dimensions);
                 let exact = contribution(&point, &others, &vec![REFERENCE; dimensions]);
-                // With 25,600 directions the error is a few percent of the largest volume.
+                // With 25,600 directions, the error is a few percent of the largest volume.
                 assert!((mean - exact).abs() < 0.01, "{point:?}: {mean} {exact}");
             }
         }

@@ -1,5 +1,5 @@
-//! Whether a proposal may become a trial, and what its answer comes from: the journal, or a network that can
-//! be built.
+//! Checks whether a proposal may become a trial, and whether its outcome comes from the journal or needs a
+//! network to evaluate.
 
 use kiln_space::{Architecture, Genotype, variation};
 
@@ -8,16 +8,17 @@ use crate::error::{ProposalFault, StudyError};
 use crate::persistence::{JournaledTrial, StudyRecord};
 use crate::trials::{Fidelities, Fidelity, Proposal, TrialId};
 
-/// Holds proposals against the laws of strategies, the evaluator's statement and the journal.
+/// Checks proposals against the strategy's contract, the fidelities that the evaluator supports, and the
+/// journal.
 pub(super) struct Admission<'a> {
     pub(super) domain: &'a Domain<'a>,
-    /// Fidelities that the evaluator answers.
+    /// Fidelities that the evaluator supports.
     pub(super) answered: Fidelities,
     pub(super) record: &'a StudyRecord,
 }
 
 impl<'a> Admission<'a> {
-    /// Refuses a proposal that breaks a law of strategies, or asks for a fidelity that is not answered.
+    /// Refuses a proposal that breaks the strategy's contract or asks for an unsupported fidelity.
     pub(super) fn check(&self, id: TrialId, proposal: &Proposal) -> Result<(), StudyError> {
         let answered = self.answered;
         if !answered.answers(proposal.fidelity) {
@@ -38,10 +39,11 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// The answer of the journal to trial `id`, if it has one.
+    /// Returns the journal's outcome of trial `id`, if there is one.
     ///
     /// # Errors
-    /// [`StudyError::Replay`] where the journal's trial asked something else: the trajectory has changed.
+    /// [`StudyError::Replay`] if the journal's trial has a different genotype or fidelity, because then the
+    /// strategy's proposals have changed.
     pub(super) fn journaled(
         &self,
         id: TrialId,
@@ -63,10 +65,10 @@ impl<'a> Admission<'a> {
         })
     }
 
-    /// The network of a genotype.
+    /// Returns the architecture of a genotype.
     ///
     /// # Errors
-    /// [`CostError`] when it cannot be built, or its costs are not known.
+    /// [`CostError`] if the network cannot be built, or its costs are not known.
     pub(super) fn architecture(&self, genotype: &Genotype) -> Result<Architecture, CostError> {
         let architecture = self.domain.space().decode(genotype)?;
         self.domain.costs(genotype)?;

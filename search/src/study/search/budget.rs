@@ -1,4 +1,5 @@
-//! What the search may still spend: trials, epochs and hours, and whether a trial has reached the target.
+//! The remaining budget of the search: trials, epochs and hours. It also tracks whether a trial has reached
+//! the target.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +10,20 @@ use crate::study::question::Question;
 use crate::study::settings::StudySettings;
 use crate::trials::{Proposal, Seconds, Trial, TrialId};
 
-/// Counts what is asked for, and says when nothing more may be.
+/// Counts the requested trials and their epochs, and decides when no more trials may be requested.
 pub(super) struct Budget<'a> {
     settings: &'a StudySettings,
     /// Epochs of a full training.
     full_epochs: u32,
-    /// Trials that may be asked for.
+    /// Maximum number of trials that may be requested.
     trials: u64,
     /// The last trial that an earlier process began.
     last_journaled: Option<TrialId>,
-    /// Trials asked for so far.
+    /// Number of trials requested so far.
     asked: u64,
-    /// Questions that were paid for. A question that comes again costs nothing.
+    /// The evaluations that were paid for. Repeating an evaluation costs nothing.
     paid: BTreeSet<Question>,
-    /// Epochs of these questions.
+    /// Total number of epochs in these evaluations.
     epochs: u64,
     is_late: bool,
     /// The trial that reached the target.
@@ -30,8 +31,8 @@ pub(super) struct Budget<'a> {
 }
 
 impl<'a> Budget<'a> {
-    /// The whole budget of a study, of which at most `trials` trials may be asked for. Trials up to
-    /// `last_journaled` may be asked for again even when the hours are used up.
+    /// Creates the whole budget of a study, from which at most `trials` trials may be requested. Trials up to
+    /// `last_journaled` may be requested again even if the hours are used up.
     pub(super) const fn new(
         settings: &'a StudySettings,
         full_epochs: u32,
@@ -51,25 +52,25 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// Whether another trial may be asked for, after `elapsed` of work on the study.
+    /// Whether another trial may be requested, if the study has run for `elapsed`.
     pub(super) fn allows_another(&mut self, elapsed: impl FnOnce() -> Seconds) -> bool {
         self.is_late = self.is_out_of_time(elapsed);
         !self.is_late && self.reached.is_none() && self.asked < self.trials && !self.has_spent_epochs()
     }
 
-    /// Counts a trial, and gives its number.
+    /// Counts a trial and returns its number.
     pub(super) const fn count(&mut self) -> TrialId {
         let id = self.asked;
         self.asked += 1;
         id
     }
 
-    /// Number of the next trial.
+    /// Returns the number of the next trial.
     pub(super) const fn next(&self) -> TrialId {
         self.asked
     }
 
-    /// Pays for an evaluation when it is asked for, not when it ends. So a budget in epochs ends at the same
+    /// Pays for an evaluation when it is requested, not when it ends. So a budget of epochs ends at the same
     /// trial for any number of workers.
     pub(super) fn pay(&mut self, proposal: &Proposal) {
         if self.paid.insert(proposal.into()) {
@@ -77,7 +78,7 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// Looks whether a trial that is told reaches the target. The first one that does is kept.
+    /// Checks whether a trial reaches the target, and keeps the first trial that does.
     pub(super) fn tell(&mut self, trial: &Trial) {
         if self.reached.is_none() && target::is_reached(&self.settings.target, trial) {
             self.reached = Some(trial.id);
@@ -94,7 +95,7 @@ impl<'a> Budget<'a> {
         self.is_late
     }
 
-    /// What of the budget ended the search after this many trials were told; `None` where nothing of it did.
+    /// Returns which part of the budget ended the search after `told` trials; `None` if no part did.
     pub(super) fn end(&self, told: u64) -> Option<SearchEnd> {
         if self.settings.trials.is_some_and(|trials| told >= trials) {
             return Some(SearchEnd::Trials);
@@ -112,7 +113,8 @@ impl<'a> Budget<'a> {
         self.settings.epochs.is_some_and(|budget| self.epochs >= budget)
     }
 
-    /// What an earlier process began is gone through again whatever the time: its answers are known.
+    /// Whether the hours are used up. Trials that an earlier process began are always replayed, because their
+    /// outcomes are known.
     fn is_out_of_time(&self, elapsed: impl FnOnce() -> Seconds) -> bool {
         let Some(hours) = self.settings.hours else { return false };
         let is_journaled = self.last_journaled.is_some_and(|last| self.asked <= last);

@@ -1,4 +1,4 @@
-//! The evaluations that are going on, and the trials that wait for their answers.
+//! The running evaluations, and the trials that wait for their outcomes.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
@@ -12,34 +12,36 @@ use crate::study::workers::{Answer, Job};
 use crate::trials::seed::trial_seed;
 use crate::trials::{Outcome, Proposal, Seconds, TrialId};
 
-/// A trial that waits for an answer.
+/// A trial that waits for an outcome.
 struct Waiting {
     id: TrialId,
     proposal: Proposal,
 }
 
-/// Hands jobs to the workers and takes their answers. Trials that ask the same share one evaluation.
+/// Sends jobs to the workers and receives their outcomes. Trials with equal genotype and fidelity share one
+/// evaluation.
 pub(super) struct Evaluations {
     seed: u64,
     jobs: Sender<Job>,
     answers: Receiver<Answer>,
-    /// By what is being evaluated.
+    /// The waiting trials, by the genotype and fidelity of their evaluation.
     waiting: BTreeMap<Question, Vec<Waiting>>,
-    /// Evaluations that panicked. They are not repeated: a panic is likely to come again, and may be slow.
+    /// Evaluations that panicked. They are not repeated, because a panic is likely to recur and may be slow.
     panicked: BTreeMap<Question, Outcome>,
 }
 
-/// What came from the workers.
+/// The outcomes received from the workers.
 pub(super) struct Received {
     pub(super) settled: Vec<Settled>,
     /// The first error of the environment.
     pub(super) failed: Option<EvalError>,
-    /// Whether a job was not begun because the study stops.
+    /// Whether a job was not started because the study is stopping.
     pub(super) interrupted: bool,
 }
 
 impl Evaluations {
-    /// Nothing is going on. `panicked` are the questions whose evaluations panicked before.
+    /// Creates a state without running evaluations. `panicked` contains the earlier evaluations that
+    /// panicked.
     pub(super) const fn new(
         seed: u64,
         jobs: Sender<Job>,
@@ -49,17 +51,18 @@ impl Evaluations {
         Self { seed, jobs, answers, waiting: BTreeMap::new(), panicked }
     }
 
-    /// Whether an answer is still to come.
+    /// Whether any evaluation is running.
     pub(super) fn are_running(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// The panic that a question ended in before.
+    /// Returns the earlier panic of this evaluation, if there was one.
     pub(super) fn panic_of(&self, question: &Question) -> Option<&Outcome> {
         self.panicked.get(question)
     }
 
-    /// Has a proposal evaluated, or lets it wait for an evaluation of the same question.
+    /// Starts the evaluation of a proposal. If the same genotype and fidelity are already being evaluated,
+    /// the proposal waits for that evaluation.
     pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, architecture: Architecture) {
         let question = Question::from(&proposal);
         let waiting = self.waiting.entry(question.clone()).or_default();
@@ -71,7 +74,7 @@ impl Evaluations {
         }
     }
 
-    /// Waits for an answer, and takes all others that have come with it.
+    /// Waits for an outcome, and also receives all others that have arrived.
     pub(super) fn receive(&mut self) -> Received {
         let first = self.answers.recv().expect("workers live as long as the search");
         let mut received = Received { settled: Vec::new(), failed: None, interrupted: false };
@@ -84,7 +87,7 @@ impl Evaluations {
                         self.panicked.insert(answer.question, outcome.clone());
                     }
                     received.settled.extend(waiting.into_iter().map(|Waiting { id, proposal }| {
-                        // The others got the answer of this one for nothing.
+                        // The other waiting trials get the same outcome without an evaluation of their own.
                         let known = id != answer.trial;
                         let seconds = if known { Seconds::ZERO } else { answer.seconds };
                         let (outcome, worker) = (outcome.clone(), answer.worker);

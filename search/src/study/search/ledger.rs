@@ -1,4 +1,4 @@
-//! From an outcome to a trial that is safe on disk.
+//! Turns outcomes into trials that are safely on disk.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::study::memo;
 use crate::trials::objectives::objectives;
 use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// A proposal with its outcome, on its way to the journal.
+/// A proposal with its outcome, before it is written to the journal.
 pub(super) struct Settled {
     pub(super) id: TrialId,
     pub(super) proposal: Proposal,
     pub(super) outcome: Outcome,
-    /// Whether the outcome was known before.
+    /// Whether the outcome was known without a new evaluation.
     pub(super) known: bool,
     pub(super) seconds: Seconds,
     pub(super) worker: usize,
@@ -30,23 +30,23 @@ pub(super) struct Answered {
     pub(super) worker: usize,
 }
 
-/// Writes outcomes into the journal, then into the store, and keeps the trials until they are told.
+/// Writes outcomes to the journal, then to the store, and keeps the trials until they are reported.
 ///
-/// Nothing leaves the ledger that is not synced: a strategy or a screen never hears of a trial that a crash
-/// could take back.
+/// Every trial is synced to disk before it leaves the ledger. So the strategy and the observers are never
+/// told of a trial that a crash could undo.
 pub(super) struct Ledger<'a> {
     domain: &'a Domain<'a>,
     store: &'a dyn Store,
     fingerprint: &'a str,
     log: &'a Log,
-    /// Trials in the journal that are not told yet.
+    /// Trials in the journal that were not yet reported to the strategy.
     answered: BTreeMap<TrialId, Answered>,
-    /// Trials in the journal.
+    /// Number of trials in the journal.
     journaled: u64,
 }
 
 impl<'a> Ledger<'a> {
-    /// A ledger behind a journal that has this many trials.
+    /// Creates a ledger for a journal that contains this many trials.
     pub(super) const fn new(
         domain: &'a Domain<'a>,
         store: &'a dyn Store,
@@ -62,22 +62,22 @@ impl<'a> Ledger<'a> {
         self.journaled
     }
 
-    /// Whether this trial can be told.
+    /// Whether this trial can be reported.
     pub(super) fn has(&self, id: TrialId) -> bool {
         self.answered.contains_key(&id)
     }
 
-    /// Takes out a trial to tell it.
+    /// Removes a trial from the ledger to tell it.
     pub(super) fn take(&mut self, id: TrialId) -> Answered {
         self.answered.remove(&id).expect("only answered trials are told")
     }
 
-    /// The store's outcome for a proposal.
+    /// Returns the store's outcome for a proposal, if there is one.
     pub(super) fn remembered(&self, proposal: &Proposal) -> Result<Option<Outcome>, StudyError> {
         self.store.get(&memo::key(self.fingerprint, proposal))
     }
 
-    /// Takes over a trial that the journal has. Its objectives follow anew from the outcome.
+    /// Adds a trial that is already in the journal. Its objectives are recomputed from the outcome.
     pub(super) fn take_over(
         &mut self,
         proposal: Proposal,
@@ -90,8 +90,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Writes outcomes into the journal, then into the store, and makes them ready to be told. One that
-    /// cannot be a trial does not keep the others from it.
+    /// Writes outcomes to the journal, then to the store, and makes the trials ready to be reported. An
+    /// outcome that cannot become a trial does not prevent this for the others.
     pub(super) fn settle(&mut self, settled: Vec<Settled>) -> Result<(), StudyError> {
         let mut failed = None;
         let mut events = Vec::new();
@@ -102,7 +102,8 @@ impl<'a> Ledger<'a> {
             }
         }
         if !events.is_empty() {
-            // The journal is the authority: after a crash between the two, the store is completed from it.
+            // The journal is authoritative: after a crash between the two writes, the store is completed from
+            // the journal.
             self.log.write(&events)?;
             self.journaled += events.len() as u64;
             self.remember(&events)?;
@@ -129,7 +130,7 @@ impl<'a> Ledger<'a> {
         if has_news { self.store.flush() } else { Ok(()) }
     }
 
-    /// The trial that an outcome makes of a proposal, with costs and objectives.
+    /// Creates the trial of a proposal and its outcome, including costs and objectives.
     fn trial(&self, id: TrialId, proposal: Proposal, outcome: Outcome) -> Result<Trial, StudyError> {
         let costs = self.domain.costs(&proposal.genotype).unwrap_or_default();
         let violation = violation(self.domain.constraints(), &costs).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a strategy that says it is done has left untried.
+//! Determines which networks are left untried when a strategy reports that it is done.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use crate::contracts::{SearchEnd, Strategy};
 use crate::domain::Domain;
 use crate::strategies::ENUMERABLE;
 
-/// Why the search ends when a strategy that has proposed these genotypes says that it is done. Small spaces
-/// are enumerated to count what is left.
+/// Returns why the search ends when a strategy reports that it is done, after it proposed these genotypes.
+/// Small spaces are enumerated to count the untried networks.
 pub(super) fn end_of_strategy(
     strategy: &dyn Strategy,
     domain: &Domain<'_>,

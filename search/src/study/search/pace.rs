@@ -1,5 +1,5 @@
-//! Estimates the number of trials that a search will have at its end. Screens show it; nothing is decided by
-//! it.
+//! Estimates the number of trials that a search will have at its end. The estimate is only displayed; it
+//! affects no decision.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use crate::strategies::ENUMERABLE;
 use crate::study::settings::StudySettings;
 use crate::trials::Fidelity;
 
-/// The speed at which trials are told.
+/// The speed at which trials are reported.
 pub(super) struct Pace {
     since: Instant,
     /// Number of trials that this process has evaluated.
     fresh: u64,
-    /// Number of networks, for a space that strategies can use up.
+    /// Number of networks in the space, if strategies can use it up.
     networks: Option<u64>,
     /// Fidelities of the trials so far. Each network may be evaluated with each of them.
     fidelities: BTreeSet<Fidelity>,
@@ -28,7 +28,7 @@ impl Pace {
         Self { since: Instant::now(), fresh: 0, networks, fidelities: BTreeSet::new() }
     }
 
-    /// Counts a trial that was told. Known answers do not count for the speed.
+    /// Counts a trial reported to the strategy. Known outcomes do not count for the speed.
     pub(super) fn count(&mut self, fidelity: Fidelity, known: bool) {
         self.fidelities.insert(fidelity);
         if !known {
@@ -38,17 +38,18 @@ impl Pace {
         }
     }
 
-    /// The estimated number of trials at the end of the search, 0 if there is no estimate. It is the smallest
-    /// of the budget of trials, the number that the hours leave time for after `elapsed` of work, the number
-    /// that the budget of epochs pays for after `epochs` so far, and the number that the space has.
+    /// Returns the estimated number of trials at the end of the search, or 0 if there is no estimate. It is
+    /// the smallest of these numbers: the budget of trials; the trials that fit into the remaining hours
+    /// after `elapsed`; the trials that fit into the remaining epochs after `epochs`; and the number of
+    /// trials that the space allows.
     pub(super) fn total(&self, told: u64, epochs: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
         let timely = settings.hours.filter(|_| self.fresh > 0).map(|hours| {
             let left = (hours * 3600.0 - elapsed.as_secs_f64()).max(0.0);
             let speed = self.fresh as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-            // The cast saturates.
+            // The cast from `f64` saturates.
             told.saturating_add((left * speed) as u64)
         });
-        // Running trials are paid already. So the estimate falls to `told` towards the end.
+        // Running trials are already paid for. So the estimate decreases to `told` towards the end.
         let paid = settings.epochs.filter(|_| epochs > 0 && told > 0).map(|budget| {
             let trials = u128::from(told) * u128::from(budget) / u128::from(epochs);
             u64::try_from(trials).unwrap_or(u64::MAX)
@@ -72,7 +73,8 @@ mod tests {
         assert_eq!(pace.total(0, 0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
         assert_eq!(pace.total(0, 0, &settings(None, None), second), 0);
         (0..10).for_each(|_| pace.count(Fidelity::Full, false));
-        // Ten trials in a second with 3599 seconds left; fewer on a slow machine.
+        // There were ten trials in one second, and 3599 seconds are left. On a slow machine the estimate is
+        // lower.
         let total = pace.total(10, 0, &settings(None, Some(1.0)), second);
         assert!((30_000..=36_000).contains(&total), "{total}");
         assert_eq!(pace.total(10, 0, &settings(Some(500), Some(1.0)), second), 500);

@@ -1,4 +1,4 @@
-//! The trials that were told, and how people hear of them.
+//! Keeps the trials that were reported to the strategy, and reports trials to the observers.
 
 use super::ledger::Answered;
 use super::pace::Pace;
@@ -9,7 +9,8 @@ use crate::study::log::Log;
 use crate::study::settings::StudySettings;
 use crate::trials::{Outcome, Trial, TrialId};
 
-/// Trials in virtual completion order, which is the order in which strategy and observers hear of them.
+/// Trials in virtual completion order, which is the order in which the strategy and the observers are told of
+/// them.
 pub(super) struct Told<'a> {
     settings: &'a StudySettings,
     log: &'a Log,
@@ -19,31 +20,31 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// Nothing is told.
+    /// Creates an empty list of trials.
     pub(super) const fn new(settings: &'a StudySettings, log: &'a Log, pace: Pace) -> Self {
         Self { settings, log, trials: Vec::new(), pace, panics_in_a_row: 0 }
     }
 
-    /// Number of trials told.
+    /// Returns the number of reported trials.
     pub(super) const fn len(&self) -> usize {
         self.trials.len()
     }
 
-    /// The trials told.
+    /// Returns the trials that were told.
     pub(super) fn trials(&self) -> &[Trial] {
         &self.trials
     }
 
-    /// The same, at the end.
+    /// Returns the trials that were told, at the end of the search.
     pub(super) fn into_trials(self) -> Vec<Trial> {
         self.trials
     }
 
-    /// Tells the observers of a trial; trials so far have cost `epochs`.
+    /// Tells the observers of a trial. `epochs` is the number of epochs that all trials so far have used.
     ///
     /// # Errors
-    /// [`StudyError::Panics`] when too many evaluations in a row have panicked. The trial is told all the
-    /// same.
+    /// [`StudyError::Panics`] if too many evaluations in a row have panicked. Even then, the observers are
+    /// told of the trial.
     pub(super) fn push(&mut self, answered: Answered, epochs: u64) -> Result<(), StudyError> {
         let Answered { trial, known, seconds, worker } = answered;
         self.trials.push(trial.clone());
@@ -56,8 +57,8 @@ impl<'a> Told<'a> {
         panicked
     }
 
-    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for them
-    /// any more.
+    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for these
+    /// trials.
     pub(super) fn take_over(&mut self, record: &StudyRecord, next: TrialId) {
         for (_, journaled) in record.trials.range(next..) {
             let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);

@@ -115,7 +115,7 @@ fn endless_line_is_not_read_into_memory() {
     assert!(matches!(read(&path), Err(StudyError::JournalLine { line: 1, .. })));
 }
 
-/// The events as an earlier version wrote them, one line each.
+/// The events as lines of an earlier version, without checks.
 fn unchecked() -> Vec<String> {
     unchecked_lines(events())
 }
@@ -181,7 +181,7 @@ fn removed_repeated_and_moved_lines_are_damage() {
         (format!("{first}{first}{second}{third}"), 2),
         (format!("{first}{second}{second}{third}"), 3),
         (format!("{first}{third}{second}"), 2),
-        // A line of an earlier version after one with a check.
+        // A line of an earlier version after a line with a check.
         (format!("{first}{}", unchecked()[1]), 2),
         (format!("{first}{second}{}", unchecked()[2]), 3),
         // A line without its check, as an editor may leave it.
