@@ -1,4 +1,4 @@
-//! Correlates the ranking after training with predictors that need no training of the network.
+//! Rank correlations between the results of training and the values of predictors.
 
 use kiln_search::{Outcome, RankCorrelation, rank_correlation};
 use serde::{Deserialize, Serialize};
