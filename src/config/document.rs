@@ -66,7 +66,7 @@ impl Document {
         Ok(Self { path: path.to_owned(), root, lines: reader.lines })
     }
 
-    /// The path of the file.
+    /// Returns the file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

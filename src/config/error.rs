@@ -82,7 +82,7 @@ pub enum ConfigError {
     /// A required key is missing.
     #[error("{place}: missing; expected {expected}")]
     Missing {
-        /// The key, at the line of its table.
+        /// Place of the key, at the line of its table.
         place: Place,
         /// The expected value.
         expected: String,
