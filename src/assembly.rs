@@ -51,7 +51,7 @@ pub struct Registries {
 pub struct Folders<'a> {
     /// Folder of data sets and tables, if given.
     pub data: Option<&'a Path>,
-    /// Folder that holds the run folders.
+    /// Folder that contains the run folders.
     pub runs: &'a Path,
 }
 

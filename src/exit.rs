@@ -82,7 +82,7 @@ impl Failure {
         self.files().map(std::io::Error::kind)
     }
 
-    /// Returns the message. It includes advice that the error itself cannot give.
+    /// Returns the message with advice that the error itself does not contain.
     pub(crate) fn message(&self) -> String {
         let advice = self.files().find_map(advice).unwrap_or_default();
         plain_text(&shortened(&format!("error: {:#}{advice}", self.error))).into_owned()

@@ -9,7 +9,7 @@ use anyhow::Context;
 use kiln_export::plain_text;
 use tracing_subscriber::EnvFilter;
 
-/// Environment variable that filters the log, such as `debug` or `kiln_search=trace`.
+/// Environment variable whose value filters the log. Values are, for example, `debug` or `kiln_search=trace`.
 const FILTER: &str = "KILN_LOG";
 
 /// Appends log messages to the file from now on.

@@ -94,7 +94,7 @@ pub(crate) struct Ended {
     text: String,
 }
 
-/// An architecture of the front.
+/// An architecture on the front.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Network {
     pub(crate) trial: TrialId,

@@ -46,7 +46,7 @@ impl Numbers {
         (if is_estimate { format!("estimated {heading}") } else { heading }, value)
     }
 
-    /// Returns the heading alone.
+    /// Returns the heading without the value.
     pub(crate) fn heading(self, name: &str) -> String {
         self.shown(name, 0.0).0
     }

@@ -426,7 +426,7 @@ pub(crate) mod tests {
         assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
     }
 
-    /// Trials of which none dominates another: points of a plane, shifted back and forth along it.
+    /// Trials that do not dominate each other. Their points lie on a plane.
     fn front_of(count: usize, dimensions: usize) -> Vec<Trial> {
         let mut all = trials(&vec![Some((1.0, 1.0)); count]);
         let mut state = 1_u64;

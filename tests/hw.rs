@@ -48,7 +48,7 @@ fn hw_list_shows_devices_with_sources() {
 fn hw_fit_device_predicts_its_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // The measured device takes twice as long for its operations as its file says.
+    // On the measured device, operations take twice as long as its device file predicts.
     let cells = ["3-0-4-1-2-0", "1-1-1-1-1-1", "3-3-3-3-3-3", "2-2-2-2-2-2", "4-4-4-4-4-4", "1-2-3-4-0-1"];
     let more = ["3-1-1-0-1-2", "2-3-2-1-0-1", "1-4-2-3-1-1", "3-2-1-3-1-4", "1-1-3-1-1-2", "2-1-1-4-3-3"];
     let mut table = "genotype,pi_ms\n0-0-0-0-0-1,-1\n".to_owned();

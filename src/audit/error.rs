@@ -37,7 +37,7 @@ pub enum AuditError {
     /// The file of trained networks cannot be used.
     #[error("{}: cannot {action}", path.display())]
     File {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
         /// Operation that failed.
         action: &'static str,
@@ -50,17 +50,17 @@ pub enum AuditError {
     /// Another process has locked the file of trained networks.
     #[error("{}: another audit of this run is running; wait for it, or stop it", path.display())]
     Held {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
     },
     /// A line of the file of trained networks is damaged.
     #[error("{}:{line}: {damage}; remove the line to train its network again", path.display())]
     Line {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The kind of damage.
         damage: AuditDamage,
     },
     /// The result file of the audit is damaged.
@@ -69,9 +69,9 @@ pub enum AuditError {
          twice", path.display()
     )]
     Damaged {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The kind of damage.
         damage: AuditDamage,
     },
     /// An evaluation was stopped, or the environment of the evaluation is broken.

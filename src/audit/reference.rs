@@ -54,7 +54,7 @@ pub(super) fn training(
     table
 }
 
-/// Repeat number that stands for short trainings. It gives short trainings seeds of their own, so that no
+/// Repeat number that marks short trainings. It gives short trainings seeds of their own, so that no
 /// full training continues a short one.
 pub(super) const SHORT: u32 = u32::MAX;
 

@@ -31,7 +31,7 @@ fn comparison_of_two_studies_matches_hand_computation() {
     let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
     let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
     let comparison = Comparison::new(&objectives(), &[first, second]);
-    // The worst error is 4. The margin of a tenth of the range gives 4.2. The looser limit is 10.
+    // The worst error is 4, and a tenth of the range is 0.2, so the reference is 4.2. The looser limit is 10.
     assert_eq!(comparison.reference, Some(vec![4.2, 10.0]));
     let [first, second] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((first.front, first.dominated, first.failed), (2, 0, 1));
@@ -94,7 +94,7 @@ fn best_networks_are_compared_under_equal_limits() {
     let first = contender("a", &[Some((4.0, 1.0)), Some((3.0, 2.0)), Some((1.0, 8.0))], 10.0);
     let second = contender("b", &[Some((2.0, 4.0))], 10.0);
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
-    // The four networks on the fronts have the latencies 1, 2, 4 and 8. Each quarter gives one level.
+    // The four networks on the fronts have the latencies 1, 2, 4 and 8. Each quarter results in one level.
     let levels: Vec<_> =
         comparison.best.iter().map(|level| (level.at_most.unwrap(), level.best.clone())).collect();
     let expected = [
@@ -108,7 +108,7 @@ fn best_networks_are_compared_under_equal_limits() {
     let text = comparison.to_string();
     assert!(text.contains("best accuracy %, latency µs at most 1.000"), "{text}");
 
-    // A single objective gives one level without a limit.
+    // With a single objective, there is one level without a limit.
     let single = |study: &Contender| {
         let mut study = study.clone();
         for trial in &mut study.trials {

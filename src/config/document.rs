@@ -27,7 +27,7 @@ impl Document {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or holds a key
+    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or has a key
     /// twice.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read { path: path.to_owned(), source };

@@ -160,7 +160,7 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
 
 type Range = (f64, f64);
 
-/// Ranges of the two axes. A share of the trials is left out: the worst of those that are not on the front.
+/// Returns the ranges of the two axes. They ignore a share of the trials: the worst of those not on the front.
 fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);

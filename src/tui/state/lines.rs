@@ -24,7 +24,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// Returns the sign of the kind, so that color alone never carries a meaning.
+    /// Returns the sign of the kind, so that no meaning depends on color only.
     pub(crate) const fn sign(self) -> char {
         match self {
             Self::Info => ' ',

@@ -121,7 +121,7 @@ impl Stop for Requests {
 /// An exporter that can be blocked, or that has nothing to write.
 #[derive(Default)]
 struct Exporter {
-    /// Blocks until the other end is dropped.
+    /// The exporter blocks until the other end of this channel is dropped.
     gate: Mutex<Option<Receiver<()>>>,
     missing: bool,
     done: AtomicU32,
