@@ -22,7 +22,7 @@ use crate::units::Numbers;
 use crate::volume::{self, Scale, Volume};
 use crate::{output, units};
 
-/// Quantiles over the networks of all fronts. These quantiles are the limits under which the best networks are compared.
+/// Quantiles over the networks of all fronts. They are the limits under which the best networks are compared.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 /// A study to compare.

@@ -1,4 +1,4 @@
-//! `kiln hw`, on the real binary.
+//! Tests `kiln hw` with the real binary.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -109,7 +109,7 @@ pub struct FinishTable {
 /// A config as the user wrote it, with defaults for missing keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
-    /// The file from which the config was read.
+    /// The parsed file from which the config was read.
     pub document: Document,
     /// `[study]`.
     pub study: StudyTable,

@@ -21,9 +21,9 @@ pub(super) enum Depth {
 /// Meaning of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The Pareto front, and other good things.
+    /// The Pareto front, and other positive items.
     Front,
-    /// A limit, and other bad things.
+    /// A limit, and other negative items.
     Limit,
     /// A curve.
     Curve,

@@ -1,6 +1,6 @@
-//! Computes exact volumes for points with two or more coordinates. It is fast enough for all points of a
-//! study. Along the last objective, a sweep keeps the area that the first two objectives dominate as a
-//! staircase.
+//! Computes exact volumes for points with two or more coordinates, fast enough for all points of a study. A
+//! sweep along the last objective maintains a staircase. The staircase is the border of the area that the
+//! points dominate in the first two objectives.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -30,7 +30,7 @@ fn config() -> String {
     .text()
 }
 
-/// Changes a run folder. The second path is free for use.
+/// A function that changes a run folder. The second path is unused, and the function may use it.
 type Displace<'a> = &'a dyn Fn(&Path, &Path);
 
 /// Number of pairs of studies that start at the same time. `KILN_PAIRS` overrides it.

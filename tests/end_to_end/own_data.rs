@@ -171,7 +171,7 @@ fn check_notes_odd_columns_and_training_accepts_gaps() {
 fn arrow(class: &str, shade: u8, turned: bool) -> Vec<u8> {
     let is_white = |x: u32, y: u32| if class == "right" { x >= 4 } else { y < 4 };
     let image = RgbImage::from_fn(8, 8, |x, y| {
-        // Rotating the stored image to the right gives the shown one: row x from below is column x of the
+        // The displayed image is the stored image rotated to the right: row x from below is column x of the
         // shown image.
         let (x, y) = if turned { (7 - y, x) } else { (x, y) };
         Rgb(if is_white(x, y) { [255 - shade; 3] } else { [shade; 3] })

@@ -169,7 +169,7 @@ fn killed_simultaneous_fidelities_resume_with_any_workers() {
     assert!(met > 0, "no kill hit several trainings at one time");
 }
 
-/// A random moment within the duration of a whole study.
+/// Draws a random moment within the duration of a whole study.
 fn moment(took: Duration, rng: &mut impl Rng) -> Duration {
     let share = 0.02 + 0.9 * rng.random::<f64>();
     Seconds::saturating(took.as_secs_f64() * share).duration()

@@ -160,7 +160,8 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
 
 type Range = (f64, f64);
 
-/// Returns the ranges of the two axes. They ignore a share of the trials: the worst of those not on the front.
+/// Returns the ranges of the two axes. They ignore a share of the trials: the worst ones that are not on the
+/// front.
 fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);
