@@ -28,7 +28,8 @@ const CONFIG: &str = r#"
     finish = { networks = 1, epochs = 10 }
 "#;
 
-/// Prints each trial when its outcome is known. Observers are called in order and must not block.
+/// Prints each trial when its outcome is known. The study calls observers in order, and an observer must not
+/// block.
 struct Printer;
 
 impl Observer for Printer {
@@ -48,7 +49,8 @@ fn main() -> Result<()> {
     let survey = Survey::new(assembly.space.as_ref(), &assembly.costs, &assembly.constraints, 1);
     println!("{} genotypes in {} decisions", survey.genotypes, survey.decisions);
 
-    // The run folder holds everything. A second run on the same folder continues where the first one stopped.
+    // The run folder contains everything about the study. A second run in the same folder continues where the
+    // first one stopped.
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let data = assembly.data.clone().context("the config names data")?;
     let mut study = assembly.into_study();
@@ -56,7 +58,7 @@ fn main() -> Result<()> {
     study.check()?;
     let summary = study.run(&RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?)?;
 
-    // The finished network is plain data. Run it, or write it in another format.
+    // The finished network is plain data. You can run it, or write it in another format.
     let finished = summary.finished.first().context("one network is finished")?;
     let model = TrainedModel::load(&paths.model(finished.trial).join("model.kiln"))?;
     let first = data.split(Split::Test)[0];

@@ -1,13 +1,13 @@
-//! Writes the outputs of this program for finished networks, so that they can be compared with another
-//! runtime's outputs for the exported files:
+//! Writes Kiln's outputs for finished networks, so that a test can compare them with another runtime's
+//! outputs for the exported files:
 //!
 //! ```console
 //! $ cargo run --release --example onnx_samples -- runs/quickstart samples [DATA]
 //! $ python tests/onnx/check.py --samples samples
 //! ```
 //!
-//! For each finished network of the run, it writes the ONNX file, 1,000 images (those of the test split
-//! first) and the logits for them. It writes the same for the network with all layers in 8 bits.
+//! For each finished network of the run, it writes the ONNX file, 1,000 images (test images first) and the
+//! logits for these images. It writes the same files for a variant of the network with all layers in 8 bits.
 
 use std::env;
 use std::fs::{self, File};
@@ -21,10 +21,10 @@ use kiln_export::{Exporter, Onnx, TrainedModel};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
-/// Images for each network.
+/// Number of images for each network.
 const IMAGES: usize = 1000;
-/// Smallest accepted percentage of images for which both programs give the same class in 8 bits. A value
-/// halfway between two steps may be rounded either way.
+/// Minimum percentage of images for which both programs predict the same class in 8 bits. A value halfway
+/// between two quantized values may be rounded either way, so the outputs can differ.
 const AGREEMENT: f64 = 99.0;
 
 fn main() -> Result<()> {
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Pixel values of the images. The test split comes first.
+/// Returns the pixel values of the images. The test split comes first.
 fn images(data: &DataSet) -> Vec<f32> {
     let splits = [Split::Test, Split::Validation, Split::Train];
     let all = splits.into_iter().flat_map(|split| data.split(split)).take(IMAGES);

@@ -1,5 +1,5 @@
-//! A custom cost model: an accelerator with 256 multiplications in a cycle, which otherwise waits for memory.
-//! Studies enforce limits on its predictions, and screens and tables show them.
+//! A custom cost model: an accelerator that computes 256 multiplications per cycle and otherwise waits for
+//! memory. Studies enforce limits on the model's predictions, and screens and tables show the predictions.
 //!
 //! ```console
 //! $ cargo run --release --example own_cost_model
@@ -32,11 +32,11 @@ const CONFIG: &str = r#"
     objectives = ["error_percent", "latency_us"]
 "#;
 
-/// Multiplications in each cycle.
+/// Number of multiplications per cycle.
 const MACS_PER_CYCLE: f64 = 256.0;
-/// Bytes read in each cycle.
+/// Number of bytes read per cycle.
 const BYTES_PER_CYCLE: f64 = 64.0;
-/// Relative difference between predictions and measurements. Derive yours from measurements: see `kiln hw
+/// Relative error of the predictions. Determine the error of your own model from measurements: see `kiln hw
 /// fit`.
 const RELATIVE_ERROR: f64 = 0.2;
 
@@ -52,7 +52,7 @@ struct Accelerator {
     clock_mhz: f64,
 }
 
-/// Reads the settings. `main` registers this function. `device` is the device that the table
+/// Reads the settings. `main` registers this function. `device` is the device that the table `[[hardware]]`
 /// names.
 #[allow(clippy::needless_pass_by_value, reason = "what the registry calls has this signature")]
 fn build(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
@@ -70,7 +70,7 @@ impl CostModel for Accelerator {
         let compute = counts.macs as f64 / MACS_PER_CYCLE;
         let memory = counts.weight_bytes as f64 / BYTES_PER_CYCLE;
         let latency_us = compute.max(memory) / self.clock_mhz;
-        // The accelerator draws 20 mW while it works.
+        // The accelerator consumes 20 mW while it works.
         Ok(Cost { latency_us, energy_uj: 0.02 * latency_us })
     }
 

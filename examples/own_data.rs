@@ -1,5 +1,5 @@
-//! A custom data set: points on two spirals, made by a formula. Yours may read files of `opening.folder` or
-//! ask a database. A config names it in `[data]`, like any other.
+//! A custom data set: points on two spirals, computed by a formula. Yours may read files from
+//! `opening.folder` or query a database. A config names the data set in `[data]`, like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_data
@@ -32,11 +32,11 @@ const CONFIG: &str = r#"
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spirals {
-    /// How often each arm goes around.
+    /// Number of turns of each arm.
     turns: f32,
 }
 
-/// Reads the settings and makes the data. `main` registers this function. Equal settings must give equal
+/// Reads the settings and computes the data. `main` registers this function. Equal settings must give equal
 /// data.
 fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Spirals { turns } = opening.settings.read()?;

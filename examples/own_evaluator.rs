@@ -1,4 +1,4 @@
-//! A custom evaluator. It trains nothing: a formula gives the error of an architecture. Yours may call a
+//! A custom evaluator. It trains nothing: a formula computes the error of an architecture. Yours may call a
 //! simulator, a program on another machine, or another framework.
 //!
 //! ```console
@@ -40,8 +40,7 @@ struct Formula {
     best_error_percent: f64,
 }
 
-/// Reads the settings. `main` registers this function. The context holds data, space and seed of
-/// the study.
+/// Reads the settings. `main` registers this function. The context contains the study's data, space and seed.
 fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> Result<Built, SettingsError> {
     let formula: Formula = settings.read()?;
     Ok(Built {
@@ -55,19 +54,19 @@ fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> 
 }
 
 impl Evaluator for Formula {
-    /// A supernet would be trained here, or a remote machine contacted.
+    /// An evaluator that needs preparation would train a supernet here, or contact a remote machine.
     fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
         Ok(())
     }
 
-    /// Everything that outcomes depend on. A study cannot resume with a different fingerprint.
+    /// Names everything on which outcomes depend. A study cannot resume with a different fingerprint.
     fn fingerprint(&self) -> String {
         format!("formula/1 best_error_percent={}", self.best_error_percent)
     }
 
-    /// The fidelities that this evaluator answers. The default is full effort alone, which is right here
-    /// because a formula has no epochs. An evaluator that trains for 20 epochs and can stop earlier returns
-    /// `Fidelities::of_schedule(20)`. Strategies such as `asha` then use the lower fidelities.
+    /// Returns the fidelities that this evaluator supports. The default is full effort only, which is right
+    /// here because a formula has no epochs. An evaluator that trains for 20 epochs and can stop earlier
+    /// returns `Fidelities::of_schedule(20)`. Strategies such as `asha` then use the lower fidelities.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }

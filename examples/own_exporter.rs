@@ -1,5 +1,5 @@
-//! A custom export format: a C header with the weights of a network, for firmware that computes them itself.
-//! A config names the format in `[finish]`, like any other.
+//! A custom export format: a C header with a network's weights, for firmware that implements the network
+//! itself. A config names the format in `[finish]`, like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_exporter
@@ -24,7 +24,7 @@ const CONFIG: &str = r#"
     finish = { epochs = 10, formats = ["c_header"] }
 "#;
 
-/// One array for each weight: `static const float head_weight[80] = {...};`.
+/// Writes one array for each weight: `static const float head_weight[80] = {...};`.
 struct CHeader;
 
 impl Exporter for CHeader {
@@ -33,7 +33,7 @@ impl Exporter for CHeader {
     }
 
     fn export(&self, model: &TrainedModel, out: &mut dyn Write) -> Result<(), ExportError> {
-        // Nothing is written of a network that is not whole.
+        // An incomplete network is not written at all.
         model.check()?;
         let card = &model.card;
         // The network takes `(raw - mean) / deviation`.
@@ -43,7 +43,7 @@ impl Exporter for CHeader {
         let arrays = model.arrays.iter().map(|(name, array)| (name.as_str(), &array.data));
         for (name, values) in normalization.into_iter().chain(arrays) {
             let name = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
-            // Nine digits give every number back.
+            // Nine digits suffice to restore every single-precision number exactly.
             let values: Vec<String> = values.iter().map(|value| format!("{value:.8e}f")).collect();
             writeln!(out, "static const float {name}[{}] = {{{}}};", values.len(), values.join(", "))?;
         }

@@ -1,5 +1,5 @@
-//! A custom search space: fully connected networks in which each layer has half the width of the one before.
-//! It is registered under a name and then searched like any other.
+//! A custom search space: fully connected networks in which each layer has half the width of the previous
+//! layer. The space is registered under a name and then searched like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_space
@@ -36,7 +36,7 @@ const CONFIG: &str = r#"
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FunnelSettings {
-    /// Widths of the first layer, as options.
+    /// Options for the width of the first layer.
     width: Vec<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Funnel {
             x = net.linear(format!("layer{layer}"), x, width >> layer)?;
             x = net.activation(format!("layer{layer}.act"), x, ActivationKind::Relu)?;
         }
-        // The name contains the number of layers, so that heads behind different layers share no weights.
+        // The name contains the number of layers, so that heads after different layers share no weights.
         net.linear(format!("head{layers}"), x, self.task.outputs)?;
         net.finish()
     }
@@ -100,12 +100,12 @@ impl SearchSpace for Funnel {
         self.network(self.widths[usize::from(genes[0])], LAYERS[usize::from(genes[1])])
     }
 
-    /// In this space, different genotypes always mean different networks.
+    /// In this space, different genotypes always mean different networks, so every genotype is canonical.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         genotype.clone()
     }
 
-    /// The largest networks contain every weight.
+    /// The largest networks contain all weights of the space.
     fn parameters(&self) -> Vec<ParameterSpec> {
         let widest = self.widths.iter().copied().max().unwrap_or(8);
         let largest = LAYERS.map(|layers| self.network(widest, layers).expect("sizes were checked"));

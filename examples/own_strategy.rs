@@ -31,7 +31,7 @@ const CONFIG: &str = r#"
     objectives = ["error_percent"]
 "#;
 
-/// Mutates the best trial since the last restart, and restarts after `patience` trials without improvement.
+/// Mutates the best trial since the last restart. Restarts after `patience` trials without improvement.
 struct HillClimbing {
     patience: usize,
     best: Option<(f64, Genotype)>,

@@ -1,11 +1,13 @@
-//! Writes what Kiln's readers read from files, so that it can be compared with what other libraries read:
+//! Writes the values that Kiln's readers read from files, so that a test can compare them with other
+//! libraries:
 //!
 //! ```console
 //! $ cargo run --release --example read_data -- jobs.json answers.json
 //! ```
 //!
-//! `jobs.json` holds a list of objects with `name`, `folder` (the folder of the files) and `data` (the table
-//! `[data]` of a config). The answers hold what was read for each name, or under `error` why nothing was.
+//! `jobs.json` contains a list of objects with `name`, `folder` (the folder of the files) and `data` (the
+//! table `[data]` of a config). For each name, the answers contain the values that were read, or under
+//! `error` the reason why reading failed.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -53,7 +55,7 @@ fn open(
     registry.open(&kind, &Opening::new(&Settings::new("data", data), Some(folder)))
 }
 
-/// All values in the order of the files, together with what was subtracted from them.
+/// Lists all values in the order of the files, together with the offsets that were subtracted from them.
 fn describe(data: &DataSet) -> Value {
     let shape = data.shape();
     let examples = 0..data.targets().len() as u32;

@@ -1,12 +1,12 @@
-//! Writes the run folder of a made-up study with any number of trials, to measure how long commands take and
-//! how much memory they need. Genotypes and costs are real, errors are made up.
+//! Writes the run folder of a synthetic study with any number of trials. Use it to measure the duration and
+//! the memory of commands. Genotypes and costs are real, errors are invented.
 //!
 //! ```console
 //! $ cargo run --release --example synthetic_run -- runs/large 200000
 //! $ /usr/bin/time -v kiln front runs/large
 //! ```
 //!
-//! With `unchecked` after the number, lines have no checks, as in journals of earlier builds.
+//! With `unchecked` after the number, the journal's lines have no checks, as in journals of earlier builds.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

@@ -23,25 +23,26 @@ use serde_json::{Value, json};
 
 use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
 
-/// Name of the evaluator that looks results up in a table. It trains nothing and needs no data set.
+/// Name of the evaluator that looks up published results. It trains nothing and needs no data set.
 pub(crate) const TABLE: &str = "table";
 
-/// All parts that a config can name. Every registry is open: register your own parts before building.
+/// Registries of all parts that a config can name. Every registry is open: register your own parts before you
+/// build a study.
 #[derive(Clone, Debug)]
 pub struct Registries {
-    /// `[data]`.
+    /// Data sets, for `[data]`.
     pub data: DataRegistry,
-    /// `[space]`.
+    /// Search spaces, for `[space]`.
     pub spaces: SpaceRegistry,
-    /// `[[hardware]]`.
+    /// Cost models, for `[[hardware]]`.
     pub hardware: HardwareRegistry,
-    /// `[evaluator]`, beside `table`.
+    /// Evaluators, for `[evaluator]`. The evaluator `table` is not among them.
     pub evaluators: EvaluatorRegistry,
-    /// `[search] strategy`.
+    /// Strategies, for `[search] strategy`.
     pub strategies: StrategyRegistry,
-    /// `[finish] formats`, and those of an export.
+    /// Export formats, for `[finish] formats` and for `kiln export`.
     pub exporters: ExporterRegistry,
-    /// Is called with the number of data files read so far, and with the number of all files.
+    /// The readers call this function with the number of data files read so far and the number of all files.
     pub reading: fn(u64, u64),
 }
 
@@ -50,7 +51,7 @@ pub struct Registries {
 pub struct Folders<'a> {
     /// Folder of data sets and tables, if given.
     pub data: Option<&'a Path>,
-    /// Folder that holds the run folders.
+    /// Folder that contains the run folders.
     pub runs: &'a Path,
 }
 
@@ -62,26 +63,26 @@ pub struct Assembly {
     pub paths: RunPaths,
     /// The data set, if the config names one.
     pub data: Option<Arc<DataSet>>,
-    /// Input of the evaluator builders. A table of results needs none.
+    /// The context for evaluator builders. `None` if the evaluator is `table`.
     pub context: Option<Context>,
     /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// Cost models.
+    /// The cost models.
     pub costs: CostSet,
-    /// Limits on costs.
+    /// The limits on costs.
     pub constraints: Vec<Constraint>,
-    /// Judges architectures.
+    /// The evaluator.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes networks, if the config has a `[finish]` table.
+    /// The finisher, if the config has a `[finish]` table.
     pub finisher: Option<Arc<dyn Finisher>>,
-    /// How much evaluator and finisher compute.
+    /// The amount of computation that evaluator and finisher need.
     pub workload: Workload,
-    /// Proposes architectures.
+    /// The strategy.
     pub strategy: Box<dyn Strategy>,
 }
 
 impl Registries {
-    /// The parts that come with Kiln.
+    /// Registers the parts that come with Kiln.
     #[must_use]
     pub fn builtin() -> Self {
         Self {
@@ -105,10 +106,11 @@ impl Registries {
         self.build_at(config, folders.data, paths)
     }
 
-    /// Builds the same study in the run folder of these paths, whatever the name of the folder.
+    /// Builds the same study in the run folder at `paths`. The folder's name may differ from the study's
+    /// name.
     ///
     /// # Errors
-    /// As [`Registries::build`].
+    /// The same as for [`Registries::build`].
     pub fn build_at(
         &self,
         mut config: RunConfig,
@@ -155,8 +157,8 @@ impl Registries {
         })
     }
 
-    /// The search space of a config for data with this task. If `task` is `None`, the task recorded in the
-    /// run's config is used.
+    /// Builds a config's search space for data with this task. If `task` is `None`, the task comes from the
+    /// run's config, which records it.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind or impossible settings.
@@ -166,7 +168,7 @@ impl Registries {
         self.spaces.build(kind, settings, task).map_err(|error| config.document.explain(&error))
     }
 
-    /// The cost models and constraints of a config.
+    /// Builds the cost models and constraints of a config.
     ///
     /// # Errors
     /// [`ConfigError`] for unknown devices and models, and for a device that is named twice.
@@ -189,7 +191,7 @@ impl Registries {
         Ok((costs, constraints))
     }
 
-    /// The data set. Every evaluator except the table needs one.
+    /// Opens the data set. Every evaluator except `table` needs one.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind, impossible settings, and files that are missing or damaged.
@@ -201,11 +203,11 @@ impl Registries {
         self.data_by(config, folder, (ReadingRules::CURRENT, NamesFrom::Training))
     }
 
-    /// The data set for an existing network. It is read with the rules that were used for the network's own
-    /// data, and with these names as inputs.
+    /// Opens the data set for an existing network. `rules` are the reading rules of the network's own data.
+    /// `names` sets which category names become inputs.
     ///
     /// # Errors
-    /// As [`Registries::data`].
+    /// The same as for [`Registries::data`].
     pub fn data_by(
         &self,
         config: &RunConfig,
@@ -271,8 +273,7 @@ impl Registries {
     }
 }
 
-/// Checks that the search ends: by a budget, by a target, or because the space is so small that strategies
-/// exhaust it.
+/// Checks that the search ends: by a budget, by a target, or because strategies can exhaust the small space.
 fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigError> {
     let search = &config.search;
     let budget = search.trials.is_some() || search.epochs.is_some() || search.hours.is_some();
@@ -341,7 +342,7 @@ fn resolved_task(config: &RunConfig) -> Option<Task> {
 }
 
 impl Assembly {
-    /// The study, with one worker and no observers. Both can be set afterwards.
+    /// Creates the study with one worker and no observers. Callers can change both afterwards.
     #[must_use]
     pub fn into_study(self) -> Study {
         let RunConfig { study, search, finish, .. } = self.config;
@@ -372,14 +373,15 @@ impl Assembly {
         }
     }
 
-    /// Keys of the config that may change between two runs on the same run folder.
+    /// Keys of the config that may change between two runs in the same run folder.
     ///
-    /// The reading rules may change too: the hash of the data shows whether they made a difference.
+    /// The reading rules may change too, because the hash of the data reveals whether the rules made a
+    /// difference.
     pub const FREE_KEYS: [&'static str; 5] =
         ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
 
-    /// Whether the user can fix this error in the command, the config or the files. Other errors happen while
-    /// the study works.
+    /// Whether the user can fix this error in the command, the config or the files. Other errors occur while
+    /// the study runs.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
         if let StudyError::Files(error) = error {

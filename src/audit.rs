@@ -1,5 +1,6 @@
-//! Measures how well a supernet ranks networks. The audit compares its estimates of some architectures with
-//! the same architectures trained on their own, and with predictors that need no supernet.
+//! Measures how well a supernet ranks networks. The audit compares the supernet's estimates of some
+//! architectures with results of the same architectures trained on their own. It also compares predictors
+//! that need no supernet.
 
 mod error;
 mod predictors;
@@ -41,10 +42,10 @@ pub struct AuditPlan<'a> {
     pub networks: NonZeroUsize,
     /// Epochs of each training, instead of those of `[finish]`.
     pub epochs: Option<u32>,
-    /// Number of trainings of each architecture, each with other initial weights and another order of the
-    /// examples. Predictors are compared with the mean.
+    /// Number of trainings of each architecture. Each training has other initial weights and another order of
+    /// the examples. Predictors are compared with the mean of these trainings.
     pub repeats: NonZeroU32,
-    /// Epochs of shorter trainings. Their results are predictors too.
+    /// Numbers of epochs of shorter trainings. The results of these trainings are predictors too.
     pub short: &'a [u32],
     /// Number of networks that are trained at the same time. It changes the duration and no result.
     pub workers: usize,
@@ -58,17 +59,17 @@ pub struct AuditPlan<'a> {
 pub struct AuditedNetwork {
     /// The architecture.
     pub genotype: Genotype,
-    /// Outcomes after training on its own, one for each repeat.
+    /// Outcomes of training the network on its own, one for each repeat.
     pub trained: Vec<Outcome>,
-    /// Outcomes after shorter trainings, by number of epochs.
+    /// Outcomes of shorter trainings, by number of epochs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub short: BTreeMap<u32, Outcome>,
-    /// The estimate of the supernet.
+    /// The supernet's estimate.
     pub estimated: Outcome,
-    /// Alternatives to an estimate that anchors correct. `None` where there are no anchors.
+    /// Alternatives to the corrected estimate. `None` if the supernet has no anchors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rivals: Option<Rivals>,
-    /// Outcome of the zero-cost proxy.
+    /// The outcome of the zero-cost proxy.
     pub proxy: Outcome,
     /// Number of trained parameters.
     pub parameters: u64,
@@ -77,13 +78,13 @@ pub struct AuditedNetwork {
 }
 
 impl AuditedNetwork {
-    /// Mean of a metric over the trainings. `None` if a training did not produce it.
+    /// Returns the mean of a metric over the trainings. `None` if a training did not produce the metric.
     #[must_use]
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
     }
 
-    /// The first of its evaluations that failed.
+    /// Returns the network's first failed evaluation.
     #[must_use]
     pub fn failure(&self) -> Option<AuditFailure<'_>> {
         let trained = self.trained.iter().map(|outcome| ("training", outcome));
@@ -96,18 +97,18 @@ impl AuditedNetwork {
     }
 }
 
-/// An evaluation of an audited network that failed.
+/// A failed evaluation of an audited network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditFailure<'a> {
-    /// The evaluation: `training`, `naswot` and the like.
+    /// Name of the evaluation, such as `training` or `naswot`.
     pub what: &'static str,
-    /// How it failed.
+    /// Kind of the failure.
     pub kind: FailureKind,
-    /// Why, in a sentence.
+    /// Reason of the failure, as a sentence.
     pub reason: &'a str,
 }
 
-/// What an audit found.
+/// Result of an audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
@@ -115,22 +116,23 @@ pub struct Audit {
     pub metric: String,
     /// The networks, in the order in which they were drawn.
     pub networks: Vec<AuditedNetwork>,
-    /// Predictors, the supernet's estimates first. With repeats, the last one compares the first training of
-    /// each network with the mean of the others. It shows how much of the order of trained networks is
-    /// chance.
+    /// The predictors. The supernet's estimates come first. With repeats, the last predictor compares each
+    /// network's first training with the mean of the others. It shows how much of the trained networks'
+    /// ranking is chance.
     pub predictors: Vec<Predictor>,
 }
 
 impl Audit {
-    /// Draws feasible architectures from the space of a run, trains those that no earlier audit has trained,
-    /// and compares them with the estimates. The run folder keeps the trainings in `audit.jsonl` and the
-    /// result in `audit.json`. During the trainings, `audit/training/` holds checkpoints. Anchors of the
-    /// supernet that are missing or unusable are written again. The audit writes nothing else there.
+    /// Draws feasible architectures from a run's space, trains those that no earlier audit has trained, and
+    /// compares the results with the supernet's estimates. The run folder keeps the trainings in
+    /// `audit.jsonl` and the result in `audit.json`. During the trainings, `audit/training/` contains
+    /// checkpoints. If anchors of the supernet are missing or unusable, the audit writes them again. It
+    /// writes nothing else to the run folder.
     ///
     /// # Errors
-    /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that
-    /// cannot be read or written. It contains [`kiln_search::EvalError::Interrupted`] when the audit was
-    /// stopped.
+    /// [`AuditError`] for a run without a trained supernet, for too few feasible architectures, and for files
+    /// that cannot be read or written. The error contains [`kiln_search::EvalError::Interrupted`] if the
+    /// audit was stopped.
     pub fn run(
         registries: &Registries,
         assembly: &Assembly,
@@ -142,8 +144,8 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        // The trainings of an audit have their own folder, because the study removes its own at the end of
-        // the search.
+        // An audit's trainings have their own folder, because the study removes its training folder when the
+        // search ends.
         let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
@@ -166,7 +168,7 @@ impl Audit {
         supernet.evaluator.prepare(progress)?;
         let estimating = estimating(settings, paths.root());
         let anchors = rivals::correcting(&estimating, paths.root())?;
-        // Networks that corrected the estimates cannot also test them.
+        // Networks that corrected the estimates cannot be used to test the estimates.
         let drawn: Vec<Genotype> = anchors.iter().map(|anchor| anchor.genotype.clone()).collect();
         let genotypes = sample::draw(assembly, plan.networks, &drawn)?;
         let space = assembly.space.as_ref();
@@ -191,7 +193,7 @@ impl Audit {
             records.get(&training.reference, &genotypes[index], repeat)
         };
         let repeats = plan.repeats.get();
-        // First all short trainings, then one full training of each network, then the repeats.
+        // All short trainings run first, then one full training of each network, then the repeats.
         let passes = short.iter().map(|(_, training)| (training, reference::SHORT));
         let passes = passes.chain((0..repeats).map(|repeat| (&long, repeat)));
         let trainings: Vec<(&Training, u32, usize)> = passes
@@ -248,14 +250,15 @@ impl Audit {
     }
 }
 
-/// Removes the folders of trainings. They are empty, unless the study or another audit is using them.
+/// Removes these training folders if they are empty. A folder is not empty while the study or another audit
+/// uses it.
 fn leave(folders: [PathBuf; 3]) {
     for folder in folders {
         let _ = fs::remove_dir(folder);
     }
 }
 
-/// Stops the preparation of an audit when the user asks for it.
+/// Stops the preparation of an audit when the user requests a stop.
 struct Stoppable<'a> {
     progress: &'a dyn Progress,
     stop: &'a AtomicBool,
@@ -281,7 +284,7 @@ struct Training {
     reference: String,
 }
 
-/// The settings of the run's evaluator, changed so that it uses the supernet that is already trained.
+/// Changes the settings of the run's evaluator so that it reuses the run's trained supernet.
 fn estimating(settings: &Settings, run: &Path) -> Map<String, Value> {
     let mut table = settings.table().clone();
     table.entry(SUPERNET).or_insert_with(|| run.to_string_lossy().into_owned().into());

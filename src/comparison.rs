@@ -1,4 +1,4 @@
-//! Compares studies: their fronts with a common reference point, their effort, and the best network of each
+//! Compares studies: their fronts with a common reference point, their effort, and each study's best network
 //! under equal limits.
 
 mod growth;
@@ -22,29 +22,29 @@ use crate::units::Numbers;
 use crate::volume::{self, Scale, Volume};
 use crate::{output, units};
 
-/// Limits for the comparison of best networks, as quantiles over the networks of all fronts.
+/// Quantiles over the networks of all fronts. They are the limits under which the best networks are compared.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 /// A study to compare.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) run: PathBuf,
-    /// Name of its strategy.
+    /// Name of the study's strategy.
     pub(crate) strategy: String,
-    /// The part of its config that distinguishes studies, from [`deciding`].
+    /// The part of the study's config that distinguishes studies, from [`deciding`].
     pub(crate) config: Value,
     pub(crate) seed: u64,
-    /// Kind of its evaluator.
+    /// Kind of the study's evaluator.
     pub(crate) evaluator: String,
-    /// Whether the metrics of its trials are measured or estimated.
+    /// Whether the metrics of the study's trials are measured or estimated.
     pub(crate) numbers: Numbers,
-    /// Epochs of the evaluator's full schedule for one trial. `None` if it does not train each trial on its
-    /// own, or does not state a number.
+    /// Number of epochs of the evaluator's full schedule for one trial. `None` if the evaluator does not
+    /// train each trial on its own, or does not state the number.
     pub(crate) full_epochs: Option<u32>,
-    /// Total time of work on the study.
+    /// Total working time of the study.
     pub(crate) seconds: Seconds,
     pub(crate) constraints: Vec<Constraint>,
-    /// In ascending order of their numbers.
+    /// Trials in ascending order of their numbers.
     pub(crate) trials: Vec<Trial>,
     /// Evaluation time of each trial, in seconds.
     pub(crate) seconds_of: Vec<Seconds>,
@@ -62,9 +62,9 @@ pub(crate) struct Comparison {
     /// The unit of effort.
     pub(crate) measure: Measure,
     pub(crate) studies: Vec<Side>,
-    /// Reasons why the numbers of these studies differ in meaning.
+    /// Reasons why the studies' numbers differ in meaning.
     pub(crate) warnings: Vec<String>,
-    /// Hypervolume against effort, for strategies with several studies.
+    /// Hypervolume as a function of effort, for strategies with several studies.
     pub(crate) growth: Vec<Growth>,
     /// The best first objective under equal limits.
     pub(crate) best: Vec<Level>,
@@ -79,21 +79,22 @@ pub(crate) struct Side {
     pub(crate) seed: u64,
     pub(crate) trials: usize,
     pub(crate) failed: usize,
-    /// Epochs of training over all trials. A trial counts as if it was trained from new weights.
+    /// Number of trained epochs, summed over all trials. A trial counts as if it was trained from new
+    /// weights.
     pub(crate) epochs: Option<u64>,
-    /// Fidelity of the trials on its front: `after 3 of 9 epochs`.
+    /// Fidelity of the trials on the study's front, such as `after 3 of 9 epochs`.
     pub(crate) judged_at: String,
-    /// Whether shared weights estimated the metrics of its trials.
+    /// Whether shared weights estimated the metrics of the study's trials.
     pub(crate) estimated: bool,
     pub(crate) seconds: Seconds,
-    /// Number of networks on its front.
+    /// Number of networks on the study's front.
     pub(crate) front: usize,
-    /// Number of these that a network of another study dominates.
+    /// Number of networks on the study's front that a network of another study dominates.
     pub(crate) dominated: usize,
-    /// Dominated share of the box between the reference point and the best value of each objective, in
-    /// percent.
+    /// Share of the box between the reference point and the best value of each objective that the study
+    /// dominates, in percent.
     pub(crate) hypervolume_percent: f64,
-    /// Effort until the hypervolume reached that of the study with the smallest final hypervolume.
+    /// Effort until the study's hypervolume reached the smallest final hypervolume of all compared studies.
     pub(crate) to_least: Option<f64>,
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
@@ -101,10 +102,10 @@ pub(crate) struct Side {
 /// The best networks under one limit.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Level {
-    /// The limit as text. `None` for the last level of a single objective.
+    /// The limit as text. `None` for the last level if there is a single objective.
     pub(crate) limited: Option<String>,
     pub(crate) at_most: Option<f64>,
-    /// Lowest first objective of each study with its trial, in the order of the studies.
+    /// For each study, in the order of the studies: the lowest first objective, with its trial.
     pub(crate) best: Vec<Option<(f64, u64)>>,
 }
 
@@ -175,14 +176,15 @@ impl Comparison {
 }
 
 impl Comparison {
-    /// How to label the metrics of all studies together: as estimates only if all of them are.
+    /// How to label the metrics of all studies together. They are labeled as estimates only if all of them
+    /// are estimates.
     fn numbers(&self) -> Numbers {
         let all = !self.studies.is_empty() && self.studies.iter().all(|study| study.estimated);
         if all { Numbers::Estimated } else { Numbers::Measured }
     }
 }
 
-/// The constraints that all studies have, each with its loosest value.
+/// Returns the constraints that all studies have, each with its loosest limit.
 fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let of = |study: &Contender, cost: &str| {
@@ -197,14 +199,14 @@ fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     common.collect()
 }
 
-/// Effort until the share reached `least`. `None` if `least` is zero.
+/// Returns the effort at which the share reached `least`. `None` if `least` is zero.
 fn reached(curve: &Curve, least: f64) -> Option<f64> {
-    // Sums in a different order may differ in the last bits.
+    // Sums in different orders may differ in their last bits.
     let is_there = |(_, share): &&(f64, f64)| least > 0.0 && *share >= least * (1.0 - 1e-9);
     curve.iter().find(is_there).map(|(spent, _)| *spent)
 }
 
-/// A remark about hypervolumes that are not exact.
+/// Returns a remark about hypervolumes that are not exact, if there are any.
 fn inexact(growths: &[volume::Growth]) -> Option<String> {
     let worst = growths.iter().max_by(|a, b| {
         let error = |growth: &volume::Growth| growth.standard_error.unwrap_or(-1.0);
@@ -213,7 +215,7 @@ fn inexact(growths: &[volume::Growth]) -> Option<String> {
     worst.and_then(volume::Growth::remark).map(|remark| format!("hypervolumes are {remark}"))
 }
 
-/// Reasons why objectives of the same name mean different things in these studies.
+/// Lists reasons why objectives with the same name mean different things in these studies.
 fn warnings(contenders: &[Contender], judged: &[String]) -> Vec<String> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let part = |study: &Contender, table: &str| study.config.get(table).cloned().unwrap_or_default();

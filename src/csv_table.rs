@@ -1,4 +1,5 @@
-//! Comma-separated values (RFC 4180) that are safe to open in spreadsheets, which would run formulas.
+//! Comma-separated values (RFC 4180) that are safe to open in spreadsheets. Spreadsheets would run cells that
+//! are formulas.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,17 +33,18 @@ impl fmt::Display for CsvTable {
     }
 }
 
-/// The text on one line. Text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers
-/// stay as they are.
+/// Puts the text on one line. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+/// Numbers stay unchanged.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let plain = plain_text(cell);
-    // Tabs and line ends are already escaped here. Some spreadsheets also accept the full-width signs.
+    // At this point, tabs and line ends are already escaped. Some spreadsheets also accept the full-width
+    // signs.
     let begins = plain.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let is_number = cell.parse().is_ok_and(f64::is_finite);
     if begins && !is_number { format!("'{plain}").into() } else { plain }
 }
 
-/// The cell, in quotes if it contains a separator, a quote or a line end.
+/// Puts the cell in quotes if it contains a separator, a quote or a line end.
 fn quoted(cell: &str) -> Cow<'_, str> {
     if cell.contains(|c: char| matches!(c, ',' | ';' | '"' | '\'' | '|') || c.is_whitespace()) {
         format!("\"{}\"", cell.replace('"', "\"\"")).into()

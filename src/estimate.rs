@@ -1,4 +1,4 @@
-//! Estimates the duration and the memory of a study from one forward pass that is timed on this machine.
+//! Estimates a study's duration and memory from one forward pass that is timed on this machine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,20 +15,20 @@ use crate::config::SearchTable;
 use crate::memory;
 use crate::survey::Survey;
 
-/// Number of examples in the first timed pass, and the maximum for later ones.
+/// Maximum number of examples in a timed pass. The first timed pass has `FIRST_EXAMPLES`.
 const EXAMPLES: usize = 256;
 const FIRST_EXAMPLES: usize = 4;
 /// Number of timed passes after one warm-up pass. The fastest one counts.
 const PASSES: u32 = 3;
-/// Limits for all passes together (time) and for one pass (bytes).
+/// Time limit for all timed passes together. `MOST_BYTES` limits the memory of one pass.
 const LONGEST: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 512 << 20;
-/// Copies of a network's arrays during a timed pass.
+/// Number of copies of a network's arrays during a timed pass.
 const COPIES: u64 = 3;
-/// Cost of a training step in forward passes: the pass itself, two of the same size for the gradients, and
-/// the optimizer with its memory.
+/// Duration of a training step, in forward passes: the pass itself, two passes of the same size for the
+/// gradients, and the optimizer with its memory traffic.
 const TRAINING: f64 = 4.0;
-/// Units in the layers of the reference network, which is timed when the networks of the space are too large.
+/// Number of units in the layers of the reference network. It is timed if the space's networks are too large.
 const REFERENCE_UNITS: usize = 1024;
 
 /// Expected duration and memory of a study, within a factor of two or three.
@@ -45,8 +45,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The estimate for a study with this many workers. `None` if nothing is computed (a table of results),
-    /// or if no network can be built.
+    /// Estimates a study with this many workers. Returns `None` if the study computes nothing (a table of
+    /// results), or if no network can be built.
     #[must_use]
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -63,7 +63,7 @@ impl Estimate {
         let asked = assembly.strategy.fidelities(answered);
         let most = most_trials(search, &survey.genotypes, asked.len());
         let of_trials = time(&workload.trial, most as f64 * mean_share(&asked, answered));
-        // Trainings of any length draw from the budget of epochs.
+        // The budget in epochs pays for trainings of any length.
         let of_epochs = search
             .epochs
             .filter(|_| answered.full_epochs > 0)
@@ -79,21 +79,22 @@ impl Estimate {
         })
     }
 
-    /// Sum of all stages.
+    /// Returns the sum over all stages.
     #[must_use]
     pub fn total(&self) -> Seconds {
         [self.prepare, self.search, self.finish].into_iter().sum()
     }
 }
 
-/// Maximum number of trials: the budget in trials, or each network of the space once with each fidelity.
+/// Returns the maximum number of trials: the budget in trials, or each network of the space once with each
+/// fidelity.
 fn most_trials(search: &SearchTable, genotypes: &BigUint, efforts: usize) -> u64 {
     let all = u64::try_from(genotypes).unwrap_or(u64::MAX).saturating_mul(efforts.max(1) as u64);
     search.trials.map_or(all, |trials| trials.min(all))
 }
 
-/// Mean epochs of a trial, as a share of the full schedule. Strategies that promote the best networks to
-/// longer trainings spend about the same effort on each length, so the mean is harmonic.
+/// Returns the mean number of epochs of a trial, as a share of the full schedule. Strategies that promote the
+/// best networks to longer trainings spend about the same effort on each length, so the mean is harmonic.
 fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     let epochs = asked.iter().map(|fidelity| answered.epochs(*fidelity)).filter(|epochs| *epochs > 0);
     let (count, inverse) =
@@ -102,8 +103,8 @@ fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     if inverse > 0.0 && full > 0.0 { count / inverse / full } else { 1.0 }
 }
 
-/// Seconds of a forward pass for each example, on all cores, for the typical network. If that network is too
-/// large, a smaller one is timed and its time is scaled by the multiply-accumulates.
+/// Times a forward pass of the typical network on all cores, in seconds per example. If that network is too
+/// large, a smaller one is timed, and its time is scaled by the number of multiply-accumulates.
 fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
     let typical = survey.typical.as_ref()?;
     let fits = |network: &&Architecture| bytes(network, FIRST_EXAMPLES) <= MOST_BYTES;
@@ -122,7 +123,7 @@ fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
     Some(seconds * macs(typical) / timed.map_or_else(|| macs(&reference()), macs))
 }
 
-/// Seconds of a forward pass for each example.
+/// Times a forward pass, in seconds per example.
 fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
     let elements = model.architecture.input.elements();
     let all = raw.len() / elements;
@@ -148,15 +149,15 @@ fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
     Some(fastest.as_secs_f64() / examples as f64)
 }
 
-/// Bytes of a pass: arrays, and the outputs of all layers for this many examples.
+/// Returns the memory of a pass in bytes: the arrays, and the outputs of all layers for this many examples.
 fn bytes(network: &Architecture, examples: usize) -> u64 {
     let counts = network.counts();
     let arrays = counts.parameters.saturating_mul(4 * COPIES);
-    // Trained in single precision, whatever the deployed precision is.
+    // Networks are trained in single precision, whatever their deployed precision is.
     arrays.saturating_add(counts.activation_bytes.saturating_mul(4 * examples as u64))
 }
 
-/// A network of known size to time when those of the space are too large.
+/// Builds the network that is timed if the space's networks are too large.
 fn reference() -> Architecture {
     let mut builder = ArchitectureBuilder::new(Shape::vector(REFERENCE_UNITS));
     let input = builder.input();
@@ -165,7 +166,7 @@ fn reference() -> Architecture {
     builder.finish().expect("its layers fit")
 }
 
-/// A network whose arrays have the right shapes and arbitrary values.
+/// Builds a network whose arrays have the right shapes and arbitrary values.
 fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> TrainedModel {
     let arrays: BTreeMap<String, Array> = expected_arrays(architecture)
         .into_iter()
@@ -221,8 +222,8 @@ mod tests {
         let all = estimate("[8, 16]", "trials = 1000000000").search;
         // The first network has one layer of two units, the second has two.
         let few = estimate("[8, 16]", "trials = 3").search;
-        // About twice as long, and not 300 million times as long. The factor allows for a machine of varying
-        // speed.
+        // The estimate is about twice as long, and not 300 million times as long. The factor of 100 allows
+        // for a machine whose speed varies.
         assert!(all.get() > 0.1 * few.get() && all.get() < 100.0 * few.get(), "{all:?} {few:?}");
         let limited = estimate("[8, 16]", "trials = 9223372036854775807, hours = 1e-4").total();
         assert!((limited.get() - 0.36).abs() < 1e-6, "{limited:?}");
@@ -234,11 +235,12 @@ mod tests {
     fn lower_fidelities_shorten_estimate() {
         let answered = Fidelities::of_schedule(27);
         let rungs = [Fidelity::Epochs(3), Fidelity::Epochs(9), Fidelity::Full];
-        // Each length takes a third of the effort: nine trials of 3 epochs, three of 9, one of 27.
+        // Each length takes a third of the effort: nine trials of 3 epochs, three trials of 9 epochs, one
+        // trial of 27 epochs.
         assert!((mean_share(&rungs, answered) - 3.0 * 27.0 / (9.0 + 3.0 + 1.0) / 27.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], answered) - 1.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], Fidelities::full_only()) - 1.0).abs() < 1e-12);
-        // A budget of the epochs of four trainings gives the same time as a budget of four trials.
+        // A budget of four trainings' epochs gives the same time as a budget of four trials.
         let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn huge_network_is_timed_through_smaller_one() {
-        // Two layers of 65,536 units would take 17 GB.
+        // Two layers with 65,536 units each would take 17 GB.
         let began = Instant::now();
         let wide = estimate("[65536]", "trials = 1");
         assert!(wide.search.get() > 100.0 * estimate("[64]", "trials = 1").search.get(), "{wide:?}");

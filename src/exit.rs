@@ -1,4 +1,4 @@
-//! Exit codes, and errors with their exit code.
+//! Exit codes, and errors that have an exit code.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use kiln_search::StudyError;
 pub(crate) enum Exit {
     /// The command was successful.
     Done,
-    /// An error stopped a study or a command while it worked.
+    /// An error stopped a study or a command during its work.
     Stopped,
     /// The arguments, the config or the data are wrong.
     Wrong,
@@ -23,7 +23,7 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The exit code of the process.
+    /// Returns the exit code of the process.
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(self.number())
     }
@@ -49,8 +49,8 @@ pub(crate) struct Failure {
 const LONGEST_VALUE: usize = 300;
 
 impl Failure {
-    /// The exit code of this error. A denied access, or something else in the place of a file, is the user's
-    /// to fix. A limit of the system (a full disk, too many open files) is not.
+    /// Returns the exit code of this error. A denied access, or another kind of file at the path, is the
+    /// user's mistake. A limit of the system (a full disk, too many open files) is not.
     pub(crate) fn exit(&self) -> Exit {
         let is_callers = |kind| {
             matches!(
@@ -72,28 +72,28 @@ impl Failure {
         }
     }
 
-    /// The input and output errors in the chain of causes.
+    /// Returns the input and output errors in the chain of causes.
     fn files(&self) -> impl Iterator<Item = &std::io::Error> {
         self.error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>())
     }
 
-    /// The kinds of these errors.
+    /// Returns the kinds of these errors.
     fn kinds(&self) -> impl Iterator<Item = ErrorKind> {
         self.files().map(std::io::Error::kind)
     }
 
-    /// The message, with advice that the error itself cannot give.
+    /// Returns the message with advice that the error itself does not contain.
     pub(crate) fn message(&self) -> String {
         let advice = self.files().find_map(advice).unwrap_or_default();
         plain_text(&shortened(&format!("error: {:#}{advice}", self.error))).into_owned()
     }
 
-    /// The user asked for something impossible.
+    /// Makes the failure for a request that is impossible.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }
     }
 
-    /// A requested file cannot be written. A missing folder is the user's mistake.
+    /// Makes the failure for an output that cannot be written. A missing folder is the user's mistake.
     pub(crate) fn unwritable(error: impl Into<anyhow::Error>) -> Self {
         let failure = Self { exit: Exit::Stopped, error: error.into() };
         let is_missing = failure.kinds().any(|kind| kind == ErrorKind::NotFound);
@@ -101,7 +101,7 @@ impl Failure {
     }
 }
 
-/// The text with long values in backticks shortened. A value from a file may be as long as the file.
+/// Shortens long values in backticks. A value from a file may be as long as the file.
 fn shortened(text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(index, part)| {
         let end = part.char_indices().nth(LONGEST_VALUE).map(|(end, _)| end);
@@ -113,10 +113,11 @@ fn shortened(text: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// Unix error numbers for too many open files, in the process and in the system.
+/// Unix error numbers for too many open files: in the process, and in the whole system.
 const TOO_MANY_OPEN: [i32; 2] = [24, 23];
 
-/// Advice for an error that comes from a limit of the system. After it the same command continues.
+/// Returns advice for an error that a limit of the system caused. After the user follows it, the same command
+/// continues.
 fn advice(error: &std::io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

@@ -1,12 +1,12 @@
-//! Failed trials for people, with advice.
+//! Describes failed trials to the user, with advice.
 
 use kiln_export::plain_text;
 use kiln_search::{FailureGroup, FailureKind, TrialId};
 
-/// Number of groups that are listed.
+/// Number of groups in the list.
 const LISTED: usize = 5;
 
-/// The kind of failure as text.
+/// Describes the kind of failure.
 pub(crate) const fn said(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Invalid => "cannot be built",
@@ -15,7 +15,7 @@ pub(crate) const fn said(kind: FailureKind) -> &'static str {
     }
 }
 
-/// Advice for this kind of failure.
+/// Returns advice for this kind of failure.
 pub(crate) const fn advice(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Diverged => {
@@ -28,7 +28,8 @@ pub(crate) const fn advice(kind: FailureKind) -> &'static str {
     }
 }
 
-/// One line with the numbers, one line for each group, and the advice. Empty if nothing failed.
+/// Returns one line with the numbers, one line for each group, and the advice. Returns nothing if no trial
+/// failed.
 pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     let failed: u64 = groups.iter().map(|group| group.count).sum();
     if failed == 0 {
@@ -51,7 +52,7 @@ pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     lines
 }
 
-/// The first trials of a group.
+/// Names the first trials of a group.
 pub(crate) fn examples(group: &FailureGroup, what: &str) -> String {
     let named: Vec<String> = group.trials.iter().map(TrialId::to_string).collect();
     let more = if group.count > named.len() as u64 { ", …" } else { "" };

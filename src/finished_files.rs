@@ -1,4 +1,4 @@
-//! Checks for people whether the files of finished networks are unchanged.
+//! Checks whether the files of finished networks are unchanged, and reports changes to the user.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::output;
 
-/// Problems with the files of these networks. Empty if all files are unchanged.
+/// Returns the problems with these networks' files. Returns nothing if all files are unchanged.
 pub(crate) fn problems<'a>(
     paths: &RunPaths,
     finished: impl IntoIterator<Item = &'a Finished>,
@@ -31,9 +31,9 @@ pub(crate) fn problems<'a>(
     problems
 }
 
-/// File name of a card in the folder of its network.
+/// File name of a network's card.
 const CARD: &str = "card.json";
-/// Kiln writes no larger card.
+/// Maximum size of a card. Kiln never writes a larger card.
 const LONGEST_CARD_BYTES: u64 = 16 << 20;
 
 /// A card that cannot be shown.
@@ -53,7 +53,8 @@ impl From<FileError> for CardError {
     }
 }
 
-/// The cards of these trials, or why a card cannot be read. Trials without a card are left out.
+/// Returns the cards of these trials, or the reason why a card cannot be read. Trials without a card are left
+/// out.
 pub(crate) fn cards(
     paths: &RunPaths,
     trials: impl Iterator<Item = TrialId>,

@@ -1,4 +1,4 @@
-//! The headline of a study: the test result of its best finished network. Estimates do not count.
+//! The headline of a study is the test result of its best finished network. Estimates are not used.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub(crate) struct TestResult<'a> {
     pub(crate) value: f64,
 }
 
-/// The finished network with the best test result. The first objective that has a test result decides; among
-/// equal networks the first one wins.
+/// Returns the finished network with the best test result. The first objective that has a test result
+/// decides. Among equal networks, the first one wins.
 pub(crate) fn best<'a>(
     finished: impl Iterator<Item = (TrialId, &'a BTreeMap<String, f64>)>,
     objectives: &[String],
@@ -24,14 +24,14 @@ pub(crate) fn best<'a>(
         let (name, value) = tested.or_else(|| metrics.first_key_value())?;
         Some(TestResult { trial, metric: name, value: *value })
     };
-    // Test metrics are minimized, except for these.
+    // These test metrics are maximized. All others are minimized.
     let is_maximized = |name: &str| ["accuracy", "f1", "r2"].iter().any(|kind| name.contains(kind));
     let minimized =
         |result: &TestResult<'_>| if is_maximized(result.metric) { -result.value } else { result.value };
     finished.filter_map(result).min_by(|a, b| minimized(a).total_cmp(&minimized(b)))
 }
 
-/// The name of the test metric for an objective.
+/// Returns the name of the test metric for an objective.
 fn of_test(objective: &str) -> String {
     match objective {
         "macro_f1_error_percent" => "test_macro_f1_percent".to_owned(),

@@ -1,5 +1,5 @@
-//! Signals that the parent process made this process ignore. `nohup` does so for `SIGHUP`, and a shell for
-//! `SIGINT` and `SIGQUIT` of a background job. They stay ignored.
+//! Signals that the parent process told this process to ignore. `nohup` ignores `SIGHUP`, and a shell ignores
+//! `SIGINT` and `SIGQUIT` for a background job. Kiln keeps ignoring such signals.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     from_status(signal).unwrap_or_else(|| from_shell(signal))
 }
 
-/// The answer of the Linux kernel in `/proc`, if there is one.
+/// Returns the answer of the Linux kernel in `/proc`, if there is one.
 fn from_status(signal: i32) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -16,14 +16,14 @@ fn from_status(signal: i32) -> Option<bool> {
     Some((mask >> (signal - 1)) & 1 == 1)
 }
 
-/// Asks a shell that inherits the signals of this process. POSIX forbids a shell to trap a signal that was
-/// ignored when it started. So the shell survives such a signal that it sends to itself. Other ways to find
-/// out need `unsafe` on systems without `/proc`.
+/// Asks a shell, which inherits this process's ignored signals. POSIX forbids a shell to trap a signal that
+/// was ignored when the shell started. A shell that sends itself an ignored signal therefore continues. On
+/// systems without `/proc`, all other ways need `unsafe`.
 fn from_shell(signal: i32) -> bool {
     let script = format!("trap 'exit 1' {signal}; kill -{signal} $$; exit 0");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Without a shell the answer is unknown, and most programs start with no signal ignored.
+    // Without a shell, the answer is unknown. Most programs start with no ignored signals.
     shell.status().is_ok_and(|status| status.success())
 }
 
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn kernel_and_shell_agree_on_ignored_signals() {
         use signal_hook::consts::{SIGHUP, SIGPIPE, SIGTERM, SIGUSR2};
-        // Rust programs ignore SIGPIPE, but restore it for their children.
+        // Rust programs ignore SIGPIPE, but reset it for their child processes.
         if let Some(ignored) = from_status(SIGPIPE) {
             assert!(ignored);
             for signal in [SIGHUP, SIGTERM, SIGUSR2] {

@@ -1,4 +1,4 @@
-//! One architecture for people: its options, its layers, and the cost of each layer.
+//! Prepares one architecture for display: its options, its layers, and each layer's cost.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use kiln_space::{Op, SearchSpace, variation};
 /// The architecture of a trial, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inspection {
-    /// Active decisions with the chosen options.
+    /// Each active decision with its chosen option.
     pub(crate) decisions: Vec<(String, String)>,
-    /// Devices, in the order of each layer's latencies.
+    /// Names of the devices, in the order of each layer's latencies.
     pub(crate) devices: Vec<String>,
     /// Layers in topological order.
     pub(crate) layers: Vec<LayerView>,
@@ -25,20 +25,20 @@ pub(crate) struct LayerView {
     pub(crate) output: String,
     pub(crate) parameters: u64,
     pub(crate) macs: u64,
-    /// Microseconds on each device.
+    /// Latency on each device, in microseconds.
     pub(crate) latency_us: Vec<f64>,
 }
 
 /// Decodes the architectures of trials for display.
 pub(crate) trait Inspect: Send + Sync {
-    /// The architecture of a trial.
+    /// Decodes the architecture of a trial.
     ///
     /// # Errors
     /// If it cannot be built, or if a cost model does not support one of its layers.
     fn inspect(&self, trial: &Trial) -> anyhow::Result<Inspection>;
 }
 
-/// Uses the space and the cost models of a study.
+/// Decodes with the search space and the cost models of a study.
 pub(crate) struct Inspector {
     pub(crate) space: Arc<dyn SearchSpace>,
     pub(crate) costs: CostSet,
@@ -67,7 +67,7 @@ impl Inspect for Inspector {
     }
 }
 
-/// Active decisions with the chosen options.
+/// Returns each active decision with its chosen option.
 pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, String)> {
     let (decisions, genes) = (space.decisions(), trial.proposal.genotype.genes());
     let active = variation::active(decisions, genes);
@@ -79,7 +79,7 @@ pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, 
         .collect()
 }
 
-/// An operation with the properties that distinguish it from others of its kind.
+/// Describes an operation with the properties that distinguish it from other operations of the same kind.
 pub(crate) fn operation(op: &Op) -> String {
     let window = |kernel: &[usize; 2], stride: &[usize; 2]| {
         let step =

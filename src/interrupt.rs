@@ -1,4 +1,4 @@
-//! Signals. The first Ctrl-C stops the study in good order, and the second one ends the process at once. A
+//! Handles signals. The first Ctrl-C stops the study cleanly. The second one ends the process immediately. A
 //! limit on file sizes becomes a write error.
 
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::exit::Exit;
 use crate::inherited;
 use crate::{output, tui};
 
-/// A flag that the first Ctrl-C, `SIGTERM` or the screen sets. The second one ends the process.
+/// A flag that the first Ctrl-C, `SIGTERM` or the screen sets. A second signal ends the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// A flag that signals set from now on. Signals that were ignored stay ignored.
+    /// Creates a flag that signals set from now on. Signals that were ignored stay ignored.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let stop = Self::default();
         #[cfg(unix)]
@@ -27,7 +27,7 @@ impl StopFlag {
         }
         let handler = stop.clone();
         let set = ctrlc::set_handler(move || handler.set()).map_err(|error| match error {
-            // Kept as an `io::Error`, so that advice for it can be given.
+            // The cause is kept as an `io::Error`, so that `exit.rs` can find advice for it.
             ctrlc::Error::System(source) => source.into(),
             other => anyhow::Error::from(other),
         });
@@ -35,7 +35,7 @@ impl StopFlag {
         Ok(stop)
     }
 
-    /// The flag that the study reads.
+    /// Returns the flag that the study reads.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
@@ -75,27 +75,29 @@ impl StopFlag {
     }
 }
 
-/// Makes writes beyond the file size limit (`ulimit -f`) fail as on a full disk. Without this, the signal
-/// `SIGXFSZ` would end the process in the middle of a write.
+/// Makes writes beyond the file size limit (`ulimit -f`) fail like writes to a full disk. Otherwise, the
+/// signal `SIGXFSZ` would end the process during a write.
 pub(crate) fn survive_long_files() {
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGXFSZ;
         if !inherited::is_ignored(SIGXFSZ) {
-            // If the handler cannot be installed, the signal ends the process, and the next run resumes.
+            // If the handler cannot be installed, the signal ends the process. The next run then resumes the
+            // study.
             let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         }
     }
 }
 
-/// A flag that is set when the terminal is closed, for commands that only show something.
+/// Returns a flag that is set when the terminal is closed, for commands that only show something.
 pub(crate) fn hang_up() -> Arc<AtomicBool> {
     let closed = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGHUP;
         if !inherited::is_ignored(SIGHUP) {
-            // If the handler cannot be installed, the signal ends the process, which only reads.
+            // If the handler cannot be installed, the signal ends the process. This is harmless, because the
+            // process only reads.
             let _ = signal_hook::flag::register(SIGHUP, Arc::clone(&closed));
         }
     }

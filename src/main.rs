@@ -1,4 +1,4 @@
-//! The command line. Commands call the library and print its results. They decide nothing themselves.
+//! The command line. Commands call the library and print its results. They contain no algorithms.
 
 mod cli;
 mod commands;

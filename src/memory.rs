@@ -1,4 +1,4 @@
-//! Estimates the memory of a study from counts. Nothing is allocated.
+//! Estimates a study's memory from counts. Nothing is allocated for the estimate.
 
 use std::fs;
 
@@ -10,17 +10,19 @@ use crate::assembly::Assembly;
 
 /// Number of genotypes drawn to find the size of networks.
 const DRAWN: usize = 100;
-/// Copies of the weights during training: values, gradients, momentum, and a checkpoint being written.
+/// Number of copies of the weights during training: values, gradients, momentum, and a checkpoint while it is
+/// written.
 const WEIGHT_COPIES: u64 = 4;
-/// Activations are kept for the backward pass, where each has a gradient.
+/// Number of copies of the activations: the backward pass needs each activation and its gradient.
 const ACTIVATION_COPIES: u64 = 2;
-/// Number of examples in a batch when a network is judged.
+/// Number of examples in a batch when a network is evaluated.
 const JUDGED: u64 = 256;
 /// The evaluator whose networks share weights.
 const SUPERNET: &str = "supernet";
 
-/// Bytes for data, weights and activations of a study with this many workers. `None` if nothing is computed
-/// (a table of results), or if no network can be built. The actual number may be half or double.
+/// Predicts the memory for data, weights and activations of a study with this many workers, in bytes. Returns
+/// `None` if the study computes nothing (a table of results), or if no network can be built. The actual
+/// memory may be half or twice the prediction.
 #[must_use]
 pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -38,8 +40,8 @@ pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     Some(data_bytes(data).saturating_add(trained).saturating_add(activations.saturating_mul(at_once)))
 }
 
-/// Bytes of memory that this process may use: those of the machine, or the limit of its control group if that
-/// is lower. `None` if the system does not report them.
+/// Returns the memory that this process may use, in bytes: the machine's memory, or the limit of the
+/// process's control group if that is lower. Returns `None` if the system does not report it.
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -48,13 +50,13 @@ pub fn available_bytes() -> Option<u64> {
     machine.into_iter().chain(limits).min()
 }
 
-/// The total in the text of `/proc/meminfo`, in bytes.
+/// Returns the total memory in the text of `/proc/meminfo`, in bytes.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Networks drawn from the space. Genotypes that cannot be decoded are skipped.
+/// Draws networks from the space. Genotypes that cannot be decoded are skipped.
 fn drawn(assembly: &Assembly) -> Vec<Architecture> {
     let space = assembly.space.as_ref();
     let mut rng = seed::generator(assembly.config.study.seed, "memory", &[]);
@@ -69,7 +71,7 @@ fn data_bytes(data: &DataSet) -> u64 {
 
 fn values(parameter: &ParameterSpec) -> u64 {
     let bias = |has: bool, outputs: usize| if has { outputs as u64 } else { 0 };
-    // The space of another program may have layers of any size.
+    // A space that another program defines may have layers of any size.
     let product = |sizes: &[usize]| sizes.iter().map(|size| *size as u64).fold(1, u64::saturating_mul);
     match &parameter.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias: has } => {

@@ -1,4 +1,4 @@
-//! Exports finished networks for `kiln export` and for the screen. The callers choose the trial and the
+//! Exports finished networks for `kiln export` and for the screen. The caller chooses the trial and the
 //! formats.
 
 use std::fs;
@@ -10,13 +10,13 @@ use kiln_export::{ExportError, Exporter, ExporterRegistry, TrainedModel, write_f
 use kiln_search::{RunPaths, TrialId};
 use serde::Deserialize;
 
-/// The file of a finished network from which every format can be written.
+/// Name of a finished network's file from which Kiln can write every format.
 pub(crate) const MODEL: &str = "model.kiln";
 
 /// Files that an export wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Files and folders, one for each format, with their size in bytes.
+    /// Written files and folders, one for each format, with their size in bytes.
     pub(crate) files: Vec<(PathBuf, u64)>,
     /// Formats that cannot represent the network, with the reason.
     pub(crate) left_out: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) struct ModelExport {
     exporters: ExporterRegistry,
 }
 
-/// The part of `[finish]` that sets the formats.
+/// The part of `[finish]` that lists the formats.
 #[derive(Default, Deserialize)]
 struct Formats {
     #[serde(default)]
@@ -47,7 +47,7 @@ struct Formats {
 }
 
 impl ModelExport {
-    /// The exports of a study: in the formats of its `[finish]`, or in ONNX without any.
+    /// Prepares exports of a study in the formats of its `[finish]`. Without `[finish]`, the format is ONNX.
     pub(crate) fn new(config: &RunConfig, paths: &RunPaths, exporters: ExporterRegistry) -> Self {
         let named = config.finish.as_ref().and_then(|finish| finish.settings.read::<Formats>().ok());
         let mut formats = named.unwrap_or_default().formats;
@@ -81,12 +81,12 @@ impl Export for ModelExport {
     }
 }
 
-/// The path of the model file of a finished network.
+/// Returns the path of a finished network's model file.
 pub(crate) fn model_file(paths: &RunPaths, trial: TrialId) -> PathBuf {
     paths.model(trial).join(MODEL)
 }
 
-/// The default output: in the current folder, named after study and trial.
+/// Returns the default output path: in the current folder, with the names of study and trial.
 pub(crate) fn default_path(
     study: &str,
     trial: TrialId,
@@ -98,12 +98,12 @@ pub(crate) fn default_path(
     Ok(PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) }))
 }
 
-/// Advice for a network without weights of its own.
+/// Returns advice for a network that has no weights of its own.
 pub(crate) fn how_to_finish(trial: TrialId, paths: &RunPaths) -> String {
     format!("`kiln finish {} {trial}` trains it when the search has ended", paths.root().display())
 }
 
-/// Size in bytes of a file that was just written.
+/// Returns the size of a newly written file in bytes.
 pub(crate) fn size(file: &Path) -> anyhow::Result<u64> {
     Ok(fs::metadata(file).with_context(|| anyhow!("{}: cannot be read", file.display()))?.len())
 }

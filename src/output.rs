@@ -1,5 +1,5 @@
-//! Output of commands: results on standard output, everything else on standard error. Control characters are
-//! escaped, because a name in a run folder may come from anyone.
+//! Output of commands. Results go to standard output, and everything else to standard error. Control
+//! characters are escaped, because a name in a run folder may come from anyone.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kiln_export::{plain_json, plain_lines, plain_text};
 use serde::{Serialize, Serializer};
 
-/// Whether standard output and standard error were terminals when the program started. They no longer are
-/// once the terminal is closed.
+/// Whether standard output and standard error were terminals when the program started. Once a terminal is
+/// closed, the system no longer reports it as one.
 static TERMINALS: OnceLock<(bool, bool)> = OnceLock::new();
-/// Whether a reader of either output has gone away.
+/// Whether the reader of either output has closed it.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Records which outputs are terminals. Call it first.
@@ -20,7 +20,7 @@ pub(crate) fn remember_terminals() {
     let _ = TERMINALS.set((io::stdout().is_terminal(), io::stderr().is_terminal()));
 }
 
-/// Whether a reader of the output has gone away, so that further output is useless.
+/// Whether the reader of an output has closed it, so that further output is useless.
 pub(crate) fn is_left() -> bool {
     LEFT.load(Ordering::Relaxed)
 }
@@ -34,8 +34,8 @@ pub(crate) enum Output {
     Messages,
 }
 
-/// Whether an output was a terminal that is closed now. A waiting command has to ask, because a shell may
-/// hide the hang-up signal from its children, and the command may never write again.
+/// Whether an output was a terminal that is now closed. A waiting command has to check this itself, because a
+/// shell may withhold the hang-up signal from its children, and the command may never write again.
 pub(crate) fn is_closed(output: Output) -> bool {
     let Some((out, err)) = TERMINALS.get() else { return false };
     match output {
@@ -44,8 +44,8 @@ pub(crate) fn is_closed(output: Output) -> bool {
     }
 }
 
-/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) and a closed
-/// terminal are not errors: the command has done its work.
+/// Prints text with a line end. If the reader has closed the pipe (`kiln front run | head -1`) or the
+/// terminal is closed, this is not an error, because the command has done its work.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write(&plain_lines(text.trim_end()))
 }
@@ -73,7 +73,7 @@ fn write(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints a message on standard error, on one line. A reader that has gone away is not an error.
+/// Prints a message on standard error, on one line. A missing reader is not an error.
 pub(crate) fn say(text: &str) {
     let said = writeln!(io::stderr(), "{}", plain_text(text));
     if said.is_err_and(|error| has_left(&error, TERMINALS.get().is_some_and(|(_, err)| *err))) {
@@ -88,15 +88,15 @@ pub(crate) fn begin_line() {
     }
 }
 
-/// Whether a failed write means that the reader has gone: a pipe without a reader, or a closed terminal. For
-/// a closed terminal, Unix gives the number of a general device error.
+/// Whether a failed write means that there is no reader any more: the pipe has no reader, or the terminal is
+/// closed. For a closed terminal, Unix returns the number of a general device error.
 fn has_left(error: &io::Error, was_terminal: bool) -> bool {
     const DEVICE_FAILED: i32 = 5;
     let is_closed = cfg!(unix) && was_terminal && error.raw_os_error() == Some(DEVICE_FAILED);
     error.kind() == ErrorKind::BrokenPipe || is_closed
 }
 
-/// A path as text for JSON. Bytes that are not UTF-8 are replaced.
+/// Converts a path to text for JSON. Bytes that are not UTF-8 are replaced.
 pub(crate) fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -111,7 +111,7 @@ pub(crate) fn serialize_paths<S: Serializer>(paths: &[PathBuf], serializer: S) -
     serializer.collect_seq(paths.iter().map(|path| path_text(path)))
 }
 
-/// A path for people, on one line.
+/// Converts a path to text for display, on one line.
 pub(crate) fn path_shown(path: &Path) -> String {
     plain_text(&path.to_string_lossy()).into_owned()
 }

@@ -7,12 +7,13 @@ use kiln_files::{FileError, Overwrite, write_output};
 
 use crate::exit::Failure;
 
-/// Writes a whole file. `overwrite` decides about an existing one.
+/// Writes a whole file. `overwrite` decides whether an existing file may be replaced.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<(), Failure> {
     write_output(path, bytes, overwrite).map(drop).map_err(refused)
 }
 
-/// The error for an output. If something is in its place, the message says what to do.
+/// Makes the failure for an output that cannot be written. If another file is at its path, the message says
+/// what to do.
 pub(crate) fn refused(error: FileError) -> Failure {
     match error {
         FileError::Exists { .. } => {

@@ -1,4 +1,4 @@
-//! Progress of a study on standard error: a bar on a terminal, occasional lines elsewhere. Both show the
+//! Shows a study's progress on standard error: a bar on a terminal, occasional lines otherwise. Both show the
 //! remaining time.
 
 pub(crate) mod stage;
@@ -14,7 +14,7 @@ use self::stage::Stage;
 use crate::output;
 use crate::units::{self, Numbers};
 
-/// Minimum interval between lines of one stage where there is no terminal.
+/// Minimum interval between two lines of one stage, if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows a study's events.
@@ -23,23 +23,23 @@ pub(crate) struct Screen {
     stage: Option<Stage>,
     clock: Clock,
     last_line: Duration,
-    /// The first objective.
+    /// Name of the first objective.
     objective: String,
-    /// Whether its values are measured or estimated.
+    /// Whether the values of the first objective are measured or estimated.
     numbers: Numbers,
-    /// Its lowest value among the trials of the highest fidelity so far.
+    /// Lowest value of the first objective among the trials of the highest fidelity so far.
     best: Option<(Fidelity, f64)>,
-    /// Epochs of a full training, if known.
+    /// Number of epochs of a full training, if known.
     full_epochs: u32,
     failed: u64,
 }
 
-/// The clock of the progress.
+/// Source of the elapsed time.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
-    /// This process has run the study since then.
+    /// This process runs the study. It started at this instant.
     Runs(Instant),
-    /// The time of the study, from its journal.
+    /// Another process runs the study. Its journal states the elapsed time.
     Told(Duration),
 }
 
@@ -53,7 +53,7 @@ impl Clock {
 }
 
 impl Screen {
-    /// Shows a study with this first objective.
+    /// Prepares the display of a study with this first objective.
     pub(crate) fn new(objective: &str, numbers: Numbers) -> Self {
         let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
             .expect("the template is valid")
@@ -74,7 +74,7 @@ impl Screen {
         }
     }
 
-    /// Shows an event of a study in another process. Times come from its journal.
+    /// Shows an event of another process's study. Times come from the study's journal.
     pub(crate) fn on_entry(&mut self, entry: &JournalEntry) {
         let now = entry.elapsed_s.duration();
         self.clock = Clock::Told(now.max(match self.clock {
@@ -144,7 +144,7 @@ impl Screen {
         }
     }
 
-    /// Ends the current stage with a line about it.
+    /// Ends the current stage and prints a line about it.
     fn close(&mut self) {
         let Some(stage) = self.stage.take() else { return };
         if let Some(bar) = &self.bar {
@@ -212,7 +212,7 @@ impl Observer for Screen {
     }
 }
 
-/// The message when a study starts or resumes.
+/// Returns the message for a study that starts or resumes.
 pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String {
     match (resumed, trials) {
         (0, None) => format!("{study}: as many trials as there is time for"),

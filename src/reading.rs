@@ -1,4 +1,5 @@
-//! Messages about reading data: progress, unusual properties, and why a study cannot resume with them.
+//! Messages about reading data: progress, unusual properties, and reasons why a study cannot resume with the
+//! data.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -16,7 +17,7 @@ use kiln_search::{RunFolder, RunPaths, StudyError};
 use crate::exit::Failure;
 use crate::output;
 
-/// Minimum interval between lines where there is no terminal.
+/// Minimum interval between two lines, if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Progress of reading one data set.
@@ -27,7 +28,7 @@ struct Shown {
 
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
-/// The built-in parts. Readers of many files report their progress.
+/// Returns the built-in parts, whose readers report their progress if there are many files.
 pub(crate) fn registries() -> Registries {
     Registries { reading: show, ..Registries::builtin() }
 }
@@ -60,15 +61,15 @@ fn bar() -> Option<ProgressBar> {
     })
 }
 
-/// Prints the notes of the readers about their files.
+/// Prints the readers' notes about their files.
 pub(crate) fn say_notes(data: Option<&DataSet>) {
     for note in data.map(DataSet::notes).unwrap_or_default() {
         output::say(&format!("note: data: {note}"));
     }
 }
 
-/// Opens a run folder. If its study read the data with other rules than this build, the error gives that as
-/// the reason.
+/// Opens a run folder. If the folder's study read its data with other rules than this build, the error states
+/// this reason.
 pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Failure> {
     let error = match RunFolder::open(paths, config, &Assembly::FREE_KEYS) {
         Ok(folder) => return Ok(folder),
@@ -92,7 +93,7 @@ pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Fail
     }
 }
 
-/// The reading rules of the study in a run folder.
+/// Returns the reading rules of the study in a run folder.
 fn began_with(paths: &RunPaths) -> Option<u32> {
     let config: toml::Table = toml::from_str(&paths.read_config().ok()?).ok()?;
     let resolved = config.get(RESOLVED)?.as_table()?;
@@ -100,7 +101,8 @@ fn began_with(paths: &RunPaths) -> Option<u32> {
     u32::try_from(rules).ok()
 }
 
-/// The reading rules of a network's data. Prints how an earlier build read them differently.
+/// Returns the reading rules of a network's data. If an earlier build read the data differently, prints the
+/// differences.
 pub(crate) fn rules_of(model: &TrainedModel, path: &Path) -> Result<ReadingRules, Failure> {
     let number = model.card.preprocessing.reading_rules;
     let rules = ReadingRules::from_number(number).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The result of a study: a JSON object for programs, tables for people.
+//! The result of a study, as a JSON object for programs and as tables for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,24 +19,24 @@ use crate::text_table::{Align, TextTable};
 use crate::units::{self, Numbers};
 use crate::{failures, output};
 
-/// The result of a study, complete or so far.
+/// The final result of a study, or the result so far.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// The run folder.
     #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
-    /// Names of the objectives, in their order.
+    /// Names of the objectives, in the config's order.
     #[serde(skip)]
     objectives: Vec<String>,
     /// Number of trials.
     pub(crate) trials: u64,
-    /// The Pareto front in ascending order of trials. It holds no times, so equal runs have equal fronts.
+    /// The Pareto front in ascending order of trials. It contains no times, so equal runs have equal fronts.
     pub(crate) front: Vec<Network>,
-    /// Cost of the trials, and number of networks at each fidelity.
+    /// Effort of the trials, and number of networks at each fidelity.
     pub(crate) spent: Spent,
     /// Whether shared weights estimated the metrics of the front.
     pub(crate) estimated: bool,
-    /// Result of the health check of the shared weights.
+    /// Verdict of the health check of the shared weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supernet_health: Option<SupernetHealth>,
     /// Why the search ended before its budget of trials was used.
@@ -46,13 +46,13 @@ pub(crate) struct Report {
     pub(crate) failed: Vec<FailureGroup>,
     /// Networks that were finished.
     pub(crate) finished: Vec<FinishedNetwork>,
-    /// Files of finished networks that were changed.
+    /// Warnings about changed files of finished networks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
     /// The cost models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) devices: Vec<PredictedFor>,
-    /// Time of work in each stage.
+    /// Working time of each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct PredictedFor {
 }
 
 impl PredictedFor {
-    /// The cost models of a study.
+    /// Lists the cost models of a study.
     pub(crate) fn all(costs: &CostSet) -> Vec<Self> {
         let of = |(device, model): &(String, Arc<dyn CostModel>)| {
             let (device, conditions) = (device.clone(), model.conditions());
@@ -86,7 +86,7 @@ impl fmt::Display for PredictedFor {
     }
 }
 
-/// Why a search ended early: as data for programs, as text for people.
+/// Why a search ended early, both as data and as text.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Ended {
     #[serde(flatten)]
@@ -94,7 +94,7 @@ pub(crate) struct Ended {
     text: String,
 }
 
-/// An architecture of the front.
+/// An architecture on the front.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Network {
     pub(crate) trial: TrialId,
@@ -172,7 +172,7 @@ impl Report {
         Self { devices, ..self }
     }
 
-    /// Adds whether the metrics are estimates, and the result of the health check.
+    /// Adds whether the metrics are estimates, and the health check's verdict.
     pub(crate) fn with_numbers(self, numbers: Numbers, supernet_health: Option<SupernetHealth>) -> Self {
         Self { estimated: numbers == Numbers::Estimated, supernet_health, ..self }
     }
@@ -181,7 +181,7 @@ impl Report {
         if self.estimated { Numbers::Estimated } else { Numbers::Measured }
     }
 
-    /// One line about the finished network with the best test result.
+    /// Describes in one line the finished network with the best test result.
     fn headline(&self) -> Option<String> {
         let finished = self.finished.iter().map(|network| (network.trial, &network.metrics));
         let best = headline::best(finished, &self.objectives)?;
@@ -200,7 +200,7 @@ impl Report {
         Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
     }
 
-    /// Adds why the search ended, and which trials failed.
+    /// Adds the reason why the search ended, and the failed trials.
     pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
         let early = end.filter(|end| **end != SearchEnd::Trials);
         let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
@@ -216,13 +216,14 @@ impl Report {
         self
     }
 
-    /// The qualifier of the front's values. `None` if they were measured with full effort.
+    /// Returns the qualifier of the front's values, such as `after 3 of 9 epochs`. `None` if they were
+    /// measured with full effort.
     fn qualifier(&self) -> Option<String> {
         self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
     }
 
-    /// The front as comma-separated values: trial, genotype, all metrics, all costs. A column for the
-    /// fidelity precedes the metrics unless every trial had full effort.
+    /// Formats the front as comma-separated values: trial, genotype, all metrics, all costs. If any trial had
+    /// less than full effort, a column with the fidelity precedes the metrics.
     pub(crate) fn csv(&self) -> String {
         let names = |of: fn(&Network) -> &BTreeMap<String, f64>| -> BTreeSet<&String> {
             self.front.iter().flat_map(|network| of(network).keys()).collect()
@@ -246,7 +247,7 @@ impl Report {
 
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
-        // Short, so that a table of all costs fits 80 columns.
+        // The names are short, so that a table of all costs fits 80 columns.
         let heading = |name: &String| self.numbers().heading(name).replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
         let qualifier = self.qualifier();
@@ -273,7 +274,7 @@ impl Report {
     }
 }
 
-/// The columns of a network in the table of the front: the objectives first, then other metrics and costs.
+/// Returns the columns of a network in the front's table: the objectives first, then other metrics and costs.
 fn columns(network: &Network) -> Vec<String> {
     let mut names: Vec<String> =
         network.metrics.keys().filter(|name| name.contains("error")).cloned().collect();

@@ -1,4 +1,4 @@
-//! A run folder for commands that only read it: its config and its journal.
+//! Reads a run folder for commands that do not change it: its config and its journal.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ pub(crate) struct Run {
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
-    /// Epochs of a full training. 0 if nothing is trained or the journal does not state it.
+    /// Number of epochs of a full training. It is 0 if nothing is trained or the journal does not state it.
     pub(crate) full_epochs: u32,
-    /// Result of the health check of the shared weights.
+    /// Verdict of the health check of the shared weights.
     pub(crate) health: Option<SupernetHealth>,
     /// Why the search ended early, if it did.
     pub(crate) search_end: Option<SearchEnd>,
@@ -38,12 +38,12 @@ impl Run {
         Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
     }
 
-    /// Paths and config of a run folder, without its journal.
+    /// Returns a run folder's paths and config, without reading its journal.
     pub(crate) fn open(run: &Path, runs: &Path) -> Result<(RunPaths, RunConfig), Failure> {
         let in_runs = runs.join(run);
         let named = [run, &in_runs];
         let found = named.into_iter().find(|folder| folder.join("config.toml").is_file());
-        // Without a config, the error is about a path that exists, if there is one.
+        // If no config is found, the error names a path that exists, if there is one.
         let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
@@ -60,12 +60,12 @@ impl Run {
         study_front(&self.trials)
     }
 
-    /// The effort of the trials.
+    /// Sums the effort of the trials.
     pub(crate) fn spent(&self) -> Spent {
         Spent::of(&self.trials, self.full_epochs)
     }
 
-    /// A trial by its number.
+    /// Returns the trial with this number.
     pub(crate) fn trial(&self, id: TrialId) -> Result<&Trial, Failure> {
         self.trials.iter().find(|trial| trial.id == id).ok_or_else(|| {
             let (run, trials) = (self.paths.root().display(), self.trials.len());

@@ -1,4 +1,5 @@
-//! Samples a search space before a study: its size, the feasible share, and the costs of its networks.
+//! Samples a search space before a study. The sample shows the space's size, its feasible share, and the
+//! costs of its networks.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ const SAMPLES: usize = 1000;
 /// Statistics of a sample.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// Number of decisions of the space.
+    /// Number of decisions in the space.
     pub decisions: usize,
     /// Exact number of genotypes in the space.
     pub genotypes: BigUint,
@@ -22,10 +23,10 @@ pub struct Survey {
     pub feasible: usize,
     /// Spread of each cost over the sample.
     pub costs: BTreeMap<String, Spread>,
-    /// Why the first genotype without costs has none.
+    /// Why the costs of a drawn genotype could not be computed. The first such genotype counts.
     pub without_costs: Option<CostError>,
-    /// The feasible network with the median number of multiply-accumulates. If none is feasible, the median
-    /// of all networks.
+    /// The feasible network with the median number of multiply-accumulates. If no drawn network is feasible,
+    /// the median is over all drawn networks.
     pub typical: Option<Architecture>,
     /// The drawn network with the fewest multiply-accumulates.
     pub smallest: Option<Architecture>,
@@ -43,7 +44,7 @@ pub struct Spread {
 }
 
 impl Survey {
-    /// Draws genotypes uniformly. The generator derives from the study's seed.
+    /// Draws genotypes uniformly. The random generator is derived from the study's seed.
     #[must_use]
     pub fn new(
         space: &dyn SearchSpace,
@@ -88,7 +89,7 @@ impl Survey {
         }
     }
 
-    /// Share of the sample that meets all constraints, in percent.
+    /// Returns the share of the sample that meets all constraints, in percent.
     #[must_use]
     pub fn feasible_percent(&self) -> f64 {
         100.0 * self.feasible as f64 / self.samples as f64

@@ -1,4 +1,4 @@
-//! Test results by class or by value as text.
+//! Formats test results by class or by value as text.
 
 use kiln_export::{TestResults, ValueResult};
 
@@ -14,7 +14,7 @@ const CONFUSIONS: usize = 10;
 /// Maximum length of a class name above its column.
 const HEADING: usize = 10;
 
-/// The tables, each preceded by an empty line. Empty if there are no results.
+/// Formats the tables. An empty line precedes each table. Returns an empty text if there are no results.
 pub(crate) fn text(results: &TestResults) -> String {
     let mut tables = Vec::new();
     if !results.classes.is_empty() {

@@ -1,4 +1,4 @@
-//! Text tables: columns as wide as their content, numbers aligned to the right.
+//! Text tables whose columns are as wide as their content. Numbers are aligned to the right.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Numbers with units for people. Names of metrics and costs end in their unit.
+//! Formats numbers with units for people. The names of metrics and costs end in their unit.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use kiln::config::RunConfig;
 use kiln_export::{Date, civil, plain_text};
 use kiln_search::MAX_HOURS;
 
-/// Values from this one to the next are written without an exponent.
+/// Values from `SMALLEST` up to `LARGEST` are written without an exponent.
 const SMALLEST: f64 = 1e-4;
 const LARGEST: f64 = 1e9;
 
@@ -33,25 +33,26 @@ pub(crate) enum Numbers {
 }
 
 impl Numbers {
-    /// For a study with this config.
+    /// Returns how the metrics of a study with this config are labeled.
     pub(crate) fn of(config: &RunConfig) -> Self {
         if config.evaluator.kind == "supernet" { Self::Estimated } else { Self::Measured }
     }
 
-    /// Heading and value of a trial's metric or cost. The heading says when it is an estimate.
+    /// Returns the heading and the value of a trial's metric or cost. The heading states whether the value is
+    /// an estimate.
     pub(crate) fn shown(self, name: &str, value: f64) -> (String, String) {
         let (heading, value) = shown(name, value);
         let is_estimate = self == Self::Estimated && METRICS.contains(&name);
         (if is_estimate { format!("estimated {heading}") } else { heading }, value)
     }
 
-    /// The heading alone.
+    /// Returns the heading without the value.
     pub(crate) fn heading(self, name: &str) -> String {
         self.shown(name, 0.0).0
     }
 }
 
-/// Heading and value of a metric or cost. Errors are shown as accuracies.
+/// Returns the heading and the value of a metric or cost. Errors are shown as accuracies.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
     let (heading, value) = if base == "one_minus_r2" {
@@ -86,8 +87,8 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     (plain_text(&heading).into_owned(), value)
 }
 
-/// A value whose unit is in the heading: four significant digits, and whole numbers below a billion in full.
-/// At most 10 characters, so that it fits the columns of tables.
+/// Formats a value whose unit is in the heading. It has four significant digits, and whole numbers below a
+/// billion have all digits. The text has at most 10 characters, so that it fits the columns of tables.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();
@@ -100,17 +101,17 @@ pub(crate) fn significant(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A value with this many decimals. With an exponent if it would be too long for a table.
+/// Formats a value with this many decimals. If the text would be too long for a table, it has an exponent.
 fn fixed(value: f64, decimals: usize) -> String {
     if value.abs() < 1e6 { format!("{value:.decimals$}") } else { significant(value) }
 }
 
-/// A count. Large counts are in thousands, millions and so on.
+/// Formats a count. Large counts are in thousands, millions and so on.
 pub(crate) fn count(value: f64) -> String {
     scaled(value, 1000.0, &["", " k", " M", " G", " T"])
 }
 
-/// A number of bytes.
+/// Formats a number of bytes.
 pub(crate) fn bytes(value: f64) -> String {
     scaled(value, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
 }
@@ -129,10 +130,10 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
-/// Longer times are not shown in full.
+/// Times above this one are not shown in full.
 const CENTURY_S: f64 = 3600.0 * MAX_HOURS;
 
-/// A duration as text.
+/// Formats a duration.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds >= CENTURY_S {
@@ -149,8 +150,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A time in seconds since the Unix epoch as a UTC date and time, to the minute. Empty if the value is not a
-/// valid time.
+/// Formats a time in seconds since the Unix epoch as a UTC date and time, to the minute. Returns an empty
+/// text if the value is not a valid time.
 pub(crate) fn moment(unix_s: f64) -> String {
     const YEAR_10000: f64 = 253_402_300_800.0;
     if !(0.0..YEAR_10000).contains(&unix_s) {

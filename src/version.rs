@@ -1,11 +1,12 @@
 //! The text of `kiln --version`: release, commit, features and instruction set. Files that Kiln writes
-//! contain the release alone.
+//! contain only the release.
 
 use std::sync::LazyLock;
 
 use kiln_evaluator::InstructionSet;
 
-/// The release, the commit if known, the features, and the instruction set of the kernels on this machine.
+/// Returns the release, the commit if known, the features, and the instruction set that the kernels use on
+/// this machine.
 pub(crate) fn text() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let commit =
@@ -20,7 +21,7 @@ pub(crate) fn text() -> &'static str {
     &TEXT
 }
 
-/// The features of this build.
+/// Names the features of this build.
 fn features() -> String {
     let features = [
         ("cuda", cfg!(feature = "cuda")),

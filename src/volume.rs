@@ -1,6 +1,6 @@
-//! Hypervolume of a study's trials, and how it grew: the share of the box between a reference point and the
-//! best value of each objective that the trials dominate. The screen, the report and `kiln compare` show
-//! these numbers.
+//! Computes the hypervolume of a study's trials and how it grew. The hypervolume is the share of a box that
+//! the trials dominate. The box lies between a reference point and the best value of each objective. The
+//! screen, the report and `kiln compare` show these numbers.
 
 mod estimate;
 mod staircase;
@@ -13,20 +13,21 @@ use kiln_search::{Constraint, Fidelity, Trial};
 
 use self::staircase::Staircase;
 
-/// Margin behind the worst value of an objective without a limit, relative to the range of its values.
+/// Margin beyond the worst value of an objective without a limit, relative to the range of its values.
 const MARGIN: f64 = 0.1;
-/// Maximum number of points in a curve with three or more objectives. Each of them is computed from the
-/// start.
+/// Maximum number of points in a curve with three or more objectives. The volume at each of these points is
+/// computed from scratch.
 const STEPS: usize = 200;
-/// Minimum number of such points. If even these would take too long, volumes are estimated.
+/// Minimum number of points in such a curve. If computing even these would take too long, all volumes are
+/// estimated.
 const STEPS_MIN: usize = 8;
-/// Maximum number of front points that all exact volumes of a curve may process, which takes a few seconds.
+/// Maximum number of front points that all exact volumes of a curve may process. This takes a few seconds.
 const EFFORT_MAX: f64 = 2e7;
-/// While trials arrive, a curve with three or more objectives is computed again when one in `LAG` of its
-/// points is new.
+/// While trials arrive, a curve with three or more objectives is recomputed when more than one in `LAG` of
+/// its points is new.
 const LAG: usize = 50;
 
-/// The smallest limit on each objective. `None` if it has none.
+/// Returns the smallest limit on each objective. `None` marks an objective without a limit.
 pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<Option<f64>> {
     let of = |objective: &String| {
         let limits = constraints.iter().filter(|limit| limit.cost == *objective).map(|limit| limit.max);
@@ -35,10 +36,10 @@ pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<O
     objectives.iter().map(of).collect()
 }
 
-/// The number of trials after which the volume changed, with the dominated percentage of the box.
+/// Pairs of the number of trials after which the volume changed, and the dominated percentage of the box.
 pub(crate) type Curve = Vec<(usize, f64)>;
 
-/// The trials of one study that count: measured, feasible, and of the highest fidelity.
+/// The trials of one study that count for the hypervolume: measured, feasible, and of the highest fidelity.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
     limits: Vec<Option<f64>>,
@@ -46,29 +47,29 @@ pub(crate) struct Volume {
     fidelity: Option<Fidelity>,
     /// Smallest and largest value of each objective.
     ranges: Vec<(f64, f64)>,
-    /// Points that no earlier trial dominated, with the number of trials at that time.
+    /// Points that no earlier trial dominated, each with the number of trials when it was added.
     entered: Vec<(usize, Vec<f64>)>,
     archive: Archive<usize>,
     /// Indices into `entered` of the points that no trial dominates.
     front: BTreeSet<usize>,
-    /// The scale and the growth of this study alone.
+    /// Scale and growth of the hypervolume, computed from this study only. They are recomputed on demand.
     own: OnceLock<(Option<Scale>, Growth)>,
     /// Number of points in `entered` when `own` was last discarded.
     counted: usize,
 }
 
-/// The growth of a volume, and its precision.
+/// How a hypervolume grew, and how precise its values are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Growth {
     pub(crate) curve: Curve,
-    /// Number of changes between two steps that are left out.
+    /// Number of changes of the front that are left out between two points of the curve.
     pub(crate) left_out: usize,
     /// Largest standard error of the estimates, in percent of the box. `None` if the volumes are exact.
     pub(crate) standard_error: Option<f64>,
 }
 
 impl Growth {
-    /// A remark for people about estimated or omitted values.
+    /// Returns a remark for people if values are estimated or left out.
     pub(crate) fn remark(&self) -> Option<String> {
         match (self.standard_error, self.left_out) {
             (Some(error), _) => {
@@ -83,7 +84,7 @@ impl Growth {
     }
 }
 
-/// Compares the trials. All other fields follow from them.
+/// Equality compares the trials only, because all other fields are derived from them.
 impl PartialEq for Volume {
     fn eq(&self, other: &Self) -> bool {
         let parts = |volume: &Self| (volume.limits.clone(), volume.fidelity, volume.ranges.clone());
@@ -92,7 +93,7 @@ impl PartialEq for Volume {
 }
 
 impl Volume {
-    /// An empty volume with these limits on the objectives.
+    /// Creates an empty volume with these limits on the objectives.
     pub(crate) fn new(limits: Vec<Option<f64>>) -> Self {
         Self {
             ranges: nothing(limits.len()),
@@ -106,7 +107,7 @@ impl Volume {
         }
     }
 
-    /// The volume of these trials in this order.
+    /// Creates the volume of these trials, added in this order.
     pub(crate) fn of<'a>(limits: Vec<Option<f64>>, trials: impl IntoIterator<Item = &'a Trial>) -> Self {
         let mut volume = Self::new(limits);
         trials.into_iter().zip(1..).for_each(|(trial, number)| volume.add(number, trial));
@@ -146,28 +147,29 @@ impl Volume {
         }
     }
 
-    /// Updates curve and scale to all trials so far. While trials arrive they may lag behind.
+    /// Discards curve and scale, so that they include all trials so far. While trials arrive, curve and scale
+    /// may lag behind.
     pub(crate) fn settle(&mut self) {
         self.own = OnceLock::new();
         self.counted = self.entered.len();
     }
 
-    /// The fidelity of the trials that count.
+    /// Returns the fidelity of the trials that count.
     pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
         self.fidelity
     }
 
-    /// The scale of this study alone. `None` while no trial counts.
+    /// Returns the scale computed from this study only. `None` while no trial counts.
     pub(crate) fn scale(&self) -> Option<&Scale> {
         self.measured().0.as_ref()
     }
 
-    /// The curve of this study alone.
+    /// Returns the curve computed from this study only.
     pub(crate) fn curve(&self) -> &[(usize, f64)] {
         &self.growth().curve
     }
 
-    /// The curve of this study alone, with its precision.
+    /// Returns the curve computed from this study only, with its precision.
     pub(crate) fn growth(&self) -> &Growth {
         &self.measured().1
     }
@@ -184,9 +186,9 @@ impl Volume {
         self.front.iter().map(|place| &self.entered[*place].1)
     }
 
-    /// The growth of the volume. It is empty if the box is. With more than two objectives some changes are
-    /// left out, but never the last one. If even a few exact volumes would take minutes, all of them are
-    /// estimated.
+    /// Returns the growth of the volume on this scale. It is empty if the box has no volume. With more than
+    /// two objectives, some changes are left out, but never the last one. If even a few exact volumes would
+    /// take minutes, all volumes are estimated.
     pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
         let Scale { reference, whole, .. } = scale;
         if !(whole.is_finite() && *whole > 0.0) {
@@ -208,8 +210,8 @@ impl Volume {
                         curve.push((*number, percent(area)));
                     }
                 }
-                // The last bits of a sum depend on the order of its terms. `area` sums from left to right,
-                // so the final value does not depend on the order of the trials.
+                // The last bits of a sum depend on the order of its terms. `area` always sums from left to
+                // right, so the final value does not depend on the order of the trials.
                 if let Some((_, last)) = curve.last_mut() {
                     *last = percent(staircase.area());
                 }
@@ -228,7 +230,7 @@ impl Volume {
                 for (index, (number, values)) in self.entered.iter().enumerate() {
                     front.retain(|member| !dominates(values, member));
                     front.push(values);
-                    // Steps are spread evenly over all changes and include the last one.
+                    // Steps are spread evenly over all changes. The last change is always a step.
                     if (index + 1) * steps / count == index * steps / count && count > steps {
                         continue;
                     }
@@ -243,7 +245,7 @@ impl Volume {
         Growth { curve, left_out, standard_error: None }
     }
 
-    /// Largest number of points that the front ever had.
+    /// Returns the largest number of points that the front ever had.
     fn largest_front(&self) -> usize {
         let mut archive = Archive::default();
         let (mut size, mut largest) = (0_usize, 0);
@@ -255,7 +257,7 @@ impl Volume {
         largest
     }
 
-    /// The curve, estimated from the dominated share of random points in the box.
+    /// Estimates the curve from the share of random points in the box that the trials dominate.
     fn estimated_on(&self, scale: &Scale) -> Growth {
         let points = self.entered.iter().map(|(number, values)| (*number, values.as_slice()));
         let (shares, error) = estimate::growth(points, &scale.reference, &scale.best);
@@ -268,7 +270,7 @@ impl Volume {
     }
 }
 
-/// The box in which volume is measured.
+/// The box in which the volume is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     /// The reference point, in the order of the objectives.
@@ -280,9 +282,10 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The common scale of studies with these limits. For an objective with a limit, the reference point is
-    /// the limit. For another one, it is the worst value on the fronts plus a tenth of their range. If the
-    /// fronts have a single value, the range of all counting trials is used. `None` if no trial counts.
+    /// Returns the common scale of studies with these limits. If an objective has a limit, the reference
+    /// point is at the limit. Otherwise it is at the worst value on the fronts plus a tenth of the fronts'
+    /// range. If the fronts have a single value, the range of all counting trials is used. Returns `None` if
+    /// no trial counts.
     pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
         let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
         for study in studies.filter(|study| !study.front.is_empty()) {
@@ -309,7 +312,7 @@ fn nothing(objectives: usize) -> Vec<(f64, f64)> {
     vec![(f64::INFINITY, f64::NEG_INFINITY); objectives]
 }
 
-/// Extends ranges by the values of a point.
+/// Extends the ranges by a point's values.
 fn see(ranges: &mut [(f64, f64)], values: &[f64]) {
     for ((low, high), value) in ranges.iter_mut().zip(values) {
         (*low, *high) = (low.min(*value), high.max(*value));
@@ -383,7 +386,7 @@ pub(crate) mod tests {
         };
         let found = reference(&values);
         assert!((found[0] - 3.2).abs() < 1e-12 && (found[1] - 400.0).abs() < 1e-12, "{found:?}");
-        // The front has one network, so the range is that of all trials.
+        // The front has one network, so the range of all trials is used.
         let found = reference(&[Some((1.0, 200.0)), Some((9.0, 300.0))]);
         assert!((found[0] - 9.8).abs() < 1e-12, "{found:?}");
         let found = reference(&values[..1]);
@@ -423,7 +426,7 @@ pub(crate) mod tests {
         assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
     }
 
-    /// Trials of which none dominates another: points of a plane, shifted back and forth along it.
+    /// Trials that do not dominate each other. Their points lie on a plane.
     fn front_of(count: usize, dimensions: usize) -> Vec<Trial> {
         let mut all = trials(&vec![Some((1.0, 1.0)); count]);
         let mut state = 1_u64;

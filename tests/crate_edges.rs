@@ -1,5 +1,5 @@
-//! Holds the dependencies between crates, as cargo reports them, against the edges that ARCHITECTURE.md
-//! draws.
+//! Compares the dependencies between crates, as cargo reports them, with the edges that ARCHITECTURE.md
+//! shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ fn packages() -> Vec<Package> {
     metadata.workspace_packages().into_iter().cloned().collect()
 }
 
-/// Names of a package's dependencies without those for tests.
+/// Returns the names of a package's dependencies, except those for tests.
 fn used(package: &Package) -> BTreeSet<String> {
     let normal =
         package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
@@ -83,7 +83,7 @@ fn external_crates_are_used_only_by_their_owners() {
 
 #[test]
 fn owners_use_external_crates_listed_for_them() {
-    // If a crate is renamed, the test above would check nothing.
+    // If a crate were renamed, the test above would check nothing.
     let packages = packages();
     for (owned, owners) in OWNED.iter().filter(|(owned, _)| *owned != "ratatui") {
         let uses =

@@ -1,4 +1,4 @@
-//! `kiln hw`, on the real binary.
+//! Tests `kiln hw` with the real binary.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -26,7 +26,7 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Latency in microseconds on one device, or for one device file.
+/// Returns the predicted latency in microseconds on a known device, or on the device in a file.
 fn predicted(folder: &Path, cell: &str, device: [&str; 2]) -> f64 {
     let found = json(folder, &["hw", "predict", cell, device[0], device[1], "--json"]);
     found["predictions"][0]["latency_us"]["value"].as_f64().unwrap()
@@ -48,7 +48,7 @@ fn hw_list_shows_devices_with_sources() {
 fn hw_fit_device_predicts_its_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // A device whose operations take twice as long as its file says.
+    // On the measured device, operations take twice as long as its device file predicts.
     let cells = ["3-0-4-1-2-0", "1-1-1-1-1-1", "3-3-3-3-3-3", "2-2-2-2-2-2", "4-4-4-4-4-4", "1-2-3-4-0-1"];
     let more = ["3-1-1-0-1-2", "2-3-2-1-0-1", "1-4-2-3-1-1", "3-2-1-3-1-4", "1-1-3-1-1-2", "2-1-1-4-3-3"];
     let mut table = "genotype,pi_ms\n0-0-0-0-0-1,-1\n".to_owned();
@@ -75,8 +75,8 @@ fn hw_fit_device_predicts_its_measurements() {
         text.contains("12 networks measured, 1 not") && text.contains("slow-pi, fitted to 12 networks"),
         "{text}"
     );
-    // Each network is measured twice more, 10 % and 20 % slower. The medians are 10 % slower, and the number
-    // of networks is unchanged.
+    // Each network gets two more measurements, which are 10 % and 20 % slower. The medians are then 10 %
+    // slower, and the number of networks stays the same.
     let mut table = std::fs::read_to_string(folder.join("measured.csv")).unwrap();
     let rows: Vec<(String, f64)> = table
         .lines()

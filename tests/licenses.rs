@@ -1,4 +1,4 @@
-//! All dependencies have licenses that are compatible with Kiln's own.
+//! All dependencies have licenses that are compatible with Kiln's licenses.
 
 use std::process::Command;
 
@@ -18,13 +18,13 @@ const ACCEPTED: [&str; 13] = [
     "Unlicense",
     "Zlib",
 ];
-/// Crates that are accepted under another license, with the reason.
+/// Crates whose other licenses are accepted, each with the reason.
 const EXCEPTIONS: [(&str, &str); 1] = [
-    // Weak copyleft for each file. Kiln uses the crate unchanged.
+    // This license is a weak copyleft for each file. Kiln uses the crate unchanged.
     ("colored", "MPL-2.0"),
 ];
 
-/// Whether at least one alternative is accepted in every required part.
+/// Whether every required part of the license expression has at least one accepted alternative.
 fn is_accepted(expression: &str) -> bool {
     expression.split(" AND ").all(|part| {
         let part = part.trim().trim_start_matches('(').trim_end_matches(')').replace('/', " OR ");

@@ -1,4 +1,5 @@
-//! Only `kiln-files` writes and reads whole files. The test searches the sources of all other crates.
+//! Checks that only `kiln-files` writes and reads whole files. The test searches the source code of all other
+//! crates.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -18,7 +19,7 @@ const CALLS: [&str; 9] = [
     "fs::copy(",
 ];
 
-/// Files that open other files directly, with the reason.
+/// Files that may open other files directly, each with the reason.
 const OTHERS: [(&str, &str); 18] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
@@ -54,7 +55,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file without its tests, which stand at the end.
+/// Returns the code of a file without its tests, which are at the file's end.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("mod tests {"));
     code.filter(|(_, line)| !line.trim_start().starts_with("//"))

@@ -7,7 +7,7 @@ use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::{Document, RunConfig};
 use kiln_search::RunFolder;
 
-/// Builds the study that `config` describes, runs it and prints what came of it.
+/// Builds the study that `config` describes, runs it and prints its front.
 pub(crate) fn study(registries: &Registries, config: &str) -> Result<()> {
     let runs = tempfile::tempdir()?;
     let config = RunConfig::from_document(Document::parse(Path::new("example.toml"), config)?, None)?;

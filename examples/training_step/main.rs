@@ -1,4 +1,5 @@
-//! Times single steps of training and judging. `benches/pytorch/compare.sh` runs it beside `PyTorch`.
+//! Times single steps of training and evaluation. `benches/pytorch/compare.sh` compares these times with
+//! `PyTorch`.
 //!
 //! ```console
 //! $ cargo run --release --example training_step -- --list          # the networks as JSON
@@ -6,10 +7,10 @@
 //! $ cargo run --release --example training_step -- lenet avx2 <<< 'train 20'
 //! ```
 //!
-//! With the name of a network, it reads commands from standard input and answers each with a line of JSON:
-//! `train N` and `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak
-//! resident size of the process in MiB (Linux only). A second argument (`portable`, `avx2`) limits the
-//! instruction set.
+//! With the name of a network, the program reads commands from standard input and answers each command with
+//! one line of JSON. `train N` and `judge N` return the milliseconds of `N` steps. `memory` returns the
+//! resident and the peak resident size of the process in MiB (Linux only). A second argument (`portable`,
+//! `avx2`) limits the instruction set.
 
 #![allow(clippy::print_stdout, reason = "answers are what this program is for")]
 
@@ -64,7 +65,8 @@ fn milliseconds(count: usize, mut step: impl FnMut() -> Duration) -> Vec<f64> {
     (0..count).map(|_| step().as_secs_f64() * 1e3).collect()
 }
 
-/// Resident and peak resident size of this process in MiB. NaN where the system does not report them.
+/// Returns the resident and the peak resident size of this process in MiB. Returns NaN if the system does not
+/// report them.
 fn memory() -> (f64, f64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let size = |key: &str| {

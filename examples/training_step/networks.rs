@@ -11,7 +11,8 @@ use rand_pcg::rand_core::SeedableRng;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// One network, or the subnets of one step, with everything that another program needs to run the same.
+/// One network, or the subnets of one step, with everything that another program needs to run the same
+/// networks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -25,7 +26,7 @@ pub(crate) struct Case {
 const CELL: &str =
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|";
 
-/// Number of subnets timed one by one, and number of subnets in one step.
+/// Number of subnets that are timed one by one. `TOGETHER` is the number of subnets in one step.
 const ALONE: usize = 3;
 const TOGETHER: usize = 4;
 
@@ -102,7 +103,7 @@ impl Chain {
     }
 }
 
-/// LeNet-5 in its usual present form, with `relu` and max pooling.
+/// LeNet-5 in its usual modern form, with `relu` and max pooling.
 fn lenet() -> Result<Architecture, SpaceError> {
     let mut chain = Chain::new(Shape::new(1, 28, 28));
     for (channels, padding) in [(6, 2), (16, 0)] {
@@ -137,14 +138,14 @@ fn nas_bench_201() -> Result<Architecture> {
     Ok(space.decode(&NasBench201::genotype_from_arch(CELL)?)?)
 }
 
-/// The only network of a space without options.
+/// Returns the only network of a space without options.
 fn mobilenet() -> Result<Architecture> {
     let space = mobilenet_like(&json!(24), &json!(3), &json!(2), &json!(4))?;
     let genotype = variation::sample(&space, &mut Pcg64::seed_from_u64(1));
     Ok(space.decode(&genotype)?)
 }
 
-/// Inverted residuals in three stages for images of 3 x 32 x 32. `width` is the width of the first stage.
+/// Inverted residuals in three stages for images of 3 x 32 x 32. `width` is the first stage's width.
 fn mobilenet_like(width: &Value, kernel: &Value, depth: &Value, expansion: &Value) -> Result<Stages> {
     let scaled = |by: usize| match width {
         Value::Array(widths) => {

@@ -1,12 +1,12 @@
-//! Whether strategy, evaluator and budget fit together: the strategy's fidelities must be answered, and the
-//! budget must suffice for them.
+//! Checks that strategy, evaluator and budget fit together: the evaluator must support the strategy's
+//! fidelities, and the budget must suffice for them.
 
 use kiln_search::{Fidelities, Fidelity, Strategy};
 use kiln_space::SettingsProblem;
 
 use crate::config::{ConfigError, RunConfig};
 
-/// Refuses a strategy that uses a fidelity that the evaluator does not answer.
+/// Refuses a strategy that uses a fidelity that the evaluator does not support.
 pub(super) fn check_fidelities(
     config: &RunConfig,
     strategy: &dyn Strategy,
@@ -37,7 +37,8 @@ pub(super) fn check_fidelities(
     Err(refusal(config, key, &found, &expected))
 }
 
-/// What a strategy with several rungs needs from the evaluator, and what to use instead.
+/// Describes what a strategy with several rungs needs from the evaluator, and what the user can choose
+/// instead.
 fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     match answered.full_epochs {
         epochs @ 2.. if answered.shorter => format!(
@@ -56,8 +57,8 @@ fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     }
 }
 
-/// Refuses a budget that ends before any network is judged with full effort, and a budget of epochs for an
-/// evaluator that does not train each network.
+/// Refuses a budget that ends before any network is evaluated with full effort. Also refuses a budget in
+/// epochs for an evaluator that does not train each network.
 pub(super) fn check_budget(
     config: &RunConfig,
     strategy: &dyn Strategy,
@@ -97,14 +98,14 @@ pub(super) fn check_budget(
     Ok(())
 }
 
-/// Names in backticks explain these errors. They are no alternative spellings, so no nearest name is
-/// suggested.
+/// In these errors, names in backticks are explanations. They are not alternative spellings, so the error
+/// suggests no nearest name.
 fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
     let problem = SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() };
     ConfigError::Value { place: config.document.place(key), problem: Box::new(problem), nearest: None }
 }
 
-/// A list of fidelities as text.
+/// Formats a list of fidelities as text.
 fn list(fidelities: &[Fidelity]) -> String {
     let said: Vec<String> = fidelities.iter().map(ToString::to_string).collect();
     said.join(", ")

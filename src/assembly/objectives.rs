@@ -1,4 +1,4 @@
-//! Checks that every objective and every target is measured or computed.
+//! Checks that every objective and every target is a metric or a cost of the study.
 
 use kiln_search::CostSet;
 use serde_json::json;
@@ -6,15 +6,15 @@ use serde_json::json;
 use super::TABLE;
 use crate::config::{ConfigError, RunConfig};
 
-/// Without stated objectives, and where the evaluator does not measure the default one, takes the first
-/// metric that it measures. The run folder records the choice.
+/// Chooses the default objective. If the config states no objectives and the evaluator does not measure the
+/// usual default, the evaluator's first metric becomes the objective. The run folder records the choice.
 pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), ConfigError> {
     let stated = config.document.root()["search"].get("objectives").is_some();
     if stated || config.search.objectives.iter().all(|usual| metrics.contains(usual)) {
         return Ok(());
     }
     let first = match (config.evaluator.kind.as_str(), metrics) {
-        // The order of a table's columns does not show which one matters.
+        // The order of a table's columns does not show which metric matters.
         (TABLE, [_, _, ..]) | (_, []) => {
             let expected = format!("some of `{}`", metrics.join("`, `"));
             return Err(config.document.missing("search.objectives", &expected));
@@ -27,8 +27,8 @@ pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), C
 }
 
 /// Checks that objectives and target names are metrics of the evaluator or costs. `optional` lists the
-/// metrics that the evaluator measures only on request. An objective requests them. A target does not,
-/// because it may change between two runs.
+/// metrics that the evaluator measures only on request. Naming such a metric as an objective requests it.
+/// Naming it as a target does not, because a target may change between two runs.
 pub(super) fn check(
     config: &RunConfig,
     costs: &CostSet,

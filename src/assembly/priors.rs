@@ -1,4 +1,4 @@
-//! Earlier results that a strategy starts from must come from the same search space.
+//! Checks that the earlier results from which a strategy starts come from the same search space.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::config::{ConfigError, Difference, Document, RunConfig, difference};
 
-/// Refuses journals of studies that searched another space, according to the config in their run folder. A
-/// journal outside a run folder is compared by its genotypes alone.
+/// Refuses journals of studies that searched another space, according to the config in their run folder. For
+/// a journal outside a run folder, only the genotypes are compared.
 pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     let settings = &config.search.strategy.settings;
     for (key, journal) in journals(settings.table()) {
@@ -27,7 +27,7 @@ pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The journals that the settings of a strategy name, each with its key.
+/// Returns the journals that a strategy's settings name, each with its key.
 fn journals(settings: &Map<String, Value>) -> Vec<(String, PathBuf)> {
     let under = |table: &str, key: &str| settings.get(table).and_then(|table| table.get(key)).cloned();
     let path = |value: &Value| value.as_str().map(PathBuf::from);
@@ -39,7 +39,7 @@ fn journals(settings: &Map<String, Value>) -> Vec<(String, PathBuf)> {
     named
 }
 
-/// The table `[space]` of the study that wrote this journal, if the journal is in a run folder.
+/// Returns the table `[space]` of the study that wrote this journal, if the journal is in a run folder.
 fn space_of(journal: &Path) -> Option<Value> {
     let paths = RunPaths::new(journal.parent()?);
     let text = paths.read_config().ok()?;

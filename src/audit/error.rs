@@ -7,7 +7,7 @@ use kiln_search::EvalError;
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An audit that cannot be made, or that was stopped.
+/// Why an audit failed or was stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditError {
@@ -29,15 +29,15 @@ pub enum AuditError {
          `--networks`"
     )]
     TooFew {
-        /// Architectures found.
+        /// Number of architectures found.
         found: usize,
-        /// Architectures asked for.
+        /// Number of architectures requested.
         wanted: usize,
     },
     /// The file of trained networks cannot be used.
     #[error("{}: cannot {action}", path.display())]
     File {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
         /// Operation that failed.
         action: &'static str,
@@ -47,20 +47,20 @@ pub enum AuditError {
     /// A file cannot be read or written, or its content is damaged.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// Another process holds the lock on the file of trained networks.
+    /// Another process has locked the file of trained networks.
     #[error("{}: another audit of this run is running; wait for it, or stop it", path.display())]
     Held {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
     },
     /// A line of the file of trained networks is damaged.
     #[error("{}:{line}: {damage}; remove the line to train its network again", path.display())]
     Line {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The kind of damage.
         damage: AuditDamage,
     },
     /// The result file of the audit is damaged.
@@ -69,27 +69,27 @@ pub enum AuditError {
          twice", path.display()
     )]
     Damaged {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The kind of damage.
         damage: AuditDamage,
     },
-    /// An evaluation was stopped, or its environment is broken.
+    /// An evaluation was stopped, or the environment of the evaluation is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
 }
 
-/// Damage in a file of an audit.
+/// Damage in one of an audit's files.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditDamage {
     /// The text is not JSON in the expected form, or its hash does not match.
     #[error("{0}")]
     Text(Damage),
-    /// The version of the format is unknown, because a later build wrote the file or because it is damaged.
+    /// The version of the format is unknown. Either a later build wrote the file, or the file is damaged.
     #[error("unknown format version {0}")]
     Version(u32),
-    /// Every audit has at least one predictor, and the file has none.
+    /// The file has no predictor, but every audit has at least one.
     #[error("it has no predictor")]
     NoPredictor,
     /// A rank correlation is outside its range.
@@ -105,7 +105,7 @@ impl AuditError {
         Self::Eval(EvalError::Interrupted)
     }
 
-    /// Whether the user can fix the error. Other errors happen while the audit works.
+    /// Whether the user can fix the error. Other errors occur while the audit runs.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         match self {

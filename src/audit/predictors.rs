@@ -1,31 +1,31 @@
-//! Rank correlations between the results of training and numbers that need no training.
+//! Rank correlations between the results of training and the values of predictors.
 
 use kiln_search::{Outcome, RankCorrelation, rank_correlation};
 use serde::{Deserialize, Serialize};
 
 use super::AuditedNetwork;
 
-/// Name of the first training as a predictor of the others.
+/// Name of the predictor that compares the first training with the other trainings.
 const TRAINED_AGAIN: &str = "trained again";
 
-/// Prefix of a metric that shared weights measured and anchors did not correct.
+/// Prefix of a metric that shared weights measured and that anchors did not correct.
 const SHARED: &str = "uncorrected";
-/// Name of the number of parameters after the same correction as the supernet's estimate.
+/// Name of the predictor that corrects the number of parameters in the same way as the supernet's estimate.
 const CORRECTED_PARAMETERS: &str = "corrected parameters";
 
-/// How well one number ranks the networks.
+/// How well one predictor ranks the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predictor {
-    /// Name of the number.
+    /// Name of the predictor.
     pub name: String,
-    /// Kendall's tau-b: 1 means the same order as training. `None` where all values are equal, or where too
-    /// few networks were measured.
+    /// Kendall's tau-b between the predictor and the training results. A tau of 1 means the same order.
+    /// `None` if all values are equal, or if too few networks were measured.
     pub correlation: Option<RankCorrelation>,
 }
 
-/// Correlations over the networks for which every number is known. `metrics` are those of the evaluator. The
-/// first one ranks the networks.
+/// Correlates every predictor with the training results. Uses only networks for which every number is known.
+/// `metrics` lists the evaluator's metrics, and the first metric ranks the networks.
 pub(super) fn compare(
     networks: &[AuditedNetwork],
     metrics: &[String],
@@ -80,19 +80,20 @@ pub(super) fn compare(
     predictors
 }
 
-/// Name of a metric of a short training: the epochs alone for the metric that ranks the networks.
+/// Names a metric of a short training. For the ranking metric, the name contains only the epochs.
 fn trained_for(epochs: u32, metric: &str, ordering: &str) -> String {
     let trained = format!("trained {epochs} epoch{}", if epochs == 1 { "" } else { "s" });
     if metric == ordering { trained } else { format!("{trained}, {metric}") }
 }
 
-/// A metric of the first training, and its mean over the others. `None` where there are no others.
+/// Returns a metric of the first training, and its mean over the other trainings. `None` if there are no
+/// others.
 fn first_and_others(network: &AuditedNetwork, metric: &str) -> Option<(f64, f64)> {
     let (first, others) = network.trained.split_first()?;
     Some((value(first, metric)?, mean(others, metric)?))
 }
 
-/// The mean of a metric. `None` without outcomes, or if an outcome lacks it.
+/// Returns the mean of a metric. `None` if there are no outcomes, or if an outcome lacks the metric.
 pub(super) fn mean(outcomes: &[Outcome], metric: &str) -> Option<f64> {
     let found = outcomes.iter().map(|outcome| value(outcome, metric)).collect::<Option<Vec<f64>>>()?;
     (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)

@@ -1,5 +1,5 @@
-//! Networks that an audit has trained. The file in the run folder has one line for each, so none is trained
-//! twice.
+//! Records of the networks that an audit has trained. The run folder's file has one line for each training,
+//! so no training is repeated.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ pub(super) struct Record {
     /// Fingerprint of the evaluator that trained it.
     pub(super) reference: String,
     pub(super) genotype: Genotype,
-    /// Number of the repeat.
+    /// Number of the repeat, from 0.
     #[serde(default)]
     pub(super) repeat: u32,
     pub(super) outcome: Outcome,
@@ -31,15 +31,15 @@ pub(super) struct Record {
     pub(super) seconds: f64,
 }
 
-/// The file. The lock on it makes this process the only writer.
+/// The open file of records. A lock makes this process its only writer.
 pub(super) struct Records {
     path: PathBuf,
     state: Mutex<(File, Vec<Record>)>,
 }
 
 impl Records {
-    /// Opens the file, and creates a missing one. Warns of lines without a check. A last line without a line
-    /// end was being written when a process died, so it is cut off.
+    /// Opens the file or creates it. Warns of lines without a check. If the last line has no line end, a
+    /// process died while it wrote the line. This function then cuts the line off.
     pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
         check_file(path)?;
@@ -74,7 +74,7 @@ impl Records {
         Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)) })
     }
 
-    /// The recorded outcome of a training.
+    /// Returns the recorded outcome of a training.
     pub(super) fn get(&self, reference: &str, genotype: &Genotype, repeat: u32) -> Option<Outcome> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = state.1.iter();
@@ -96,8 +96,8 @@ impl Records {
     }
 }
 
-/// Refuses a folder, a pipe or a device in the place of the file. Opening a pipe would block until its other
-/// end is opened.
+/// Refuses a folder, a pipe or a device at the file's path. Opening a pipe would block until another process
+/// opens its other end.
 fn check_file(path: &Path) -> Result<(), AuditError> {
     match kiln_files::optional(kiln_files::open(path, LONGEST_BYTES)) {
         Ok(_) => Ok(()),

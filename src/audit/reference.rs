@@ -1,4 +1,5 @@
-//! The trainings that estimates are compared with: their settings, and running several at the same time.
+//! Settings of the trainings with which estimates are compared, and code that runs several trainings at the
+//! same time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,12 +25,12 @@ const TRAINING_KEYS: [&str; 9] = [
 ];
 /// Keys of `[evaluator]` that also apply when a network is trained on its own.
 const EVALUATOR_KEYS: [&str; 3] = ["device", "devices", "checkpoint_steps"];
-/// Keys that `[finish]` does not take from the supernet.
+/// Keys that `[finish]` does not inherit from the supernet.
 const NOT_INHERITED: [&str; 2] = ["warmup_epochs", "patience"];
 
-/// Settings for training a network on its own. They are those of `[finish]`, but with new weights and without
-/// the validation split. The supernet's learning rate is not used, because it applies to gradients summed
-/// over several subnets.
+/// Returns the settings for training a network on its own. They are the settings of `[finish]`, but with new
+/// weights and without the validation split. The supernet's learning rate is not used, because it applies to
+/// gradients averaged over several subnets.
 pub(super) fn training(
     supernet: &Settings,
     finish: Option<&Settings>,
@@ -53,11 +54,11 @@ pub(super) fn training(
     table
 }
 
-/// Stands for the repeat of a short training. It gives the training its own seed, so that no longer training
-/// begins with it.
+/// Repeat number that marks short trainings. It gives short trainings seeds of their own, so that no
+/// full training continues a short one.
 pub(super) const SHORT: u32 = u32::MAX;
 
-/// The seed of a training. The first repeat uses the seed of the trial.
+/// Returns the seed of a training. The first repeat uses the trial's seed.
 pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     let seed = match repeat {
         0 => study_seed,

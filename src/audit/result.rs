@@ -1,4 +1,5 @@
-//! The result of an audit as a file of the run folder. `kiln report` shows it without training anything.
+//! The result of an audit as a file in the run folder. `kiln report` shows the result without training
+//! anything.
 
 use std::path::Path;
 
@@ -10,9 +11,9 @@ use super::{Audit, AuditDamage, AuditError};
 
 /// Name of the file.
 const FILE: &str = "audit.json";
-/// Version of its format.
+/// Version of the file's format.
 const VERSION: u32 = 3;
-/// Oldest version that can be read. It has no `check`.
+/// Oldest version that can be read. Files of this version have no `check`.
 const OLDEST: u32 = 2;
 /// Size limit for reading, in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
@@ -25,19 +26,20 @@ const LARGEST_TAU: f64 = 1.0 + 1e-9;
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Epochs of each training, unless they are those of `[finish]`.
+    /// Number of epochs of each training. `None` if the epochs are those of `[finish]`.
     epochs: Option<u32>,
     audit: Audit,
 }
 
 impl Audit {
-    /// Writes the result into `audit.json` of the run folder.
+    /// Writes the result to `audit.json` in the run folder.
     pub(super) fn save(&self, paths: &RunPaths, epochs: Option<u32>) -> Result<(), AuditError> {
         let document = Document { version: VERSION, epochs, audit: self.clone() };
         Ok(write_document(&paths.root().join(FILE), &document)?)
     }
 
-    /// The result of the last audit of a run. `None` without an audit. Files of older builds carry no hash.
+    /// Reads the result of a run's last audit. Returns `None` if there was no audit. Files of older builds
+    /// contain no hash.
     ///
     /// # Errors
     /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is damaged.
@@ -64,7 +66,7 @@ impl Audit {
         Ok(Checked { content: content.audit, is_checked })
     }
 
-    /// Checks that the numbers are possible.
+    /// Checks that the numbers are in their valid ranges.
     fn check(&self, path: &Path) -> Result<(), AuditError> {
         let damaged = |damage| Err(AuditError::Damaged { path: path.to_owned(), damage });
         if self.predictors.is_empty() {

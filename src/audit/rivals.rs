@@ -1,5 +1,5 @@
-//! Alternatives to an estimate that anchors correct: the estimate of the shared weights alone, and the number
-//! of parameters corrected with the same anchors.
+//! Two alternatives to a corrected estimate: the uncorrected estimate, and a prediction from the number of
+//! parameters that uses the same anchors.
 
 use std::path::Path;
 
@@ -15,39 +15,39 @@ use super::AuditError;
 /// Key of `[evaluator]` for the networks that correct a supernet's estimates.
 const ANCHORS: &str = "anchors";
 
-/// A corrected estimate should rank better than either of these.
+/// Alternatives to a corrected estimate. The corrected estimate should rank better than both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rivals {
-    /// Measured with the shared weights, without correction.
+    /// The outcome measured with the shared weights, without correction.
     pub shared: Outcome,
     /// The metric that ranks the networks, predicted from the number of parameters with the same anchors and
     /// the same correction.
     pub parameters: f64,
 }
 
-/// The anchors that correct the estimates of a prepared supernet, from its run folder. Empty if the settings
-/// name none.
+/// Returns the anchors that correct a prepared supernet's estimates. Reads them from the supernet's run
+/// folder. Returns no anchors if the settings name none.
 pub(super) fn correcting(settings: &Map<String, Value>, run: &Path) -> Result<Vec<Anchor>, AuditError> {
     let networks = settings.get(ANCHORS).and_then(|anchors| anchors.get("networks")).and_then(Value::as_u64);
     let wanted = networks.and_then(|networks| usize::try_from(networks).ok()).unwrap_or(0);
     // The user was already warned of anchors from an older build when the supernet was prepared.
     let mut found = if wanted > 0 { anchors(run)?.content } else { Vec::new() };
-    // The file may hold more anchors, from a run that used more.
+    // The file may contain more anchors than requested, from a run that used more.
     found.truncate(wanted);
     Ok(found)
 }
 
-/// Inputs for computing the rivals of an estimate.
+/// The inputs from which the rivals of an estimate are computed.
 pub(super) struct RivalSources {
     shared: Built,
     parameters: Correction,
 }
 
 impl RivalSources {
-    /// The inputs for a prepared supernet, whose run folder holds the anchors. `None` if it has no anchors.
-    /// `settings` are those of the supernet, and `build` builds one. The anchors are those that correct its
-    /// estimates.
+    /// Prepares the inputs for a prepared supernet whose run folder contains the anchors. Returns `None` if
+    /// the supernet has no anchors. `settings` are the supernet's settings, and `build` builds a supernet.
+    /// `anchors` are the anchors that correct its estimates.
     pub(super) fn prepared(
         mut settings: Map<String, Value>,
         build: impl FnOnce(Map<String, Value>) -> Result<Built, AuditError>,
@@ -73,7 +73,7 @@ impl RivalSources {
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))
     }
 
-    /// The rivals of an estimate. `judge` evaluates the network with an evaluator.
+    /// Computes the rivals of an estimate. `judge` evaluates the network with an evaluator.
     pub(super) fn of(
         &self,
         space: &dyn SearchSpace,
@@ -85,7 +85,7 @@ impl RivalSources {
     }
 }
 
-/// A rough prediction of the metric's logarithm: more parameters mean less error.
+/// Roughly predicts the metric's logarithm: more parameters mean less error.
 fn by_parameters(architecture: &Architecture) -> f64 {
     -(architecture.counts().parameters.max(1) as f64).ln()
 }

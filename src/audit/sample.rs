@@ -8,11 +8,11 @@ use kiln_space::Genotype;
 use super::AuditError;
 use crate::assembly::Assembly;
 
-/// Draws for each wanted architecture.
+/// Maximum number of draws for each requested architecture.
 const ATTEMPTS: usize = 100;
 
-/// Different feasible architectures that are not in `excluded`. The same study always gives the same list,
-/// and a shorter list is the beginning of a longer one.
+/// Draws distinct feasible architectures that are not in `excluded`. Equal studies give equal lists. A
+/// shorter list is a prefix of a longer one.
 pub(super) fn draw(
     assembly: &Assembly,
     wanted: NonZeroUsize,

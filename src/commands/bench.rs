@@ -172,7 +172,7 @@ fn text(comparison: &Comparison) -> String {
     text
 }
 
-/// What strategies find with few evaluations, and how many they need for the optimum.
+/// Tabulates what strategies find with few evaluations, and how many evaluations they need for the optimum.
 fn few_evaluations(strategies: &[StrategyResult]) -> TextTable {
     let mut milestones: Vec<u64> = strategies
         .iter()
@@ -197,7 +197,7 @@ fn few_evaluations(strategies: &[StrategyResult]) -> TextTable {
     table
 }
 
-/// The paired tests as a table.
+/// Formats the paired tests as a table.
 fn tests(comparison: &Comparison) -> TextTable {
     let headings = ["strategy", "against", "regret p", "mean regret p", "found after p"];
     let mut table = TextTable::new(headings.map(|heading| (heading, Align::Left)).to_vec());

@@ -45,7 +45,7 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Notes about unusual properties of the data.
+/// Collects notes about unusual properties of the data.
 fn notes(assembly: &Assembly) -> Vec<String> {
     let Some(data) = &assembly.data else { return Vec::new() };
     data.notes().iter().cloned().chain(data.findings()).collect()
@@ -114,7 +114,7 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
     text
 }
 
-/// The rungs of a study with several fidelities, and the first trial that is judged with full effort.
+/// Describes the rungs of a study with several fidelities, and the first trial with full effort.
 fn effort(assembly: &Assembly) -> Option<String> {
     let answered = assembly.evaluator.fidelities();
     let rungs = assembly.strategy.fidelities(answered);
@@ -132,7 +132,7 @@ fn effort(assembly: &Assembly) -> Option<String> {
     })
 }
 
-/// What ends the search.
+/// Describes what ends the search.
 fn ends(assembly: &Assembly, survey: &Survey) -> String {
     let search = &assembly.config.search;
     let genotypes = &survey.genotypes;
@@ -157,7 +157,7 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     }
 }
 
-/// A warning that a study needs more memory than the machine has, with advice.
+/// Returns a warning with advice if a study needs more memory than the machine has.
 pub(super) fn too_much(bytes: u64) -> Option<String> {
     let available = memory::available_bytes().filter(|available| bytes > *available)?;
     let available = units::bytes(available as f64);
@@ -167,7 +167,7 @@ pub(super) fn too_much(bytes: u64) -> Option<String> {
     ))
 }
 
-/// A size in full. A long one is also shown as a power of ten.
+/// Formats a size with all digits. A long size is also shown as a power of ten.
 fn size(genotypes: &BigUint) -> String {
     let digits = genotypes.to_string();
     if digits.len() <= DIGITS {

@@ -88,7 +88,7 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
         let [one, other] = [a, b].map(|config| config.search.objectives.clone());
         return Err(Difference::Objectives { one, other });
     }
-    // Costs that do not depend on a device always compare.
+    // Costs that do not depend on a device can always be compared.
     let predicted: BTreeSet<String> =
         a_costs.names().into_iter().filter(|name| !matches!(name.as_str(), "macs" | "parameters")).collect();
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
@@ -104,7 +104,7 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
     }
 }
 
-/// The cost models of a study with their conditions.
+/// Describes a study's cost models with their conditions.
 fn models(costs: &CostSet) -> String {
     let model = |(_, model): &(String, Arc<dyn CostModel>)| match model.conditions() {
         Some(conditions) => format!("{} for {conditions}", model.name()),
@@ -113,8 +113,8 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Epochs for which the evaluator of a run trains each network. `None` if it does not train each on its own.
-/// For journals that do not record the number.
+/// Returns the number of epochs for which a run's evaluator trains each network. `None` if it does not train
+/// each network on its own. Used for journals that do not record this number.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
     // For a supernet, `epochs` refers to the shared weights.
     let trains_each = config.evaluator.kind == "scratch";

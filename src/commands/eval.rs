@@ -25,8 +25,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
     let rules = reading::rules_of(&model, &path)?;
-    // The study's own data contain only names that the network was trained on. In other data, any name may be
-    // new.
+    // In the study's own data, all names are names that the network was trained on. Other data may contain
+    // new names.
     let is_own = config.document.root().contains_key(RESOLVED);
     let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
     let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
@@ -88,7 +88,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     Ok(Exit::Done)
 }
 
-/// For each column of names, the number of test examples with a name that training never saw.
+/// For each column of names, returns the number of test examples with a name that training never saw.
 fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     let inputs = &model.card.preprocessing.inputs;
     let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {
@@ -99,7 +99,7 @@ fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     of_unseen.map(|(at, column)| (column, count(at))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// The model file: the named file, or the one in the named folder.
+/// Returns the path of the model file: `named` itself, or the model file in the folder `named`.
 pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     if named.is_dir() {
         let inside = named.join(MODEL);
@@ -124,7 +124,7 @@ fn is_exported(extension: &str) -> bool {
     Registries::builtin().exporters.entries().any(|(_, part)| (part.build)().extension() == extension)
 }
 
-/// Problems with the files of the network, if they are in a run folder: `RUN/models/<trial>/model.kiln`.
+/// Returns problems with the network's files, if they are in a run folder: `RUN/models/<trial>/model.kiln`.
 pub(super) fn problems(model: &Path) -> Vec<String> {
     let Ok(path) = model.canonicalize() else { return Vec::new() };
     let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
@@ -145,7 +145,7 @@ pub(super) fn problems(model: &Path) -> Vec<String> {
     }
 }
 
-/// The config of the run folder that holds a model file: `RUN/models/<trial>/model.kiln`.
+/// Returns the config of the run folder that contains a model file: `RUN/models/<trial>/model.kiln`.
 fn config_of(model: &Path) -> Result<PathBuf, Failure> {
     let run = model.canonicalize().ok();
     let config = run.as_deref().and_then(|path| Some(path.ancestors().nth(3)?.join("config.toml")));

@@ -18,7 +18,7 @@ use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
 use crate::{finished_files, output_file, reading};
 
-/// What to write, and where.
+/// The format to write, and its path.
 pub(crate) struct Output {
     pub(crate) format: String,
     pub(crate) precision: Option<ExportPrecision>,
@@ -94,8 +94,8 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The network in 8 bits. For layers that were finished in single precision, the ranges of values come from
-/// the study's training images.
+/// Converts the network to 8 bits. For layers that were finished in single precision, the ranges of values
+/// come from the study's training images.
 fn in_integers(
     model: &TrainedModel,
     path: &Path,

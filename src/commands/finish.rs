@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// `[finish]` with the number of epochs replaced, if one is given.
+/// Returns the settings of `[finish]`, with the number of epochs replaced if the user set one.
 fn with_epochs(settings: &Settings, epochs: Option<u32>) -> Settings {
     let mut table = settings.table().clone();
     if let Some(epochs) = epochs {

@@ -25,11 +25,11 @@ pub(crate) fn run(command: HwCommand, common: &Common) -> Result<Exit, Failure> 
     }
 }
 
-/// The search space of a config. Without a config, that of NAS-Bench-201.
+/// Returns a config's search space. Without a config, it is the space of NAS-Bench-201.
 fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>, Failure> {
     let Some(path) = config else { return Ok(Arc::new(NasBench201::default())) };
     let (config, registries) = (RunConfig::read(path, None)?, Registries::builtin());
-    // The config of a run records the shapes of its data. Any other config needs the data.
+    // A run's config records the shapes of its data. Any other config needs the data.
     let resolved = config.document.root().contains_key(RESOLVED);
     let data = config.data.as_ref().filter(|_| !resolved);
     let data = data
@@ -38,7 +38,7 @@ fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>,
     Ok(registries.space(&config, task)?)
 }
 
-/// The device with a known name, or from a file.
+/// Returns the known device with this name, or the device in a file.
 fn device(name: Option<&str>, file: Option<&Path>) -> Result<Option<Device>, Failure> {
     let device = match (name, file) {
         (Some(name), _) => Some(Device::builtin(name)),

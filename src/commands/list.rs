@@ -1,4 +1,4 @@
-//! `kiln list`: the studies in a folder of run folders.
+//! `kiln list`: lists the studies in a folder of run folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ struct Listed {
     budget: Option<u64>,
     /// Trials that failed.
     failed: u64,
-    /// The first objective, and its lowest value on the front.
+    /// Name of the first objective. `best` is the lowest value of this objective on the front.
     objective: Option<String>,
     best: Option<f64>,
     finished: usize,
@@ -63,7 +63,7 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The studies in a folder, by name. Folders that are not run folders are skipped.
+/// Reads the studies in a folder, in order of their names. Folders that are not run folders are skipped.
 fn studies(runs: &Path) -> Result<Vec<Listed>, Failure> {
     let unreadable = |error: std::io::Error| {
         let text = format!("{}: cannot be read as a folder of run folders", runs.display());
@@ -121,7 +121,7 @@ impl From<StudyError> for DamagedRun {
     }
 }
 
-/// Fills in the facts from config and journal.
+/// Fills in the facts from the config and the journal.
 fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), DamagedRun> {
     let text = paths.read_config()?;
     let document = Document::parse(&paths.config(), &text)?;

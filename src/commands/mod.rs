@@ -1,4 +1,4 @@
-//! The commands of the program, one in each file.
+//! The program's commands, one in each file.
 
 mod bench;
 mod check;

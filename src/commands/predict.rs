@@ -1,4 +1,4 @@
-//! `kiln predict`: predictions of a finished network for new examples.
+//! `kiln predict`: prints a finished network's predictions for new examples.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// Cards of earlier builds do not record how inputs are prepared.
+/// Refuses a card that does not record how inputs are prepared. Earlier builds wrote such cards.
 fn check(model: &TrainedModel, path: &Path) -> Result<(), Failure> {
     let preprocessing = &model.card.preprocessing;
     let is_old =
@@ -68,7 +68,7 @@ fn check(model: &TrainedModel, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The files. Folders are replaced by the images in them.
+/// Lists the files. Each folder is replaced by the images in it.
 fn listed(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut listed = Vec::new();
     for file in files {
@@ -134,7 +134,8 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     shares.into_iter().map(|share| share / sum).collect()
 }
 
-/// One row for each example: file, row in the file, class, and one column for each probability or value.
+/// Makes one row for each example: file, row in the file, class, and one column for each probability or
+/// value.
 fn table(predictions: &[Predicted], model: &TrainedModel) -> CsvTable {
     let is_classes = model.card.predicts == Prediction::Classes;
     let column = |name: &String| if is_classes { format!("probability {name}") } else { name.clone() };

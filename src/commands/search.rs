@@ -26,7 +26,7 @@ use crate::{logging, output, reading};
 pub(crate) struct Wishes {
     /// Repeat evaluations that panicked.
     pub(crate) retry_failed: bool,
-    /// End before the search if the shared weights are unhealthy.
+    /// End before the search if the health check finds that the shared weights may mislead it.
     pub(crate) strict: bool,
     /// Print progress as lines, even on a terminal.
     pub(crate) plain: bool,
@@ -143,7 +143,7 @@ fn open_screen(
 }
 
 impl Common {
-    /// Number of threads that evaluate.
+    /// Number of threads that evaluate networks.
     pub(super) fn workers(&self) -> usize {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         self.workers.map_or_else(cores, usize::from)

@@ -123,7 +123,7 @@ fn as_json(
     }))
 }
 
-/// Number format of a layer, and the share of zeros among its weights.
+/// Describes a layer's number format and the share of zeros among its weights.
 fn stored(layer: &Layer) -> String {
     let Precision { weights, activations } = layer.precision;
     let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });

@@ -1,4 +1,4 @@
-//! `kiln supernet`: measures whether a trained supernet ranks networks as training them does.
+//! `kiln supernet`: measures whether a trained supernet ranks networks as training on their own ranks them.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -30,7 +30,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
-    // An audit writes into the run folder, so it holds the lock that studies and other audits need.
+    // An audit writes into the run folder, so it takes the lock that studies and other audits need.
     let _folder = RunFolder::hold(&paths)?;
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
         Ok(audit) if common.json => {
@@ -55,13 +55,14 @@ impl Progress for Lines {
         output::say(&format!("{stage}: {done} of {total} trainings done{note}"));
     }
 
-    /// The evaluator asks this at points where it can save its state. An audit saves each result at once.
+    /// The evaluator calls this where it can save its state. An audit saves each result immediately, so it
+    /// never stops here.
     fn stop_requested(&self) -> bool {
         false
     }
 }
 
-/// The failed networks with their reasons. Empty if none failed.
+/// Lists the failed networks with their reasons. Returns an empty text if none failed.
 fn failed(audit: &Audit) -> String {
     let mut kinds = BTreeSet::new();
     let failed = audit.networks.iter().filter_map(|network| {

@@ -52,7 +52,8 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Prints new journal entries, as progress or as JSON events, until the study ends or the output is closed.
+/// Prints new journal entries until the study ends or the output is closed, as progress lines or as JSON
+/// events.
 fn lines(
     mut follow: Follow,
     paths: &RunPaths,
@@ -61,7 +62,7 @@ fn lines(
     closed: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let mut progress = Screen::new(objective, numbers);
-    // Number of entries since the beginning of the journal, and number of entries printed.
+    // `at` counts the entries since the beginning of the journal, and `printed` counts the printed entries.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let (mut ended, mut said) = (false, false);
     let output = if json { Output::Results } else { Output::Messages };

@@ -1,5 +1,5 @@
-//! How fast strategies improve: the hypervolume after a share of the effort, over the studies of each
-//! strategy.
+//! How fast strategies improve: the hypervolume after certain fractions of the effort, over each strategy's
+//! studies.
 
 use std::fmt;
 
@@ -10,28 +10,30 @@ use super::spent::Measure;
 use super::{Contender, likeness};
 use crate::text_table::{Align, TextTable};
 
-/// The hypervolume is compared after these fractions (one over each number) of the smallest study's effort.
+/// The smallest study's effort is divided by each of these numbers. Hypervolumes are compared after each
+/// resulting effort.
 const PARTS: [usize; 4] = [8, 4, 2, 1];
 
 /// Studies that differ only in their seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Growth {
-    /// Name of the strategy. If several groups have the same strategy, the first run follows.
+    /// Name of the strategy. If several groups have the same strategy, the name of their first run follows.
     pub(crate) strategy: String,
     pub(crate) seeds: Vec<u64>,
     /// Why these studies are not pooled with others of the same strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) apart: Option<String>,
-    /// Effort, and the hypervolume after it over the seeds, in percent of the box of the comparison.
+    /// Pairs of an effort and the hypervolume after this effort, sampled over the seeds, in percent of the
+    /// comparison's box.
     pub(crate) after: Vec<(f64, Sample)>,
 }
 
-/// Pairs of effort spent and dominated share of the box at that time.
+/// Pairs of the effort spent and the share of the box that is dominated after this effort.
 pub(super) type Curve = Vec<(f64, f64)>;
 
-/// One row for each group of studies that differ only in their seed, in order of first mention. Empty if
-/// every strategy has a single study. `curves` holds the hypervolume over time of each study, `totals` its
-/// total effort.
+/// Returns one row for each group of studies that differ only in their seed, in order of first mention.
+/// Returns no rows if every strategy has a single study. `curves` contains each study's hypervolume over its
+/// effort, and `totals` contains each study's total effort.
 pub(super) fn growth(
     contenders: &[Contender],
     measure: Measure,
@@ -81,13 +83,14 @@ pub(super) fn growth(
     groups.iter().map(of).collect()
 }
 
-/// The share after this effort. The comparison allows for sums of seconds that differ in the last bits.
+/// Returns the share after this effort. The comparison tolerates sums of seconds that differ in their last
+/// bits.
 fn after(curve: &Curve, amount: f64) -> f64 {
     let reached = curve.iter().take_while(|(spent, _)| *spent <= amount * (1.0 + 1e-12));
     reached.last().map_or(0.0, |(_, share)| *share)
 }
 
-/// Writes the table, if it has rows.
+/// Writes the table if it has rows.
 pub(super) fn write(growth: &[Growth], measure: Measure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(first) = growth.first() else { return Ok(()) };
     let amounts =

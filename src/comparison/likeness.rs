@@ -4,10 +4,10 @@ use kiln::assembly::Assembly;
 use kiln::config::{self, RunConfig};
 use serde_json::{Value, json};
 
-/// Keys that may differ between seeds of one study, besides the budget.
+/// Keys, besides the budget, that may differ between studies that count as seeds of one study.
 const FREE: [&str; 2] = ["study.name", "study.seed"];
 
-/// The part of a config that must be equal, as plain data.
+/// Returns the part of a config that must be equal, as plain data.
 pub(crate) fn deciding(config: &RunConfig) -> Value {
     let mut root = config.document.root().clone();
     // `strategy = "name"` and `strategy = { kind = "name" }` mean the same.
@@ -26,7 +26,7 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
     root.into()
 }
 
-/// The first key at which two studies differ, with both values.
+/// Returns the first key at which two studies differ, with both values.
 pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
     let config::Difference { key, there, here } = config::difference("", a, b)?;
     if key == "resolved.data" {

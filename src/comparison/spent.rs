@@ -1,4 +1,4 @@
-//! The effort of studies: its unit, and the effort spent after each trial.
+//! The studies' effort: its unit, and the effort spent after each trial.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::units;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
-    /// Trials. Every trial took the same effort.
+    /// Number of trials, if every trial took the same effort.
     Trials,
     /// Epochs of training, summed over the trials. A trial counts as if it was trained from new weights.
     Epochs,
@@ -22,8 +22,8 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    /// Trials if all of them took the same effort. Otherwise epochs if the epochs of every trial are known.
-    /// Otherwise seconds.
+    /// Chooses trials if all of them took the same effort. Otherwise it chooses epochs if the epochs of every
+    /// trial are known. Otherwise it chooses seconds.
     pub(super) fn of(contenders: &[Contender]) -> Self {
         let trials =
             || contenders.iter().flat_map(|study| study.trials.iter().map(move |trial| (study, trial)));
@@ -42,7 +42,7 @@ impl Measure {
         }
     }
 
-    /// Effort spent after each trial of a study.
+    /// Returns the effort that a study has spent after each of its trials.
     pub(super) fn spent(self, study: &Contender) -> Vec<f64> {
         let mut total = 0.0;
         let of = |(index, trial): (usize, &Trial)| match self {
@@ -57,13 +57,13 @@ impl Measure {
         study.trials.iter().enumerate().map(of).map(add).collect()
     }
 
-    /// One part of `parts` of an amount, rounded to whole trials and epochs.
+    /// Divides an amount into `parts` and returns one part, rounded to whole trials or epochs.
     pub(super) fn part(self, all: f64, parts: usize) -> f64 {
         let part = all / parts as f64;
         if self == Self::Seconds { part } else { part.floor() }
     }
 
-    /// An amount with its unit.
+    /// Formats an amount with its unit.
     pub(super) fn text(self, amount: f64) -> String {
         match self {
             Self::Trials => format!("{amount:.0}"),
@@ -83,7 +83,8 @@ impl fmt::Display for Measure {
     }
 }
 
-/// Epochs for which a trial was trained. `None` if the length of the full schedule is unknown.
+/// Returns the number of epochs for which a trial was trained. `None` if the length of the full schedule is
+/// unknown.
 pub(super) fn epochs(trial: &Trial, full: Option<u32>) -> Option<u64> {
     match trial.proposal.fidelity {
         Fidelity::Proxy => Some(0),
@@ -92,7 +93,7 @@ pub(super) fn epochs(trial: &Trial, full: Option<u32>) -> Option<u64> {
     }
 }
 
-/// The fidelity of the trials on a study's front, as text.
+/// Describes the fidelity of the trials on a study's front.
 pub(super) fn judged(fidelity: Option<Fidelity>, full: Option<u32>) -> String {
     let Some(fidelity) = fidelity else { return "-".to_owned() };
     fidelity.qualifier(full.unwrap_or(0)).unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! Damaged configs give an error or a study, and never a panic.
+//! Tests that a damaged config causes an error or results in a valid study, but never a panic.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use kiln_damage::check_damaged;
 use super::{Document, RunConfig};
 use crate::assembly::{Folders, Registries};
 
-/// The configs of this repository that need no files.
+/// The configs in this repository that need no files.
 const CONFIGS: [&str; 2] = [
     include_str!("../../configs/quickstart.toml"),
     r#"

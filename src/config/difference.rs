@@ -9,13 +9,14 @@ use super::RESOLVED;
 pub struct Difference {
     /// Dotted path of the key; empty for whole configs.
     pub key: String,
-    /// Its value in the first config, as text.
+    /// The key's value in the first config, as text.
     pub there: String,
-    /// Its value in the second config, as text.
+    /// The key's value in the second config, as text.
     pub here: String,
 }
 
-/// The first key at which two values differ. `key` is the path of the values, and is empty for whole configs.
+/// Returns the first key at which two values differ. `key` is the path of the values, and is empty for whole
+/// configs.
 #[must_use]
 pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> {
     let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };

@@ -1,4 +1,4 @@
-//! A TOML file with the position of every key, so that later errors can name the line.
+//! A TOML file with the line of every key, so that later errors can name the line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,7 +27,7 @@ impl Document {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or holds a key
+    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or has a key
     /// twice.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read { path: path.to_owned(), source };
@@ -47,7 +47,7 @@ impl Document {
     /// Parses `text`. Errors name `path` as its file.
     ///
     /// # Errors
-    /// As [`Document::read`], without those of reading.
+    /// The same as for [`Document::read`], except errors of reading the file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -66,13 +66,13 @@ impl Document {
         Ok(Self { path: path.to_owned(), root, lines: reader.lines })
     }
 
-    /// The path of the file.
+    /// Returns the file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The values. Tables are objects.
+    /// Returns the values. Tables are objects.
     #[must_use]
     pub const fn root(&self) -> &Map<String, Value> {
         &self.root
@@ -86,7 +86,7 @@ impl Document {
         }
     }
 
-    /// The place of a key: its own line, or the line of the nearest enclosing table.
+    /// Returns the place of a key: its own line, or the line of the nearest enclosing table.
     ///
     /// List positions may be written as `stages.1` or `stages[1]`.
     #[must_use]
@@ -105,7 +105,7 @@ impl Document {
         Place { path: self.path.clone(), line, key }
     }
 
-    /// The values as TOML, without comments. Plain values stand before tables.
+    /// Formats the values as TOML, without comments. In each table, plain values precede tables.
     ///
     /// # Panics
     /// If [`Document::set`] was called with a null. TOML has no null.
@@ -120,7 +120,7 @@ fn normalized(key: &str) -> String {
     key.replace('[', ".").replace(']', "").trim_matches('.').to_owned()
 }
 
-/// Line, from 1, of the byte at `offset`.
+/// Returns the line, counted from 1, of the byte at `offset`.
 fn line_at(text: &[u8], offset: usize) -> usize {
     text[..offset].split(|byte| *byte == b'\n').count()
 }
@@ -133,7 +133,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Line, from 1, of the byte at `offset`.
+    /// Returns the line, counted from 1, of the byte at `offset`.
     fn line(&self, offset: usize) -> usize {
         self.breaks.partition_point(|line_end| *line_end < offset) + 1
     }

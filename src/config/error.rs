@@ -1,4 +1,4 @@
-//! Errors of a config, with their place.
+//! Errors in a config, with their place.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line of the first wrong byte.
         line: usize,
-        /// Number of bytes before it.
+        /// Number of bytes that precede it in the file.
         byte: usize,
     },
     /// The file is not TOML.
@@ -82,7 +82,7 @@ pub enum ConfigError {
     /// A required key is missing.
     #[error("{place}: missing; expected {expected}")]
     Missing {
-        /// The key, at the line of its table.
+        /// Place of the key, at the line of its table.
         place: Place,
         /// The expected value.
         expected: String,
@@ -97,7 +97,8 @@ pub enum ConfigError {
         /// The accepted value with the most similar name.
         nearest: Option<String>,
     },
-    /// The part that a table describes cannot be built: data are missing, a device is unknown, and so on.
+    /// The part that a table describes cannot be built, for example because data are missing or a device is
+    /// unknown.
     #[error("{place}")]
     Part {
         /// The table.

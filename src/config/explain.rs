@@ -1,12 +1,12 @@
-//! Turns an error of a part's settings into a message for the user: with the place, in plain words, and with
-//! the most similar accepted name.
+//! Turns an error in a part's settings into a message for the user. The message adds the place and the most
+//! similar accepted name, and avoids technical type names.
 
 use kiln_space::{Found, SettingsError, SettingsProblem};
 
 use super::tables::keys_beside_settings;
 use super::{ConfigError, Document};
 
-/// Names of types in serde's errors, and what the user reads instead.
+/// Type names in serde's errors, and the words that the user reads instead.
 const WORDS: [(&str, &str); 12] = [
     ("u8", "a whole number from 0 to 255"),
     ("u16", "a whole number from 0 to 65535"),
@@ -22,7 +22,7 @@ const WORDS: [(&str, &str); 12] = [
     ("a map", "a table"),
 ];
 
-/// The accepted name that is most similar to `found`, if any is similar enough.
+/// Returns the accepted name that is most similar to `found`, if any is similar enough.
 pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let alike = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let closest = accepted.into_iter().min_by_key(|name| (alike(name), *name))?;
@@ -31,7 +31,7 @@ pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a st
 }
 
 impl Document {
-    /// An error of a part's settings with the place of the key.
+    /// Adds the key's place to an error in a part's settings.
     #[must_use]
     pub fn explain(&self, error: &SettingsError) -> ConfigError {
         let SettingsError { key, problem } = error;
@@ -58,7 +58,7 @@ impl Document {
         ConfigError::Value { place: self.place(key), problem: Box::new(problem), nearest }
     }
 
-    /// The error for a key that no part reads. `accepted` lists the keys of its table.
+    /// Makes the error for a key that no part reads. `accepted` lists the keys of its table.
     pub(super) fn unknown_key(&self, table: &str, key: &str, mut accepted: Vec<String>) -> ConfigError {
         let place = self.place(&join(table, key));
         let table = self.place(table).key;
@@ -71,12 +71,12 @@ impl Document {
         ConfigError::UnknownKey { place, accepted, nearest }
     }
 
-    /// The error for a required key that is missing.
+    /// Makes the error for a required key that is missing.
     pub(crate) fn missing(&self, key: &str, expected: &str) -> ConfigError {
         ConfigError::Missing { place: self.place(key), expected: expected.to_owned() }
     }
 
-    /// The error for an impossible value.
+    /// Makes the error for an impossible value.
     pub(crate) fn value(&self, key: &str, found: impl std::fmt::Display, expected: &str) -> ConfigError {
         self.explain(&SettingsError::value(key, found, expected))
     }
@@ -86,12 +86,12 @@ fn join(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// The texts in backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// A mismatch in plain words, `found .., expected ..`, without serde's names of types.
+/// Describes a mismatch in plain words, `found .., expected ..`, without serde's type names.
 fn in_words(problem: &SettingsProblem) -> SettingsProblem {
     match problem {
         SettingsProblem::Mismatch { found, expected, .. } => {

@@ -1,6 +1,7 @@
-//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. A part
-//! brings those of its own settings. `keys.toml` has the definitions that they share, and what no registered
-//! part reads. `tests/guide` holds all of them against what parts accept.
+//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. Every part
+//! describes the keys of its own settings. `keys.toml` contains the definitions that parts share, and the
+//! keys of tables that no registered part reads. `tests/guide` compares all of these keys with the keys that
+//! parts accept.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::assembly::{Registries, TABLE};
 /// Schemas by key.
 type Keys = BTreeMap<String, Value>;
 
-/// The keys of every part. A part whose keys are not described has `None`.
+/// The keys of every part. A part that does not describe its keys has `None`.
 pub(super) struct PartKeys {
     definitions: Value,
     finish: Keys,
@@ -24,7 +25,7 @@ impl PartKeys {
     /// Reads the keys of all registered parts.
     ///
     /// # Panics
-    /// When the keys of a part are not TOML; the message names the part.
+    /// If the keys of a part are not valid TOML. The message names the part.
     pub(super) fn new(registries: &Registries) -> Self {
         let mut shared: Map<String, Value> = read("keys.toml", include_str!("keys.toml"));
         let mut take = |name: &str| -> Keys {
@@ -49,17 +50,18 @@ impl PartKeys {
         Self { definitions: shared.remove("defs").expect("a test reads the file"), finish, tables }
     }
 
-    /// Pieces of schema that others refer to as `#/$defs/NAME`.
+    /// Returns the schemas that others refer to as `#/$defs/NAME`.
     pub(super) fn definitions(&self) -> &Value {
         &self.definitions
     }
 
-    /// Keys of `[finish]`.
+    /// Returns the keys of `[finish]`.
     pub(super) fn finish(&self) -> Map<String, Value> {
         self.finish.clone().into_iter().collect()
     }
 
-    /// Keys of all parts of a table. A key that parts read differently takes the schema of any of them.
+    /// Returns the keys of all parts of a table. If parts describe a key differently, its schema accepts what
+    /// any of them accepts.
     pub(super) fn all(&self, table: &str) -> Map<String, Value> {
         let mut found: BTreeMap<&String, Vec<&Value>> = BTreeMap::new();
         for (key, schema) in self.tables[table].values().flatten().flatten() {
@@ -75,7 +77,8 @@ impl PartKeys {
         found.into_iter().map(one).collect()
     }
 
-    /// For each part of a table whose keys are described: a table that names it has no others.
+    /// Returns one rule for each part that describes its keys: a table that names this part may have only
+    /// these keys.
     pub(super) fn limits(&self, table: &str) -> Vec<Value> {
         let limit = |(kind, keys): (&String, &Option<Keys>)| {
             let properties = keys.as_ref()?;
@@ -89,7 +92,7 @@ impl PartKeys {
     }
 }
 
-/// The keys of every part of a registry.
+/// Returns the keys of every part in a registry.
 fn described<B: Copy, F: Copy>(registry: &Registry<B, F>) -> BTreeMap<String, Option<Keys>> {
     let of = |name: &str, texts: &[&str]| texts.iter().flat_map(|text| read::<Keys>(name, text)).collect();
     let parts = registry.entries();

@@ -1,5 +1,6 @@
 //! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads.
-//! Registered parts describe their own settings; the settings of parts that do not stay open.
+//! Registered parts describe their own settings. If a part does not describe its settings, the schema accepts
+//! any settings.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,10 @@ use super::part_keys::PartKeys;
 use super::tables::{LIMITS, NEEDED, SearchKeys, StudyTable};
 use crate::assembly::{Registries, TABLE};
 
-/// The schema (draft 2020-12) of configs whose parts are in these registries.
+/// Returns the schema (draft 2020-12) of configs whose parts are in these registries.
 ///
 /// # Panics
-/// When a part describes its settings by something else than TOML.
+/// If the text with which a part describes its settings is not TOML.
 ///
 /// # Example
 /// ```
@@ -64,7 +65,7 @@ pub fn schema(registries: &Registries) -> Value {
     })
 }
 
-/// The schema of a type for use inside another schema.
+/// Returns the schema of a type for use inside another schema.
 fn described<T: JsonSchema>(description: &str) -> Value {
     let mut schema: Schema = schema_for!(T);
     for key in ["$schema", "title"] {
@@ -74,12 +75,12 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
-/// Name and line of documentation of every part.
+/// Returns the name and the line of documentation of every part.
 fn documented<B: Copy, F: Copy>(registry: &Registry<B, F>) -> Vec<(String, &'static str)> {
     registry.entries().map(|(name, part)| (name.to_owned(), part.doc)).collect()
 }
 
-/// A table that names a registered part and holds its settings.
+/// Returns the schema of a table that names a registered part and contains the part's settings.
 fn part(
     description: &str,
     keys: &PartKeys,
@@ -97,7 +98,7 @@ fn part(
     })
 }
 
-/// `[finish]`, whose keys are read by the evaluator's finisher.
+/// Returns the schema of `[finish]`, whose keys the evaluator's finisher reads.
 fn finish(registries: &Registries, keys: &PartKeys) -> Value {
     let mut properties = keys.finish();
     properties.insert(
@@ -123,9 +124,9 @@ fn finish(registries: &Registries, keys: &PartKeys) -> Value {
     })
 }
 
-/// One of these names, each with a line of documentation.
+/// Returns the schema of a value that is one of these names. Each name has a line of documentation.
 fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
-    // Sorted by name, for any order of registration.
+    // The names are sorted, so that the order of registration does not matter.
     let names: BTreeMap<String, &str> = names.into_iter().collect();
     let one = |(name, doc): (String, &str)| match doc {
         "" => json!({ "const": name }),

@@ -1,5 +1,5 @@
-//! The tables of a config as the user wrote them. The settings of registered parts stay opaque, because each
-//! part reads its own.
+//! The tables of a config as the user wrote them. This module does not interpret the settings of registered
+//! parts, because each part reads its own settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,24 +12,25 @@ use serde_json::{Map, Value};
 
 use super::{ConfigError, Document};
 
-/// Table that Kiln adds to the config of a run. It records the properties of the data.
+/// Name of the table that Kiln adds to a run's config. The table records the properties of the data.
 pub const RESOLVED: &str = "resolved";
-/// Key of that table for the reading rules of the data. Earlier builds had one set of rules and did not write
-/// it.
+/// Key in the table `resolved` for the reading rules of the data. Earlier builds had only one set of rules
+/// and did not write this key.
 pub const READING_RULES: &str = "reading_rules";
 /// All tables of a config in their usual order.
 pub(super) const TABLES: [&str; 8] =
     ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
 /// Tables that every study needs.
 pub(super) const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
-/// Limits that a `[[hardware]]` table may set, each with its cost.
+/// Keys of `[[hardware]]` that set limits, each with the cost that it limits.
 pub(super) const LIMITS: [(&str, &str); 4] = [
     ("latency_max_us", "latency_us"),
     ("energy_max_uj", "energy_uj"),
     ("peak_memory_max_bytes", "peak_memory_bytes"),
     ("model_max_bytes", "model_bytes"),
 ];
-/// Maximum number of objectives. With more, the hypervolume is slow and almost every trial is on the front.
+/// Maximum number of objectives. With more objectives, the hypervolume is slow and almost every trial is on
+/// the front.
 const MAX_OBJECTIVES: usize = 4;
 
 /// Keys of a part's table that Kiln reads itself.
@@ -44,12 +45,12 @@ pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
     }
 }
 
-/// A registered part: its name in a registry, and settings that only it reads.
+/// A registered part: its name in a registry, and settings that only the part reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// Name in the registry.
+    /// The part's name in the registry.
     pub kind: String,
-    /// All other keys of its table.
+    /// All other keys of the part's table.
     pub settings: Settings,
 }
 
@@ -64,12 +65,12 @@ pub struct StudyTable {
     pub seed: u64,
 }
 
-/// `[[hardware]]`: a device with its cost model, and limits on what it predicts.
+/// `[[hardware]]`: a device with a cost model, and limits on the predicted costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HardwareTable {
     /// Settings of the cost model.
     pub settings: Settings,
-    /// Upper limits by cost (`latency_us`).
+    /// Upper limits, each with the name of its cost, such as `latency_us`.
     pub limits: Vec<(&'static str, f64)>,
 }
 
@@ -78,7 +79,7 @@ pub struct HardwareTable {
 pub struct SearchTable {
     /// The strategy.
     pub strategy: Part,
-    /// Budget in trials of any fidelity, if there is one.
+    /// Budget in trials of any fidelity, if the config sets one.
     pub trials: Option<u64>,
     /// Budget in epochs, summed over all trials.
     pub epochs: Option<u64>,
@@ -108,7 +109,7 @@ pub struct FinishTable {
 /// A config as the user wrote it, with defaults for missing keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
-    /// The file it was read from.
+    /// The parsed file from which the config was read.
     pub document: Document,
     /// `[study]`.
     pub study: StudyTable,
@@ -191,7 +192,7 @@ impl RunConfig {
     /// Reads the tables of a parsed file.
     ///
     /// # Errors
-    /// As [`RunConfig::read`].
+    /// The same as for [`RunConfig::read`].
     pub fn from_document(mut document: Document, seed: Option<u64>) -> Result<Self, ConfigError> {
         let tables = || TABLES.iter().map(|table| (*table).to_owned()).collect();
         if let Some(unknown) = document.root().keys().find(|key| !TABLES.contains(&key.as_str())) {
@@ -214,7 +215,7 @@ impl RunConfig {
     }
 }
 
-/// The table at a top-level key.
+/// Returns the table at a top-level key.
 fn table(document: &Document, key: &str) -> Result<Map<String, Value>, ConfigError> {
     object(document, key, document.root().get(key).unwrap_or(&Value::Null))
 }
@@ -226,7 +227,7 @@ fn object(document: &Document, key: &str, value: &Value) -> Result<Map<String, V
     }
 }
 
-/// A value as errors show it.
+/// Formats a value for error messages.
 fn found(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),
@@ -248,7 +249,7 @@ fn study(document: &Document) -> Result<StudyTable, ConfigError> {
     Ok(study)
 }
 
-/// A part's table, without its `kind`.
+/// Reads a part's table, and separates its `kind` from its settings.
 fn part(document: &Document, key: &str) -> Result<Part, ConfigError> {
     let table = table(document, key)?;
     part_of(document, key, table)

@@ -1,4 +1,4 @@
-//! Broken configs and their exact messages.
+//! Tests the exact messages for broken configs.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ fn read(text: &str) -> Result<RunConfig, ConfigError> {
     RunConfig::from_document(Document::parse(Path::new("a.toml"), text)?, None)
 }
 
-/// The message for [`RIGHT`] after `from` is replaced with `to`.
+/// Returns the message for [`RIGHT`] after `from` is replaced with `to`.
 fn message(from: &str, to: &str) -> String {
     assert!(RIGHT.contains(from), "`{from}` is in the config");
     read(&RIGHT.replacen(from, to, 1)).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())

@@ -1,15 +1,15 @@
-//! One stage of a study: its progress and the remaining time. Callers pass times, measured from a fixed
-//! moment.
+//! One stage of a study, with its progress and its remaining time. All times that callers pass are measured
+//! from the same fixed moment.
 
 use std::time::Duration;
 
-/// The stage that finishes networks, and the inner stage that trains each of them.
+/// Names of the stage that finishes networks, and of the inner stage that trains each of them.
 const FINISH: &str = "finish";
 const NETWORK: &str = "network";
-/// Number of steps that stand for finishing one network.
+/// Number of steps that represent the finishing of one network.
 const NETWORK_STEPS: u64 = 1000;
 
-/// Longer times are not shown.
+/// Longer remaining times are not shown.
 const LONGEST: Duration = Duration::from_hours(876_600);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct Stage {
     began: Duration,
     done: u64,
     total: u64,
-    /// Count and time when counting began. Earlier work says nothing about the speed.
+    /// Number of steps and time at which the speed measurement began. Earlier work is not part of the speed.
     counted_from: Option<(u64, Duration)>,
 }
 
@@ -29,7 +29,7 @@ impl Stage {
         Self { name: name.to_owned(), note: String::new(), began: now, done: 0, total: 0, counted_from: None }
     }
 
-    /// Whether progress of this name belongs to this stage.
+    /// Whether progress under this stage name belongs to this stage.
     pub(crate) fn covers(&self, name: &str) -> bool {
         self.name == name || (self.name == FINISH && name == NETWORK)
     }
@@ -40,7 +40,8 @@ impl Stage {
             self.total = total.saturating_mul(NETWORK_STEPS);
         } else if name == NETWORK {
             let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
-            // After its training, a network still has files to write. The study reports when it is done.
+            // After its training, a network's files still have to be written. The study reports when they are
+            // written.
             let part = share(done, total, NETWORK_STEPS - 1);
             self.done = whole.saturating_add(part.min(NETWORK_STEPS - 1));
             self.total = self.total.max(NETWORK_STEPS);
@@ -52,7 +53,7 @@ impl Stage {
         self.counted_from.get_or_insert((self.done, now));
     }
 
-    /// Leaves the work up to now out of the speed.
+    /// Excludes the work up to now from the speed.
     pub(crate) fn discount(&mut self, now: Duration) {
         self.counted_from = Some((self.done.saturating_add(1), now));
     }
@@ -81,12 +82,12 @@ impl Stage {
         if self.total == 0 { 0 } else { share(self.done, self.total, 100) }
     }
 
-    /// The progress in percent, or in steps if their total is unknown.
+    /// Formats the progress in percent, or in steps if their total is unknown.
     pub(crate) fn progress(&self) -> String {
         if self.total == 0 { self.done.to_string() } else { format!("{} %", self.percent()) }
     }
 
-    /// Number of completed trials, if this stage is the search.
+    /// Formats the number of completed trials, if this stage is the search.
     pub(crate) fn trials(&self) -> String {
         if self.total == 0 {
             format!("{} trials", self.done)
@@ -99,18 +100,18 @@ impl Stage {
         now.saturating_sub(self.began)
     }
 
-    /// The remaining time at the speed so far. `None` while there is no speed.
+    /// Estimates the remaining time from the speed so far. Returns `None` until the speed is known.
     pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
         let (from, since) = self.counted_from.filter(|_| self.total > 0)?;
         let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
         let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
         let left = each * self.total.saturating_sub(self.done) as f64;
-        // Times that are too long to show are not shown.
+        // Very long times are not shown.
         Duration::try_from_secs_f64(left).ok().filter(|left| *left < LONGEST)
     }
 }
 
-/// The fraction `done / total` of `whole`. Counts in a journal may have any value.
+/// Returns the fraction `done / total` of `whole`. Counts in a journal may have any value.
 fn share(done: u64, total: u64, whole: u64) -> u64 {
     let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
     u64::try_from(part).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! The last `kiln supernet audit` of a study, as a table and plots.
+//! Shows the last `kiln supernet audit` of a study, as a table and plots.
 
 use kiln::audit::{Audit, AuditFailure, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
@@ -6,7 +6,7 @@ use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Serie
 use super::names::{displayed, heading, subject, with_unit};
 use crate::{failures, units};
 
-/// The name of a predictor for people.
+/// Returns the name of a predictor for display.
 fn called(name: &str) -> String {
     match name.split_once(' ') {
         Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
@@ -17,7 +17,7 @@ fn called(name: &str) -> String {
     }
 }
 
-/// The section of an audit.
+/// Makes the section of an audit.
 pub(super) fn section(audit: &Audit) -> Section {
     let measured = measured(audit).count();
     let repeats = audit.networks.iter().map(|network| network.trained.len()).max().unwrap_or(0);
@@ -58,7 +58,7 @@ fn predictors(predictors: &[Predictor]) -> Table {
     }
 }
 
-/// The failed networks with their reasons. `None` if none failed.
+/// Lists the failed networks with their reasons. Returns `None` if none failed.
 fn failed(audit: &Audit) -> Option<Table> {
     let row = |network: &AuditedNetwork| {
         let AuditFailure { what, kind, reason } = network.failure()?;
@@ -73,13 +73,13 @@ fn failed(audit: &Audit) -> Option<Table> {
     })
 }
 
-/// Networks with the mean of the metric over their trainings.
+/// Returns the networks, each with the mean of the metric over its trainings.
 fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
     audit.networks.iter().filter_map(|network| Some((network, network.trained(&audit.metric)?)))
 }
 
-/// The estimates against the results of training. Their scales usually differ, so the line of equal values is
-/// not drawn.
+/// Plots the estimates against the results of training. Their scales usually differ, so the plot has no line
+/// of equal values.
 fn estimates(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -106,7 +106,8 @@ fn estimates(audit: &Audit) -> Plot {
     }
 }
 
-/// The number of parameters against the results of training. It is the simplest rival of a supernet.
+/// Plots the number of parameters against the results of training. This number is the simplest rival of a
+/// supernet.
 fn parameters(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {

@@ -1,4 +1,4 @@
-//! The Pareto front: a plot and a table.
+//! Shows the Pareto front as a plot and a table.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::StudyPage;
 use super::names::Axes;
 use crate::units::{self, Numbers};
 
-/// Tables with more rows than this are folded.
+/// A table with more rows than this is folded.
 const OPEN: usize = 15;
 
 impl StudyPage {
@@ -35,7 +35,7 @@ impl StudyPage {
         Section { title: "Results".to_owned(), parts }
     }
 
-    /// How the networks were judged, if any of them had less than full effort.
+    /// Describes the effort of the evaluations, if any of the networks had less than full effort.
     fn effort(&self) -> Vec<Part> {
         let spent = Spent::of(&self.trials, self.record.full_epochs);
         if !spent.has_rungs() {
@@ -57,7 +57,8 @@ impl StudyPage {
         };
         let mut members = points(&|trial| front.contains(&trial.id));
         members.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-        // With more than two objectives the plot shows two of them, so no line may connect the networks.
+        // With more than two objectives, the plot shows only two of them, so no line may connect the
+        // networks.
         let line = if self.objectives.len() == 2 { Line::Steps } else { Line::None };
         let series = |name: &str, ink, shape, line, points| {
             let name = name.to_owned();
@@ -121,7 +122,7 @@ impl StudyPage {
     }
 }
 
-/// The columns of a network: the objectives first, then other metrics and costs.
+/// Returns the columns of a network: the objectives first, then other metrics and costs.
 fn columns(objectives: &[String], entry: &FrontEntry) -> Vec<String> {
     let mut names = objectives.to_vec();
     for name in entry.metrics.keys().chain(entry.costs.0.keys()) {

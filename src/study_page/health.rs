@@ -1,4 +1,4 @@
-//! Failures and warnings of a study, and the time of its stages.
+//! Shows a study's failures and warnings, and the duration of its stages.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ impl StudyPage {
             .then(|| Part::Folded { summary, part: Box::new(Part::Code(warnings.join("\n"))) })
     }
 
-    /// Time of work in each stage.
+    /// Tabulates the working time of each stage.
     fn stage_times(&self) -> Table {
         let seconds = self.history.stages;
         let whole: Seconds = seconds.iter().copied().sum();
@@ -126,7 +126,7 @@ impl StudyPage {
     }
 }
 
-/// Failures, grouped by reason.
+/// Tabulates the failures, grouped by reason.
 fn reasons(groups: &[FailureGroup]) -> Table {
     let row = |group: &FailureGroup| {
         vec![

@@ -1,5 +1,5 @@
-//! Facts from journal entries other than trials. Entries are processed one by one, because a long study has
-//! too many to keep.
+//! Collects facts from journal entries that are not trials. Entries are processed one by one, because a long
+//! study has too many entries to keep.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use kiln_search::{Event, JournalEntry, Seconds};
 
 /// Number of stages: prepare, search, finish.
 pub(super) const STAGES: usize = 3;
-/// Stages that report losses.
+/// Names of the stages that report losses.
 pub(super) const TRAINING_STAGES: [&str; 2] = ["supernet", "network"];
 /// Maximum number of warnings that are kept.
 const WARNINGS: usize = 200;
 
-/// Facts from entries other than trials.
+/// Facts from entries that are not trials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
-    /// Time of work in each stage.
+    /// Working time of each stage.
     pub(super) stages: [Seconds; STAGES],
     /// The current stage, and the study's time of the last entry.
     at: (usize, Seconds),
@@ -23,11 +23,11 @@ pub(crate) struct History {
     pub(super) rejections: Option<(u64, u64)>,
     /// The first warnings.
     pub(super) warnings: Vec<String>,
-    /// Losses that a stage reported, in their order.
+    /// Losses that a stage reported, in order of the reports.
     pub(super) losses: BTreeMap<&'static str, Vec<Loss>>,
 }
 
-/// A loss during a training.
+/// A loss that a training reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Loss {
     pub(super) done: u64,
@@ -40,7 +40,8 @@ impl History {
     pub(crate) fn see(&mut self, entry: &JournalEntry) {
         let (stage, since) = &mut self.at;
         let now = entry.elapsed_s.max(*since);
-        // The health check belongs to the stage `prepare`, although it follows the event `Prepared`.
+        // The time of the health check belongs to the stage `prepare`, although the check follows the event
+        // `Prepared`.
         let spent_in = if matches!(entry.event, Event::Health { .. }) { 0 } else { *stage };
         self.stages[spent_in] = self.stages[spent_in].saturating_add(now.since(*since));
         *since = now;
@@ -63,7 +64,7 @@ impl History {
     }
 }
 
-/// The loss in a note such as `loss 0.1234`.
+/// Returns the loss in a note such as `loss 0.1234`.
 fn loss(note: &str) -> Option<f64> {
     let (_, rest) = note.split_once("loss ")?;
     rest.split([' ', ',']).next()?.parse().ok()

@@ -1,5 +1,5 @@
-//! The page of `kiln report`: the journal of a study as plots and tables. Pure: it reads no clock and no
-//! file.
+//! The page of `kiln report`, which shows a study's journal as plots and tables. This module is pure: it
+//! reads no clock and no file.
 
 mod audit;
 mod front;
@@ -32,10 +32,11 @@ use crate::inspection::Inspection;
 use crate::report::PredictedFor;
 use crate::units::{self, Numbers};
 
-/// Maximum number of networks whose layers are shown: finished ones, or else those of the front.
+/// Maximum number of networks whose layers are shown. Finished networks are preferred to other networks of
+/// the front.
 const WINNERS: usize = 5;
 
-/// Everything that the page needs to know of a study.
+/// Everything about a study that the page shows.
 pub(crate) struct StudyPage {
     name: String,
     run: PathBuf,
@@ -43,15 +44,15 @@ pub(crate) struct StudyPage {
     constraints: Vec<Constraint>,
     config: String,
     history: History,
-    /// Facts of the journal other than the trials.
+    /// Facts from the journal, except the trials.
     record: StudyRecord,
-    /// Evaluation times of each worker.
+    /// Durations of each worker's evaluations.
     workers: BTreeMap<usize, Vec<Seconds>>,
     /// Trials in ascending order of their numbers.
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
-    /// Cards of finished networks, or why a card cannot be read.
+    /// Cards of finished networks, or the reason why a card cannot be read.
     cards: BTreeMap<TrialId, Result<ModelCard, CardError>>,
     problems: Vec<String>,
     /// The cost models.
@@ -61,7 +62,7 @@ pub(crate) struct StudyPage {
 }
 
 impl StudyPage {
-    /// A page for the facts of a journal.
+    /// Creates a page from the facts of a journal.
     pub(crate) fn new(
         name: String,
         run: PathBuf,
@@ -118,7 +119,7 @@ impl StudyPage {
         Self { problems, ..self }
     }
 
-    /// The facts of the journal.
+    /// Returns the facts of the journal.
     pub(crate) const fn record(&self) -> &StudyRecord {
         &self.record
     }
@@ -128,7 +129,7 @@ impl StudyPage {
         Self { numbers, ..self }
     }
 
-    /// The trials whose layers are shown: finished ones, or else the best of the front.
+    /// Returns the trials whose layers are shown: finished networks, or else the best networks of the front.
     pub(crate) fn winners(&self) -> Vec<&Trial> {
         let finished: Vec<TrialId> = self.record.finished.keys().copied().collect();
         let mut front: Vec<&FrontEntry> = self.front.iter().collect();
@@ -142,7 +143,8 @@ impl StudyPage {
         chosen.iter().filter_map(trial).take(WINNERS).collect()
     }
 
-    /// Builds the page. `inspections` holds the architectures of the winners, or why one cannot be shown.
+    /// Builds the page. `inspections` contains the winners' architectures, or the reason why one cannot be
+    /// shown.
     pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, anyhow::Result<Inspection>>) -> Page {
         let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
         let problems = self.problems.iter().cloned().map(Part::Text).collect();
@@ -214,7 +216,7 @@ impl StudyPage {
                 self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
-        // The test result matters most, so it stands first.
+        // The test result matters most, so it comes first.
         let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
         if let Some(best) = headline::best(finished, &self.objectives) {
             let (label, note) = (names::subject(best.metric), format!("finished, trial {}", best.trial));
@@ -225,7 +227,7 @@ impl StudyPage {
         figures
     }
 
-    /// A label for values of the front. It adds the fidelity if that is not full effort.
+    /// Labels values of the front. The label includes the fidelity if it is not full effort.
     fn judged(&self, what: &str) -> String {
         let qualifier = self.front.first().and_then(|entry| self.qualifier(entry.fidelity));
         qualifier.map_or_else(|| what.to_owned(), |qualifier| format!("{what}, {qualifier}"))
@@ -235,13 +237,13 @@ impl StudyPage {
         fidelity.qualifier(self.record.full_epochs)
     }
 
-    /// The highest fidelity of any measured trial. Only values of that fidelity are compared.
+    /// Returns the highest fidelity of any measured trial. Only values of that fidelity are compared.
     fn highest(&self) -> Option<Fidelity> {
         let measured = self.trials.iter().filter(|trial| trial.outcome.measurement().is_some());
         measured.map(|trial| trial.proposal.fidelity).max()
     }
 
-    /// The network of the front with the best first objective.
+    /// Returns the network on the front with the best first objective.
     fn best(&self) -> Option<&FrontEntry> {
         let measured = self.front.iter().filter(|entry| !entry.objectives.0.is_empty());
         measured.min_by(|a, b| a.objectives.0[0].total_cmp(&b.objectives.0[0]).then(a.trial.cmp(&b.trial)))

@@ -1,18 +1,18 @@
-//! Which numbers the plots of a study show, and their names.
+//! Chooses the numbers that a study's plots show, and names them.
 
 use kiln_export::page::{Axis, Limit, Point};
 use kiln_search::{Constraint, NamedValues, Trial};
 
 use crate::units::{self, Numbers};
 
-/// Costs to show if neither objectives nor constraints name one, in order of preference.
+/// Costs to show if neither objectives nor constraints name a cost, in order of preference.
 const COSTS: [&str; 3] = ["latency_us", "macs", "parameters"];
 
 /// The two quantities on the axes of a plot.
 pub(super) struct Axes {
     /// A measured objective.
     pub(super) y: String,
-    /// A cost. `None` stands for the number of the trial, if no cost is known.
+    /// A cost. If no cost is known, `None` stands for the number of the trial.
     pub(super) x: Option<String>,
     /// Upper limit of the cost.
     limit: Option<f64>,
@@ -21,8 +21,8 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// Chooses the measured objective against the other objective, or else against a constrained cost, or
-    /// else against any cost.
+    /// Chooses the measured objective for `y`. For `x`, it chooses the other objective, or else a constrained
+    /// cost, or else any cost.
     pub(super) fn choose(objectives: &[String], constraints: &[Constraint], trials: &[Trial]) -> Self {
         let is_measured = |name: &&String| base(name).contains("error") || base(name) == "one_minus_r2";
         let measured = objectives.iter().find(is_measured);
@@ -69,7 +69,7 @@ impl Axes {
         limit.into_iter().collect()
     }
 
-    /// The position of a trial. `None` if it failed.
+    /// Returns the position of a trial. `None` if the trial failed.
     pub(super) fn point(&self, trial: &Trial) -> Option<Point> {
         let measured = displayed(&self.y, value(trial, &self.y)?);
         let (x, cost) = match &self.x {
@@ -91,13 +91,13 @@ impl Axes {
     }
 }
 
-/// A value of a trial by its name: a metric, or else a cost.
+/// Returns a trial's value by name: a metric, or else a cost.
 pub(super) fn value(trial: &Trial, name: &str) -> Option<f64> {
     let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
     measured.or_else(|| trial.costs.0.get(name).copied())
 }
 
-/// The number that people see: accuracy for an error, the value itself otherwise.
+/// Returns the displayed number: the accuracy for an error, otherwise the value itself.
 pub(super) fn displayed(name: &str, value: f64) -> f64 {
     match base(name) {
         "one_minus_r2" => 1.0 - value,
@@ -110,17 +110,17 @@ fn base(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-/// The name with its unit: `accuracy %`.
+/// Returns the name with its unit: `accuracy %`.
 pub(super) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
 }
 
-/// The name of a test result or a cost without its unit: `accuracy`.
+/// Returns the name of a test result or a cost without its unit: `accuracy`.
 pub(super) fn subject(name: &str) -> String {
     subject_of(name, Numbers::Measured)
 }
 
-/// The name of a trial's metric or cost without its unit: `estimated accuracy`.
+/// Returns the name of a trial's metric or cost without its unit: `estimated accuracy`.
 pub(super) fn subject_of(name: &str, numbers: Numbers) -> String {
     let heading = numbers.heading(name);
     let (what, device) = heading.split_once(" @").unwrap_or((&heading, ""));
@@ -128,7 +128,7 @@ pub(super) fn subject_of(name: &str, numbers: Numbers) -> String {
     if device.is_empty() { what.to_owned() } else { format!("{what} on {device}") }
 }
 
-/// A value with its unit: `98.50 %`.
+/// Formats a value with its unit: `98.50 %`.
 pub(super) fn with_unit(name: &str, value: f64) -> String {
     let (heading, text) = units::shown(base(name), value);
     match heading.rsplit_once(' ').filter(|(_, unit)| is_unit(unit)) {
@@ -141,7 +141,7 @@ fn is_unit(word: &str) -> bool {
     matches!(word, "%" | "µs" | "µJ" | "nats")
 }
 
-/// The text with its first letter in upper case.
+/// Returns the text with its first letter in upper case.
 pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())

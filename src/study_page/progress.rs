@@ -1,4 +1,4 @@
-//! Progress of the search: the hypervolume of the front, and the best network so far.
+//! Shows the progress of the search: the hypervolume of the front, and the best network so far.
 
 use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 

@@ -1,4 +1,4 @@
-//! Test results of finished networks by class or by value, from their cards.
+//! Shows the test results of finished networks by class or by value, from the networks' cards.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const OPEN: usize = 30;
 /// Number of confusions listed instead of a matrix that is too large.
 const CONFUSIONS: usize = 20;
 
-/// The section for these cards. `None` if no card has results. Cards of older builds have none.
+/// Makes the section for these cards. Returns `None` if no card has results. Cards of older builds have none.
 pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Option<Section> {
     let mut parts = Vec::new();
     for (trial, card) in cards {
@@ -95,7 +95,7 @@ fn classes(trial: TrialId, classes: &[ClassResult]) -> Table {
     }
 }
 
-/// The confusion matrix. If it is too large, the most frequent confusions.
+/// Makes the confusion matrix. If it is too large, lists the most frequent confusions instead.
 fn confusions(trial: TrialId, test: &TestResults) -> Table {
     if test.confusion.len() == test.classes.len() && test.classes.len() <= MATRIX {
         let row = |(class, row): (&ClassResult, &Vec<u64>)| {

@@ -1,4 +1,4 @@
-//! Trainings and estimates: the losses, and how well the search's estimates agree with test results.
+//! Shows the losses of trainings, and how well the search's estimates agree with test results.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 use kiln_search::HealthCheck;
@@ -12,7 +12,7 @@ use crate::units::Numbers;
 const POINTS: usize = 400;
 
 impl StudyPage {
-    /// `None` if nothing was trained, as for a table of results.
+    /// Returns `None` if nothing was trained, as for a table of results.
     pub(super) fn supernet_section(&self) -> Option<Section> {
         let titles = ["Loss of the supernet", "Loss of the finished networks"];
         let stages = TRAINING_STAGES.into_iter().zip(titles);
@@ -27,7 +27,7 @@ impl StudyPage {
         Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
     }
 
-    /// The result of the health check of the shared weights, or a note that it is missing.
+    /// Shows the result of the shared weights' health check, or a note that it is missing.
     fn health_check(&self) -> Vec<Part> {
         let Some(health) = &self.record.health else {
             let text = "The shared weights were not checked before the search.";
@@ -47,14 +47,14 @@ impl StudyPage {
         std::iter::once(Part::Table(table)).chain(advice).collect()
     }
 
-    /// The losses that a stage reported.
+    /// Plots the losses that a stage reported.
     fn loss_plot(&self, stage: &str, title: &str) -> Option<Plot> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
         for Loss { done, total, value: loss } in self.history.losses.get(stage).into_iter().flatten() {
             let share = 100.0 * *done as f64 / (*total).max(1) as f64;
             let note = format!("step {done} of {total}: loss {loss}");
             let point = Point { x: share, y: *loss, note };
-            // Each network, and each new start of a training, gets its own curve.
+            // Each network gets its own curve, and so does each restart of a training.
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
                 _ => runs.push(vec![point]),
@@ -88,7 +88,7 @@ impl StudyPage {
         })
     }
 
-    /// Estimates of the finished networks beside their test results.
+    /// Tabulates the estimates of the finished networks beside their test results.
     fn estimates(&self) -> Option<Table> {
         let rows: Vec<Vec<Cell>> = self
             .record

@@ -1,4 +1,4 @@
-//! The winners: their genotypes, their measurements, and the cost of each layer.
+//! Shows the winners with their genotypes, their measurements, and each layer's cost.
 
 use std::collections::BTreeMap;
 
@@ -57,17 +57,17 @@ impl StudyPage {
     }
 }
 
-/// Values by name as text.
+/// Formats values with their names.
 fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
     let said =
         |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
     values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-/// A table of the layers that have a cost, and the chosen options.
+/// Tabulates the layers that have a cost, and the chosen options.
 fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
     let devices = &inspection.devices;
-    // The bars show the latency on the first device, or multiply-accumulates if there is no device.
+    // The bars show the latency on the first device. If there is no device, they show multiply-accumulates.
     let weight = |layer: &LayerView| layer.latency_us.first().copied().unwrap_or(layer.macs as f64);
     let total: f64 = inspection.layers.iter().map(weight).sum();
     let most = inspection.layers.iter().map(weight).fold(0.0, f64::max);

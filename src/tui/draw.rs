@@ -1,4 +1,4 @@
-//! Drawing of frames. A frame is a function of the state and the view.
+//! Draws frames. A frame is a function of the state and the view.
 
 mod charts;
 mod details;
@@ -26,23 +26,23 @@ use super::view::{Panel, View};
 
 /// Smallest terminal on which the screen is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
-/// From this size on, all panels are shown together.
+/// If the terminal has at least this size, all panels are shown together.
 const WIDE: (u16, u16) = (110, 32);
-/// Indentation of further lines of an answer to a key.
+/// Indentation of the second and later lines of an answer to a key.
 const MARK: &str = "   ";
-/// Maximum number of lines of such an answer.
+/// Maximum number of lines of an answer to a key.
 const MESSAGE_LINES: usize = 6;
-/// From this width on, the panel on the right has more columns.
+/// If the terminal has at least this width, the right panel has more columns.
 const VERY_WIDE: u16 = 160;
 
-/// What a frame depends on, besides state and view.
+/// Everything on which a frame depends, besides state and view.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
-    /// The present time on the clock of the events.
+    /// The present time on the events' clock.
     pub(super) now: Duration,
-    /// Whether the study was asked to stop.
+    /// Whether the user has asked the study to stop.
     pub(super) stopping: bool,
 }
 
@@ -51,7 +51,7 @@ impl Look<'_> {
         Span::styled(text, self.palette.style(role))
     }
 
-    /// The border of a panel. It is thick for the panel that has the focus.
+    /// Returns the border of a panel. The panel that has the focus has a thick border.
     fn block<'b>(&self, title: Line<'b>, focused: bool) -> Block<'b> {
         use ratatui::widgets::BorderType;
         let (kind, role) =
@@ -89,8 +89,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
 }
 
 /// Replaces control characters in every cell, because names from the run folder may contain them. Such a
-/// character has no width and shares the cell of another character, so both are replaced. The user must see
-/// that something is wrong.
+/// character has no width and shares the cell of another character, so both characters are replaced. The user
+/// must see that something is wrong.
 fn make_plain(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().contains(steers) {
@@ -109,7 +109,7 @@ fn draw_panel(frame: &mut Frame<'_>, area: Rect, panel: Panel, state: &State, vi
     }
 }
 
-/// The visible panels with their areas.
+/// Returns the visible panels with their areas.
 fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     if view.zoomed {
         return vec![(view.focus, area)];
@@ -141,7 +141,7 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     ]
 }
 
-/// An answer to a key on as many lines as it needs.
+/// Splits an answer to a key into as many lines as it needs.
 fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
     let room = usize::from(width).saturating_sub(MARK.len());
     // A word that is longer than a line, such as a path, continues on the next line.

@@ -1,8 +1,8 @@
 //! A queue from the study to the screen that never makes the study wait.
 //!
-//! Progress is bounded. Newer progress replaces older progress that the screen has not taken yet, and is
-//! dropped when too much is waiting. All other events are kept, above all trials. The study itself keeps
-//! those too, so the budget bounds their number.
+//! Only a bounded amount of progress is queued. Newer progress replaces older progress that the screen has
+//! not taken yet. Progress is dropped when too many events are waiting. All other events are kept, most
+//! importantly trials. The study itself keeps these events too, so the study's budget bounds their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ pub(crate) type Timed = (Event, Duration);
 #[derive(Debug, Default)]
 struct Pending {
     events: VecDeque<Timed>,
-    /// The latest progress. It follows all events.
+    /// The latest progress. It is newer than all queued events.
     progress: Option<Timed>,
     /// Whether the study has ended.
     closed: bool,
@@ -39,11 +39,11 @@ impl Queue {
     }
 }
 
-/// The sending end: an observer that only puts events into the queue.
+/// The sending end of the queue. This observer only puts events into the queue.
 #[derive(Debug)]
 pub(crate) struct Feed(Arc<Queue>);
 
-/// The receiving end.
+/// The receiving end of the queue.
 #[derive(Debug)]
 pub(crate) struct Tap(Arc<Queue>);
 
@@ -85,7 +85,7 @@ impl Drop for Feed {
 }
 
 impl Pending {
-    /// Moves the latest progress into the events, if there is room.
+    /// Appends the latest progress to the events, if there is room.
     fn settle_progress(&mut self) {
         if let Some(progress) = self.progress.take().filter(|_| self.events.len() < CAPACITY) {
             self.events.push_back(progress);
@@ -94,7 +94,7 @@ impl Pending {
 }
 
 impl Tap {
-    /// All waiting events, and whether the study has ended.
+    /// Takes all waiting events. Also returns whether the study has ended.
     pub(crate) fn take(&self) -> (VecDeque<Timed>, bool) {
         let mut pending = self.0.lock();
         let mut events = std::mem::take(&mut pending.events);
@@ -102,7 +102,7 @@ impl Tap {
         (events, pending.closed)
     }
 
-    /// Time since the queue was created.
+    /// Returns the time since the queue was created.
     pub(crate) fn now(&self) -> Duration {
         self.0.began.elapsed()
     }

@@ -1,5 +1,5 @@
-//! Follows the journal of another process for the screen. It reads the journal and nothing else in the run
-//! folder.
+//! Follows the journal of another process for the screen. It reads only the journal and no other file in the
+//! run folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::screen::{News, Source};
 use super::setup::Setup;
 use super::state::{Level, State};
 
-/// Maximum time of reading before the screen is drawn and keys are answered.
+/// Maximum duration of reading before the screen is drawn and keys are answered.
 const AT_ONCE: Duration = Duration::from_millis(60);
 
 /// Result of one step through a journal.
@@ -19,10 +19,10 @@ const AT_ONCE: Duration = Duration::from_millis(60);
 pub(crate) enum Step {
     /// The next entry.
     Entry(Box<JournalEntry>),
-    /// No entry now. More may follow.
+    /// There is no new entry now. More may follow.
     Nothing,
-    /// The end of the journal was cut off, as after a crash. The journal is read again from its beginning,
-    /// and earlier entries are void.
+    /// The end of the journal was cut off, for example after a crash. The journal is read again from its
+    /// beginning, and all earlier entries are void.
     Again,
 }
 
@@ -33,10 +33,10 @@ pub(crate) struct Follow {
     /// Names of the study's objectives, if known.
     objectives: Option<Vec<String>>,
     reader: JournalReader,
-    /// Largest length of the file since it was opened.
+    /// Largest length of the file since this reader opened it.
     longest: u64,
-    /// A line was damaged when it was last read. It may have been cut off and rewritten at that moment. It
-    /// counts as damage if it is still there at the next read.
+    /// The last read found a damaged line. The other process may have been rewriting the line at that moment.
+    /// The line counts as damage only if the next read finds it too.
     suspected: bool,
     /// Times of the last entry: the study's own time, and seconds since the Unix epoch.
     last: Option<(Seconds, Seconds)>,
@@ -52,7 +52,7 @@ impl Follow {
         Ok(Self { path: paths.journal(), objectives: None, reader, longest: 0, suspected: false, last: None })
     }
 
-    /// Sets the objectives of the study. Those of each trial are compared with them.
+    /// Sets the objectives of the study. The objectives of each trial are checked against them.
     pub(crate) fn with_objectives(self, objectives: &[String]) -> Self {
         let (objectives, reader) = (Some(objectives.to_vec()), self.reader.with_objectives(objectives));
         Self { objectives, reader, ..self }
@@ -85,9 +85,9 @@ impl Follow {
         }
     }
 
-    /// Doubts about the journal so far.
+    /// Returns doubts about the journal so far.
     pub(crate) fn doubts(&self) -> Doubts {
-        // An unfinished last line is not worth a warning while its rest may still be written.
+        // An unfinished last line needs no warning while its rest may still be written.
         Doubts { torn_bytes: 0, ..self.reader.doubts() }
     }
 
@@ -103,12 +103,12 @@ impl Follow {
     }
 }
 
-/// A journal as a source of events.
+/// A journal that serves as a source of events.
 pub(super) struct Journal {
     follow: Follow,
     setup: Setup,
     broken: bool,
-    /// Whether the doubts were reported.
+    /// Whether the doubts were already reported.
     said: bool,
 }
 
@@ -119,7 +119,8 @@ impl Journal {
 }
 
 impl Journal {
-    /// Reports doubts about the journal once all of it has been read. Returns whether there were any.
+    /// Reports doubts about the journal once the whole journal has been read. Returns whether there were any
+    /// doubts.
     fn say_doubts(&mut self, state: &mut State) -> bool {
         if std::mem::replace(&mut self.said, true) {
             return false;
@@ -177,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// Consecutive lines of a journal.
+    /// Returns consecutive lines of a journal.
     fn lines<const COUNT: usize>(numbers: [u32; COUNT]) -> [String; COUNT] {
         let mut chain = CheckChain::default();
         numbers.map(|number| {
@@ -192,7 +193,8 @@ mod tests {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Messages up to the present end of the journal. They start again when the journal was cut.
+    /// Returns the messages up to the present end of the journal. If the journal was cut, the list starts
+    /// again.
     fn messages(follow: &mut Follow) -> Result<Vec<String>, StudyError> {
         let mut messages = Vec::new();
         loop {
@@ -237,8 +239,8 @@ mod tests {
             append(&path, &torn_off[..torn]);
             let mut follow = Follow::open(&paths).unwrap();
             assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
-            // The other process repairs the journal and writes on. The file may then be shorter or longer
-            // than before.
+            // The other process repairs the journal and continues to write. The file may then be shorter or
+            // longer than before.
             OpenOptions::new().write(true).open(&path).unwrap().set_len(first.len() as u64).unwrap();
             if torn == 60 {
                 assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use super::state::{State, Told};
 
-/// Trials with the same origin: a cluster, or else an operator.
+/// Trials with the same origin. The origin is a cluster, or else an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) name: String,
-    /// Number of the cluster, if the group is one.
+    /// Number of the cluster, if the origin is a cluster.
     pub(super) cluster: Option<usize>,
     pub(super) trials: u64,
-    /// Number of trials on the front.
+    /// Number of the group's trials on the front.
     pub(super) front: u64,
-    /// Lowest value of the first objective among the trials of the highest fidelity.
+    /// Lowest value of the first objective among the group's trials of the highest fidelity.
     pub(super) best: Option<f64>,
 }
 
-/// The name of a trial's group.
+/// Returns the name of a trial's group.
 pub(super) fn group_of(told: &Told) -> String {
     let origin = &told.trial.proposal.origin;
     match origin.cluster {
@@ -27,7 +27,7 @@ pub(super) fn group_of(told: &Told) -> String {
     }
 }
 
-/// All groups: clusters in ascending order, then operators by name.
+/// Returns all groups: clusters in ascending order, then operators by name.
 pub(super) fn groups(state: &State) -> Vec<Group> {
     let mut groups = BTreeMap::new();
     for told in state.trials.values() {

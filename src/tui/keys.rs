@@ -14,11 +14,11 @@ pub(super) enum Input {
     Resized,
 }
 
-/// The keys that the screen distinguishes.
+/// Keys to which the screen reacts differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Char(char),
-    /// Ctrl-C. In raw mode it is a key and not a signal.
+    /// Ctrl-C. In raw mode, the terminal sends it as a key instead of a signal.
     Interrupt,
     Enter,
     Escape,
@@ -34,7 +34,7 @@ pub(super) enum Key {
 
 /// A source of input.
 pub(super) trait Keys {
-    /// The next input, if one arrives within `wait`.
+    /// Returns the next input, if one arrives within `wait`.
     ///
     /// # Errors
     /// If the terminal is closed.

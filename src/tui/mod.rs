@@ -1,6 +1,6 @@
 //! The screen of a study in a terminal. Events are applied to a state one by one, and a frame is a function
-//! of that state. Only the two sources know where events come from: this process, or the journal of another
-//! one.
+//! of that state. The events come from this process, or from another process's journal. Only the two event
+//! sources know the difference.
 
 mod draw;
 mod exports;

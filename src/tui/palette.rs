@@ -1,4 +1,4 @@
-//! Colors that people with any color vision can distinguish. A sign or a word always says the same as the
+//! Colors that people with any color vision can distinguish. A sign or a word always repeats the meaning of a
 //! color.
 //!
 //! Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
@@ -10,7 +10,7 @@ use ratatui::style::{Color, Modifier, Style};
 pub(super) enum Depth {
     /// Colors are switched off.
     None,
-    /// The sixteen colors of every terminal. Their appearance is up to the terminal.
+    /// The sixteen colors of every terminal. The terminal determines their appearance.
     Sixteen,
     /// A fixed palette of 256 colors.
     Indexed,
@@ -21,9 +21,9 @@ pub(super) enum Depth {
 /// Meaning of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The Pareto front, and other good things.
+    /// The Pareto front, and other positive items.
     Front,
-    /// A limit, and other bad things.
+    /// A limit, and other negative items.
     Limit,
     /// A curve.
     Curve,
@@ -44,7 +44,8 @@ impl Palette {
         Self(depth)
     }
 
-    /// The palette for a terminal that these environment variables describe. See <https://no-color.org>.
+    /// Returns the palette for a terminal that these environment variables describe. See
+    /// <https://no-color.org>.
     pub(super) fn detect(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let contains = |name, part| variable(name).is_some_and(|value: String| value.contains(part));
         Self::new(if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) {
@@ -58,7 +59,7 @@ impl Palette {
         })
     }
 
-    /// The style of a role.
+    /// Returns the style of a role.
     pub(super) fn style(self, role: Role) -> Style {
         let style = match self.color(role) {
             Some(color) => Style::new().fg(color),
@@ -71,7 +72,7 @@ impl Palette {
         }
     }
 
-    /// The style of the selected row.
+    /// Returns the style of the selected row.
     pub(super) fn selected() -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -85,7 +86,7 @@ impl Palette {
             (Depth::True, Role::Curve) => Color::Rgb(0, 158, 115),
             (Depth::True, Role::Finished) => Color::Rgb(240, 228, 66),
             (Depth::True, Role::Focus) => Color::Rgb(230, 159, 0),
-            // The nearest color of the 6 x 6 x 6 cube.
+            // These are the nearest colors in the 6 x 6 x 6 cube.
             (Depth::Indexed, Role::Front) => Color::Indexed(74),
             (Depth::Indexed, Role::Limit) => Color::Indexed(166),
             (Depth::Indexed, Role::Curve) => Color::Indexed(36),

@@ -1,4 +1,4 @@
-//! The main loop of the screen: apply events, draw, answer keys.
+//! The main loop of the screen. It applies events, draws frames and answers keys.
 
 use std::io::{self, BufWriter};
 use std::mem::ManuallyDrop;
@@ -28,9 +28,9 @@ use crate::model_export::Export;
 pub(super) const THREAD: &str = "screen";
 /// Minimum interval between frames, unless a key is pressed.
 const FRAME: Duration = Duration::from_millis(100);
-/// Maximum interval between frames, so that times on the screen advance.
+/// Maximum interval between two frames, so that times on the screen advance.
 const TICK: Duration = Duration::from_secs(1);
-/// How long the end of a study waits for a slow terminal.
+/// Maximum time that the end of a study waits for a slow terminal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Result of one step of a source.
@@ -44,9 +44,9 @@ pub(super) struct News {
 
 /// A source of events.
 pub(super) trait Source {
-    /// Applies the events since the last call.
+    /// Applies the events that arrived since the last call.
     fn advance(&mut self, state: &mut State) -> News;
-    /// The present time on the clock of the events.
+    /// Returns the present time on the events' clock.
     fn now(&self, state: &State) -> Duration;
 }
 
@@ -64,11 +64,11 @@ impl Source for Tap {
     }
 }
 
-/// How the screen stops the study.
+/// The way in which the screen stops the study.
 pub(crate) trait Stop: Send + Sync {
     /// Asks the study to stop. The second request ends the process.
     fn request(&self);
-    /// Whether a stop was requested, by the screen or otherwise.
+    /// Whether the screen or anything else has requested a stop.
     fn requested(&self) -> bool;
 }
 
@@ -83,20 +83,19 @@ pub(super) enum End {
     Gone,
 }
 
-/// Everything the loop needs, besides terminal and keys.
+/// Everything that the loop needs, besides terminal and keys.
 pub(super) struct Parts<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
     pub(super) inspect: &'a dyn Inspect,
     pub(super) export: &'a dyn Export,
-    /// `None` if the screen only watches.
+    /// Stops the study. `None` if the screen only watches.
     pub(super) stop: Option<&'a dyn Stop>,
     /// Whether the screen still owns the terminal.
     pub(super) shown: &'a dyn Fn() -> bool,
 }
 
-/// Shows a source until it ends, the user quits, or the terminal is closed. Then waits for exports in
-/// progress.
+/// Shows a source until it ends, the user quits, or the terminal is closed. Then waits for running exports.
 pub(super) fn show<B: Backend>(
     terminal: &mut Terminal<B>,
     keys: &mut dyn Keys,
@@ -159,7 +158,7 @@ fn go_on<B: Backend>(
     }
 }
 
-/// Writes the results of exports into the log, and returns the last one.
+/// Writes the results of exports into the log, and returns the last message.
 fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
     let last = said.last().map(|(_, message)| message.clone());
     for (level, message) in said {
@@ -181,13 +180,13 @@ fn frame<B: Backend>(
     (parts.shown)() && terminal.draw(|frame| draw(frame, state, view, &look)).is_ok()
 }
 
-/// The screen of a study that this process runs. It has its own thread.
+/// The screen of a study that this process runs. The screen has its own thread.
 pub(crate) struct Screen {
     state: Receiver<State>,
 }
 
 impl Screen {
-    /// Takes over the terminal and starts to draw the events of the feed.
+    /// Takes over the terminal and starts to draw the feed's events.
     ///
     /// # Errors
     /// If the terminal cannot be switched to raw mode.
@@ -215,7 +214,7 @@ impl Screen {
             if end == End::Gone {
                 tracing::warn!("the terminal was closed; the study continues without a screen");
             }
-            // After a panic of the study, nobody waits for this thread.
+            // After a panic of the study, no one waits for this thread, so sending may fail.
             let _ = sender.send(state);
         };
         if let Err(error) = thread::Builder::new().name(THREAD.to_owned()).spawn(drawing) {
@@ -225,9 +224,9 @@ impl Screen {
         Ok((Self { state }, feed))
     }
 
-    /// Waits until everything is drawn and the terminal is restored. Drop the feed before. Returns the
-    /// warnings that the screen showed, and the exported files. A terminal that takes no output is not waited
-    /// for long.
+    /// Waits until everything is drawn and the terminal is restored. Drop the feed before you call this.
+    /// Returns the warnings that the screen showed, and the exported files. If the terminal accepts no
+    /// output, the wait is short.
     pub(crate) fn finish(self) -> Vec<String> {
         match self.state.recv_timeout(PATIENCE) {
             Ok(state) => state.lines.to_keep(),
@@ -245,8 +244,8 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a growing journal until the user quits or the terminal is `closed`. Returns the warnings that the
-/// screen showed, and the exported files.
+/// Shows a growing journal until the user quits or the flag `closed` is set because the terminal was closed.
+/// Returns the warnings that the screen showed, and the exported files.
 ///
 /// # Errors
 /// If the terminal cannot be used.
@@ -269,9 +268,10 @@ pub(crate) fn watch(
 
 /// Shows a source on the terminal of this process, which the screen already owns.
 fn show_here(source: &mut dyn Source, state: &mut State, parts: &Parts<'_>) -> io::Result<End> {
-    // Each frame is written in one piece, whatever its size.
+    // Each frame is written with one system call, whatever its size.
     let out = BufWriter::with_capacity(1 << 20, io::stdout());
-    // Dropping would show the cursor, which `restore` does, and panics if the terminal is closed.
+    // Dropping the terminal would show the cursor and would panic if the terminal is closed. `restore`
+    // already shows the cursor.
     let mut terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(out))?);
     Ok(show(&mut *terminal, &mut Keyboard, source, state, parts))
 }

@@ -1,4 +1,4 @@
-//! Facts of a study that its events do not contain.
+//! Facts about a study that its events do not contain.
 
 use kiln_search::{Constraint, RunPaths, Trial};
 
@@ -27,9 +27,9 @@ pub(crate) struct Setup {
     pub(crate) constraints: Vec<Constraint>,
     /// Cost models with the conditions of their predictions.
     pub(crate) models: Vec<PredictedFor>,
-    /// Number of threads that evaluate in this process.
+    /// Number of threads in this process that evaluate networks.
     pub(crate) workers: usize,
-    /// Number of networks that are finished after the search.
+    /// Number of networks that the study finishes after the search.
     pub(crate) networks: usize,
     /// Whether the metrics of trials are measured or estimated.
     pub(crate) metrics: Numbers,
@@ -43,40 +43,40 @@ impl Setup {
         self.metrics
     }
 
-    /// The heading of a trial's metric or cost.
+    /// Returns the heading of a trial's metric or cost.
     pub(crate) fn heading(&self, name: &str) -> String {
         self.numbers().heading(name)
     }
 
-    /// The upper limit of a cost, if there is one.
+    /// Returns the upper limit of a cost, if there is one.
     pub(crate) fn limit(&self, cost: &str) -> Option<f64> {
         let limits = self.constraints.iter().filter(|constraint| constraint.cost == cost);
         limits.map(|constraint| constraint.max).min_by(f64::total_cmp)
     }
 }
 
-/// A value of a trial by its name: a metric, or else a cost.
+/// Returns a trial's value by name: a metric, or else a cost.
 pub(crate) fn value(trial: &Trial, name: &str) -> Option<f64> {
     let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
     measured.or_else(|| trial.costs.0.get(name).copied())
 }
 
-/// The number that the screen shows: accuracy for an error, the value itself otherwise.
+/// Returns the displayed number: the accuracy for an error, otherwise the value itself.
 pub(crate) fn displayed(name: &str, value: f64) -> f64 {
     if is_error(name) { 100.0 - value } else { value }
 }
 
-/// A value as text, with its unit unless the heading has it.
+/// Formats a value. The text has a unit unless the heading has it.
 pub(crate) fn text(name: &str, value: f64) -> String {
     units::shown(name, value).1
 }
 
-/// The heading of a test result or a cost: name and unit.
+/// Returns the heading of a test result or a cost: name and unit.
 pub(crate) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
 }
 
-/// A heading with long words abbreviated, for columns and titles.
+/// Abbreviates long words in a heading, for columns and titles.
 pub(crate) fn abbreviated(heading: &str) -> String {
     heading
         .replace("estimated accuracy", "est. acc.")
@@ -85,7 +85,7 @@ pub(crate) fn abbreviated(heading: &str) -> String {
         .replace("parameters", "params")
 }
 
-/// Whether accuracy is shown in place of this metric.
+/// Whether the screen shows an accuracy instead of this metric.
 pub(crate) fn is_error(name: &str) -> bool {
     name.split('@').next().is_some_and(|base| base.ends_with("error_percent"))
 }

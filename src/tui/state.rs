@@ -1,4 +1,5 @@
-//! The state of a study, built from its events. Pure: it uses no clock, no file and no terminal.
+//! The state of a study, built from its events. This module is pure: it uses no clock, no file and no
+//! terminal.
 
 mod front;
 mod lines;
@@ -25,14 +26,14 @@ const SEARCH: &str = "search";
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
     pub(crate) trial: Trial,
-    /// Whether its outcome was already in the store.
+    /// Whether the store already had the trial's outcome.
     pub(crate) known: bool,
     /// Duration of its evaluation.
     pub(crate) seconds: Seconds,
     pub(crate) worker: usize,
 }
 
-/// A stage with the time of its end.
+/// A stage, with the time of its end if it has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Passed {
     pub(crate) stage: Stage,
@@ -48,9 +49,9 @@ pub(crate) struct State {
     numbers: Numbers,
     /// Budget in trials.
     pub(crate) target: u64,
-    /// Epochs of a full training. 0 if it is unknown or nothing is trained.
+    /// Number of epochs of a full training. It is 0 if the number is unknown or nothing is trained.
     pub(crate) full_epochs: u32,
-    /// Stages in order of their start.
+    /// Stages in the order in which they started.
     pub(crate) stages: Vec<Passed>,
     /// Trials by number.
     pub(crate) trials: BTreeMap<TrialId, Told>,
@@ -61,11 +62,11 @@ pub(crate) struct State {
     pub(crate) failed: u64,
     /// Number of candidates, and how many of them were infeasible.
     pub(crate) rejections: Option<(u64, u64)>,
-    /// Finished networks with the time each took.
+    /// Finished networks, each with the duration of its finishing.
     pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
     /// Whether the health check found that shared weights may mislead the search.
     pub(crate) is_unhealthy: bool,
-    /// Lowest value of the first objective among the trials of the highest fidelity, with its trial.
+    /// Lowest value of the first objective among the trials of the highest fidelity, with the trial's number.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
     /// Time of the last event.
@@ -75,7 +76,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state before the first event.
+    /// Creates the state before the first event.
     pub(crate) fn new(setup: &Setup) -> Self {
         let limits = volume::limits(&setup.objectives, &setup.constraints);
         Self {
@@ -99,7 +100,7 @@ impl State {
         }
     }
 
-    /// Applies an event. `at` is its time since a fixed moment.
+    /// Applies an event. `at` is the event's time, measured from a fixed moment.
     pub(crate) fn apply(&mut self, event: &Event, at: Duration) {
         self.last_event = self.last_event.max(at);
         match event {
@@ -155,12 +156,12 @@ impl State {
         }
     }
 
-    /// The qualifier of the front's values. `None` if they were measured with full effort.
+    /// Returns the qualifier of the front's values. `None` if they were measured with full effort.
     pub(crate) fn qualifier(&self) -> Option<String> {
         self.front.fidelity().and_then(|fidelity| fidelity.qualifier(self.full_epochs))
     }
 
-    /// The current stage.
+    /// Returns the current stage.
     pub(crate) fn stage(&self) -> Option<&Stage> {
         self.stages.last().filter(|passed| passed.ended.is_none()).map(|passed| &passed.stage)
     }
@@ -228,7 +229,7 @@ impl State {
             self.best = Some((value, trial.id));
             return;
         };
-        // Among equal values, a trial on the front is preferred.
+        // Among trials with equal values, a trial on the front is preferred.
         let takes_over = self.front.contains(trial.id) && !self.front.contains(before);
         match value.total_cmp(&best) {
             Ordering::Less => {

@@ -12,21 +12,21 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 
 /// Whether the screen owns the terminal.
 static SHOWN: AtomicBool = AtomicBool::new(false);
-/// Whether it ever did.
+/// Whether the screen has ever owned the terminal.
 static WAS_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Whether a screen is possible: both outputs are terminals, and the terminal is not a dumb one.
+/// Whether a screen is possible: both outputs are terminals, and `TERM` does not name a dumb terminal.
 pub(crate) fn is_possible() -> bool {
     let plain = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stdout().is_terminal() && io::stderr().is_terminal() && !plain
 }
 
-/// Whether the screen owns the terminal now. Nothing else may write there then.
+/// Whether the screen owns the terminal now. While it does, nothing else may write to the terminal.
 pub(crate) fn is_shown() -> bool {
     SHOWN.load(Ordering::SeqCst)
 }
 
-/// Whether the screen owns the terminal, or did until the terminal was closed or restored.
+/// Whether the screen owns the terminal, or owned it until the terminal was closed or restored.
 pub(crate) fn was_shown() -> bool {
     WAS_SHOWN.load(Ordering::SeqCst)
 }
@@ -48,22 +48,22 @@ pub(super) fn take() -> io::Result<()> {
     taken
 }
 
-/// Restores the terminal, if the screen owns it. Can be called from any thread, and repeatedly.
+/// Restores the terminal if the screen owns it. Any thread may call this function, repeatedly.
 pub(crate) fn restore() {
     if SHOWN.swap(false, Ordering::SeqCst) {
-        // A closed terminal cannot be restored and need not be.
+        // A closed terminal cannot be restored, and this is not necessary.
         let _ = disable_raw_mode();
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = io::stdout().flush();
     }
 }
 
-/// Installs a panic hook that restores the terminal before the message is printed, if the panic ends the
-/// program or the screen.
+/// Installs a panic hook. If the panic ends the program or the screen, the hook restores the terminal before
+/// the message is printed.
 ///
-/// A panic on any other thread may be caught by whoever started its work. The screen then continues, and the
-/// message goes to the log. If nobody catches it, it reaches the main thread, and the terminal is restored
-/// while that thread unwinds.
+/// On any other thread, the caller of the thread's work may catch the panic. The screen then continues, and
+/// the message goes to the log. If nobody catches the panic, it reaches the main thread, and the terminal is
+/// restored while that thread unwinds.
 fn restore_after_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -12,7 +12,7 @@ use super::state::{State, Told};
 use crate::inspection::{Inspect, Inspection};
 use crate::model_export::how_to_finish;
 
-/// Number of rows that a page key moves.
+/// Number of rows by which a page key moves.
 const PAGE: usize = 10;
 
 /// A panel that can have the focus.
@@ -33,7 +33,7 @@ impl Panel {
     }
 }
 
-/// The trials that are listed.
+/// Which trials are listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     All,
@@ -44,7 +44,7 @@ pub(super) enum Filter {
     Group(String),
 }
 
-/// The order of the trials.
+/// Order of the listed trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Newest first.
@@ -75,13 +75,13 @@ impl fmt::Display for Unseen {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Opened {
     pub(super) trial: TrialId,
-    /// Its architecture, or why it cannot be shown.
+    /// The trial's architecture, or the reason why it cannot be shown.
     pub(super) inspection: Result<Inspection, Unseen>,
-    /// Number of lines scrolled.
+    /// Number of lines by which the details are scrolled.
     pub(super) scrolled: usize,
 }
 
-/// What a key asks of the program.
+/// What a key requests from the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Stop the study, or stop watching.
@@ -129,7 +129,7 @@ impl Default for View {
 }
 
 impl View {
-    /// Handles a key, and returns what the program must do.
+    /// Handles a key. Returns what the program must do.
     pub(super) fn press(
         &mut self,
         key: Key,
@@ -161,7 +161,7 @@ impl View {
         None
     }
 
-    /// The listed trials in their order.
+    /// Returns the listed trials in their order.
     pub(super) fn rows<'a>(&self, state: &'a State) -> Vec<&'a Told> {
         let mut rows: Vec<&Told> = state.trials.values().filter(|told| self.lists(told, state)).collect();
         match self.order {
@@ -178,7 +178,7 @@ impl View {
         rows
     }
 
-    /// The row of the selected trial. The first row, if no listed trial is selected.
+    /// Returns the row of the selected trial. Returns the first row if no listed trial is selected.
     pub(super) fn row(&self, rows: &[&Told]) -> usize {
         rows.iter().position(|told| Some(told.trial.id) == self.selected).unwrap_or(0)
     }
@@ -266,7 +266,7 @@ impl View {
                 self.open(state, inspect);
             }
             _ => {
-                // The end is unknown before drawing, so drawing limits the value.
+                // The number of lines is unknown before drawing, so drawing limits the value.
                 opened.scrolled = moved(opened.scrolled, key, usize::MAX);
             }
         }
@@ -276,7 +276,7 @@ impl View {
         match self.focus {
             Panel::Groups => self.group = moved(self.group, key, groups(state).len()),
             Panel::Log => {
-                // Up moves back in time.
+                // The key `up` moves back in time.
                 let lines = state.lines.iter().len();
                 let from_start = lines.saturating_sub(self.log_back + 1);
                 self.log_back = lines.saturating_sub(moved(from_start, key, lines) + 1);
@@ -291,7 +291,7 @@ impl View {
         }
     }
 
-    /// The trial to export.
+    /// Returns the trial to export.
     fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, NoExport> {
         let rows = self.rows(state);
         let shown = self.opened.as_ref().map(|opened| opened.trial);
@@ -312,7 +312,7 @@ impl View {
     }
 }
 
-/// Why there is nothing to export, with advice.
+/// Why no network can be exported, with advice.
 #[derive(Debug)]
 enum NoExport {
     NoTrial,
@@ -347,7 +347,7 @@ impl fmt::Display for NoExport {
     }
 }
 
-/// A position among `count` after a key was pressed.
+/// Returns the position among `count` rows after a key was pressed.
 fn moved(position: usize, key: Key, count: usize) -> usize {
     let last = count.saturating_sub(1);
     match key {
@@ -362,7 +362,7 @@ fn moved(position: usize, key: Key, count: usize) -> usize {
     .min(last)
 }
 
-/// The effect of quitting.
+/// Describes the effect of quitting.
 pub(super) const fn quit_means(role: Role) -> &'static str {
     match role {
         Role::Runs => "stop the study in good order; twice: at once",

@@ -1,4 +1,4 @@
-//! Estimates the volume below points of many dimensions, for which the exact volume would take minutes. The
+//! Estimates the volume that points of many dimensions dominate, if the exact volume would take minutes. The
 //! estimate is the dominated share of random points in the box.
 
 use rand::{RngExt, SeedableRng};
@@ -9,8 +9,8 @@ pub(super) const SAMPLES: usize = 1 << 16;
 /// Seed of the random points. It is constant, so that equal fronts give equal estimates.
 const SEED: u64 = 0x766f_6c75_6d65;
 
-/// The dominated share of the box after each point that increases it, and the largest standard error of these
-/// shares. `best` is the corner at which all values are lowest.
+/// Returns the dominated share of the box after each point that increases the share. Also returns the largest
+/// standard error of these shares. `best` is the corner of the box at which all values are lowest.
 pub(super) fn growth<'a>(
     points: impl Iterator<Item = (usize, &'a [f64])>,
     reference: &[f64],

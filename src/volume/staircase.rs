@@ -1,10 +1,11 @@
-//! Exact volume below points in two to four dimensions, fast enough for all points of a study. The sweep over
-//! the last objective keeps the area below the first two as a staircase.
+//! Computes exact volumes for points with two or more coordinates, fast enough for all points of a study. A
+//! sweep along the last objective maintains a staircase. The staircase is the border of the area that the
+//! points dominate in the first two objectives.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A coordinate, ordered as a number.
+/// A coordinate that is ordered as a number.
 #[derive(Clone, Copy, Debug)]
 struct Coordinate(f64);
 
@@ -28,11 +29,12 @@ impl Ord for Coordinate {
     }
 }
 
-/// The points of a plane that no other point dominates, and the area between them and the reference point.
+/// The points of a plane that no other point dominates, and the area between these points and the reference
+/// point.
 #[derive(Clone, Debug)]
 pub(super) struct Staircase {
     reference: [f64; 2],
-    /// Maps the first coordinate to the second. The second one falls as the first one grows.
+    /// Maps the first coordinate to the second one. The second coordinate falls as the first one grows.
     steps: BTreeMap<Coordinate, f64>,
 }
 
@@ -72,7 +74,7 @@ impl Staircase {
         gain
     }
 
-    /// The area, summed from left to right, so that the order of insertion changes no bit.
+    /// Returns the area. It is summed from left to right, so that the order of insertion changes no bit.
     pub(super) fn area(&self) -> f64 {
         let [right, top] = self.reference;
         let mut ends = self.steps.keys().skip(1).map(|step| step.0);
@@ -80,8 +82,9 @@ impl Staircase {
     }
 }
 
-/// Volume between points and the reference point, in at least two dimensions. The order of the points changes
-/// no bit. It takes `n log n` steps in three dimensions, and `n` times as many for each further dimension.
+/// Returns the volume between the points and the reference point, in at least two dimensions. The order of
+/// the points changes no bit. The computation takes `n log n` steps in three dimensions, and `n` times as
+/// many for each further dimension.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let [first, second, ..] = reference else { return 0.0 };
     let plane = [*first, *second];
@@ -146,7 +149,7 @@ mod tests {
         let mut rng = seed::generator(1, "volumes", &[]);
         for case in 0..600 {
             let (dimensions, count) = (2 + case % 3, rng.random_range(0..14));
-            // Includes whole numbers, so that coordinates coincide and points lie on the border.
+            // Some values are whole numbers, so that coordinates coincide and points lie on the border.
             let mut value =
                 || (12.0 * rng.random::<f64>() * 4.0).round() / if case % 2 == 0 { 4.0 } else { 3.7 };
             let points: Vec<Vec<f64>> =

@@ -8,8 +8,8 @@ use kiln_space::spaces::NasBench201;
 
 use crate::sandbox::Sandbox;
 
-/// Every cell, with accuracies, seconds and a latency that follow from the genes. Cells without convolutions
-/// have no latency.
+/// Writes every cell, with accuracies, seconds and a latency computed from the genes. Cells without
+/// convolutions have no latency.
 fn write_cells(sandbox: &Sandbox) {
     let mut accuracies = "index,arch,valid,test,other,seconds\n".to_owned();
     let mut latencies = "index,phone_latency_ms,phone_5g_latency_ms\n".to_owned();
@@ -36,8 +36,8 @@ fn bench_compares_strategies_on_table() {
     let found = sandbox.kiln(&[&all[..], &["--json"]].concat()).json();
     assert_eq!(found["unit"], "s");
     for strategy in found["strategies"].as_array().unwrap() {
-        // The budget is 30 evaluations of 20 seconds. Six convolutions are best, and the test accuracy is ten
-        // points higher than that of validation.
+        // The budget is 30 evaluations of 20 seconds each. The optimum has six convolutions, and its test
+        // accuracy is ten points higher than its validation accuracy.
         assert_eq!(strategy["evaluations"]["mean"], 30.0, "{strategy}");
         let (regret, report) = (&strategy["regret"]["mean"], &strategy["report"]["mean"]);
         assert!((regret.as_f64().unwrap() + report.as_f64().unwrap() - 66.0).abs() < 1e-9, "{strategy}");
@@ -55,7 +55,7 @@ fn bench_compares_strategies_on_table() {
     let found = sandbox.kiln(&[hardware[0], hardware[1], &["--json"]].concat()).json();
     let regret = found["strategies"][0]["regret"]["mean"].as_f64().unwrap();
     assert!((0.0..1.0).contains(&regret), "{found}");
-    // The other phone has a longer name with the same beginning, and cannot run any cell.
+    // The other phone's name begins with this phone's name. The other phone cannot run any cell.
     assert_eq!(found["problem"], "NAS-Bench-201, valid, 4 objectives on phone");
 }
 
@@ -98,7 +98,7 @@ fn bench_uses_exhaustive_study_as_table() {
 fn bench_reads_free_proxies_from_table() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
-    // The score is the accuracy. The first cell has none.
+    // The score equals the accuracy. The first cell has no score.
     let cells = fs::read_to_string(sandbox.path("cells.csv")).unwrap();
     let scores = cells.lines().skip(1).map(|line| {
         let fields: Vec<&str> = line.split(',').collect();

@@ -1,4 +1,4 @@
-//! Every config of this repository, cut down to a few seconds.
+//! Every config in this repository, shortened to a few seconds.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::sandbox::{Sandbox, data, set, tiny, tiny_quickstart};
 
-/// Checks what every study that finishes networks must print and write.
+/// Checks the output and the files of a study that finishes networks.
 fn check_finished(sandbox: &Sandbox, report: &Value, name: &str, trials: u64) {
     assert_eq!(report["run"], format!("runs/{name}"));
     assert_eq!(report["trials"], trials);
@@ -66,7 +66,7 @@ fn idx_configs_run() {
         let sandbox = Sandbox::new(&config.to_string());
         let report = sandbox.search(&["--data", data.join(folder).to_str().unwrap()]);
         check_finished(&sandbox, &report, "tiny", 6);
-        // The run folder records the shape of the data, so the data are not needed.
+        // The run folder records the shape of the data, so this command does not need the data.
         let trial = report["front"][0]["trial"].to_string();
         let shown = sandbox.kiln(&["show", "tiny", &trial]);
         assert_eq!(shown.code, 0, "{}", shown.err);
@@ -77,8 +77,8 @@ fn idx_configs_run() {
 #[test]
 fn tiny_mcu_config_runs_and_exports_8_bits() {
     let mut config = tiny("tiny-mcu.toml", "tiny");
-    // Some of the small networks have so few weights that the quantization steps take more bytes than 8-bit
-    // weights save.
+    // Some of the small networks have very few weights. In 8 bits, their quantization scales take more bytes
+    // than the weights save.
     let stage = &mut config["space"]["stages"][1];
     stage["blocks"] = toml::Value::from(vec!["conv", "residual"]);
     stage["width"] = toml::Value::from(48);
@@ -92,7 +92,7 @@ fn tiny_mcu_config_runs_and_exports_8_bits() {
     let trial = report["finished"][0]["trial"].to_string();
     let shown = sandbox.kiln(&["show", "tiny", &trial]);
     assert!(shown.out.contains("int8"), "{}", shown.out);
-    // A weight takes one byte in this file, and four in single precision.
+    // A weight takes one byte in this file, and four bytes in single precision.
     let bytes = |precision: &str| {
         let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", precision, "--json", "--force"]);
         assert_eq!(said.code, 0, "{}", said.err);
@@ -110,7 +110,7 @@ fn int8_export_of_f32_network_needs_data() {
     assert_eq!(said.code, 0, "{}", said.err);
     let file = fs::read(sandbox.path("int8.onnx")).unwrap();
     assert!(file.windows(14).any(|window| window == b"QuantizeLinear"), "the file has integers");
-    // Without the data, the ranges of values cannot be measured.
+    // Without the data, Kiln cannot measure the ranges of values.
     let config = sandbox.run("tiny").config();
     let text = fs::read_to_string(&config).unwrap().replace("kind = \"digits\"", "kind = \"idx\"");
     fs::write(&config, text).unwrap();
@@ -143,7 +143,7 @@ fn two_devices_config_runs() {
 fn cifar_config_runs() {
     let data = data();
     let mut config = tiny("cifar10.toml", "tiny");
-    // The folder of real data holds only some training images of CIFAR-10.
+    // The folder of real data contains only some training images of CIFAR-10.
     set(&mut config, "data", "train", vec!["data_batch_1_first4000.bin"].into());
     set(&mut config, "data", "test", 0.1.into());
     set(&mut config, "data", "limit", 500.into());
@@ -153,8 +153,8 @@ fn cifar_config_runs() {
     check_finished(&sandbox, &report, "tiny", 6);
 }
 
-/// A table as configs/tabular.toml describes it: three species of different sizes, and a weight that follows
-/// from the size.
+/// Returns a table as configs/tabular.toml describes it: three species of different sizes, and a weight that
+/// depends on the size.
 pub(crate) fn plants() -> String {
     let plant = |index: usize| {
         let (species, small) = (index % 3, (index * 7 % 10) as f64 / 10.0);
@@ -215,7 +215,7 @@ fn nasbench201_config_runs() {
     let report = sandbox.search(&["--data", data.to_str().unwrap()]);
     assert_eq!(report["trials"], 50);
     let best = &report["front"][0]["metrics"]["error_percent"];
-    // Fifty of 15,625 cells. Half a percent of all cells has a test accuracy above 93.5 %.
+    // The study evaluates 50 of 15,625 cells. Half a percent of all cells have a test accuracy above 93.5 %.
     assert!(best.as_f64().unwrap() < 9.5, "{best}");
 }
 

@@ -1,4 +1,5 @@
-//! `kill -9` at random moments, then the same command again. The result must be that of an undisturbed run.
+//! Kills studies with `kill -9` at random moments, then runs the same command again. The result must equal
+//! that of an undisturbed run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +15,7 @@ use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 const TRIALS: usize = 40;
 
-/// When to kill: this long after the journal holds this many trials.
+/// The moment of a kill: this long after the journal has this many trials.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     trials: usize,
@@ -55,7 +56,7 @@ fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
     true
 }
 
-/// Ten random moments: three during supernet training, four during the search, three during finishing.
+/// Draws ten random moments: three during supernet training, four during the search, three during finishing.
 fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     let mut rng = seed::generator(2026, "moments to kill at", &[]);
     let mut within = |stage: &str| {
@@ -78,7 +79,7 @@ fn finished_trials(events: &[Event]) -> Vec<TrialId> {
     events.iter().filter_map(trial).collect()
 }
 
-/// For each genotype, the number of evaluations. Answers from the store do not count.
+/// Returns the number of evaluations for each genotype. Outcomes from the store do not count.
 fn evaluations(events: &[Event]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
@@ -149,7 +150,7 @@ fn has_checkpoint(trainings: &Path, is_wanted: impl Fn(&str) -> bool) -> bool {
     };
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let wanted = files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
-    // The folder of a network that is being finished contains one more folder.
+    // The folder of a network in finishing contains one more folder.
     let mut all =
         wanted.flat_map(|folder| files(&folder)).flat_map(|path| [files(&path), vec![path]]).flatten();
     all.any(|file| file.extension().is_some_and(|end| end == "ckpt"))
@@ -182,7 +183,8 @@ fn killed_training_resumes_from_checkpoint() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(trainings.exists());
-        // The run that was killed during finishing had resumed the network that the previous run left.
+        // The run that was killed during finishing had resumed the network that the previous run had not
+        // completed.
         assert_eq!(resumed(), usize::from(finishing), "{}", log());
     }
     let report = sandbox.search(&["--workers", "2"]);

@@ -1,5 +1,6 @@
-//! The run folder of a running study is removed, renamed or replaced, its lock is removed, or studies start
-//! at the same time. One process writes, and only into the folder that it started with.
+//! Tests in which the run folder of a running study is removed, renamed or replaced, its lock is removed, or
+//! two studies start at the same time. Only one process may write, and only into the folder with which it
+//! started.
 
 #![cfg(unix)]
 
@@ -15,7 +16,7 @@ use kiln_search::Event;
 
 use crate::sandbox::{Said, Sandbox, SmallStudy};
 
-/// A study that does not end by itself. It has a trial now and then, and a checkpoint at every step.
+/// A config of a study that does not end by itself. It has occasional trials, and a checkpoint at every step.
 fn config() -> String {
     SmallStudy {
         name: "gone",
@@ -29,7 +30,7 @@ fn config() -> String {
     .text()
 }
 
-/// Changes a run folder. The second path is free for use.
+/// A function that changes a run folder. The second path is unused, and the function may use it.
 type Displace<'a> = &'a dyn Fn(&Path, &Path);
 
 /// Number of pairs of studies that start at the same time. `KILN_PAIRS` overrides it.

@@ -1,5 +1,5 @@
-//! Fidelities: the evaluator must answer those of the strategy, the budget must suffice for them, and every
-//! shown value must state its fidelity.
+//! Fidelities: the evaluator must support the strategy's fidelities, the budget must suffice for them, and
+//! every displayed value must state its fidelity.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn config(evaluator: &str, strategy: &str, budget: &str) -> String {
     finished(evaluator, strategy, budget, "")
 }
 
-/// The same with a `[finish]` table.
+/// The same config with a `[finish]` table.
 fn finished(evaluator: &str, strategy: &str, budget: &str, finish: &str) -> String {
     SmallStudy {
         name: "rungs",
@@ -140,15 +140,15 @@ fn budget_without_full_fidelity_trial_is_refused() {
     );
 }
 
-/// The study runs to its end. Then the journal is cut off after the first trials, when no network has been
-/// judged with full effort.
+/// The study runs to its end. The test then cuts the journal after the first trials. At that point, no
+/// network has been evaluated with full effort.
 #[test]
 fn every_view_states_fidelity_of_values() {
     let rungs = r#"{ kind = "successive_halving", epochs = [1] }"#;
     let finish = "\n[finish]\nepochs = 1\ncalibration = 64\n";
     let sandbox = Sandbox::new(&finished(EVALUATOR, rungs, "trials = 4", finish));
     let found = sandbox.search(&["--workers", "2"]);
-    // Three networks after one epoch, and the best of them after the full schedule.
+    // Three networks have trained for one epoch, and the best of them for the full schedule.
     assert_eq!(
         found["spent"],
         json!({ "epochs": 7, "full_epochs": 4, "rungs": [

@@ -1,5 +1,5 @@
-//! Messages that explain a study: why it ended, what failed, what does not fit. Also finishing networks
-//! later.
+//! Messages that explain why a study ended, what failed and what does not fit. Also tests finishing networks
+//! after a study.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn small() -> String {
     .text()
 }
 
-/// The error for [`small`] with `from` replaced by `to`, which must be refused.
+/// Returns the error for [`small`] after `from` is replaced by `to`. The config must be refused.
 fn refused(from: &str, to: &str) -> String {
     let sandbox = Sandbox::new(&small().replace(from, to));
     let said = sandbox.kiln(&["search", "study.toml"]);
@@ -144,7 +144,7 @@ fn prior_of_other_space_is_refused() {
     fs::write(sandbox.path("again.toml"), &again).unwrap();
     let report = sandbox.kiln(&["search", "again.toml", "--json"]);
     assert_eq!(report.code, 0, "{}", report.err);
-    // The same numbers of genes and options, but other networks.
+    // The other space has the same numbers of genes and options, but other networks.
     fs::write(sandbox.path("other.toml"), again.replace("width = [8, 16]", "width = [16, 32]")).unwrap();
     let said = sandbox.kiln(&["search", "other.toml"]);
     assert_eq!(said.code, 2);
@@ -176,7 +176,7 @@ fn finish_command_gives_same_network_as_study() {
     let said = later.kiln(&["finish", "small", "--networks", "1", "--epochs", "2", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.json()["finished"][0], finished[0]);
-    // The run folder is named by its path, and its name differs from that of the study.
+    // The command names the run folder by its path. The folder's name differs from the study's name.
     fs::rename(later.path("runs/small"), later.path("moved")).unwrap();
     let second = trials[1].to_string();
     let said = later.kiln(&["finish", "moved", &second, "--epochs", "2"]);

@@ -14,7 +14,7 @@ use toml::Value;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// Judges networks by their number of parameters. Some networks diverge, and some cause a panic.
+/// Evaluates networks by their number of parameters. Some networks diverge, and some cause a panic.
 struct Brittle;
 
 impl Evaluator for Brittle {

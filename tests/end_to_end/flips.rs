@@ -1,4 +1,5 @@
-//! Flipped bits in every kind of file of a run folder. Each flip is reported, or it changes no result.
+//! Flips bits in every kind of file in a run folder. Kiln must report each flip, or the flip must change no
+//! result.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -33,8 +34,8 @@ struct Results {
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-/// Runs each command that reads the run folder. The last command may repair it. Returns the results (`None`
-/// if a command refused) and everything that was printed.
+/// Runs each command that reads the run folder. The last command may repair the folder. Returns the results
+/// (`None` if a command refused) and all printed text.
 fn ask(sandbox: &Sandbox, trial: &str) -> (Option<Results>, String) {
     let mut said = String::new();
     let mut run = |arguments: &[&str]| -> Said {
@@ -68,7 +69,7 @@ fn ask(sandbox: &Sandbox, trial: &str) -> (Option<Results>, String) {
     (Some(results), said)
 }
 
-/// Files whose content is a result. Times and facts of the process are left out.
+/// Collects files whose content is a result. Files with times or with facts about the process are left out.
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -86,8 +87,8 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Whether an error or a warning names this file of the run folder, in the output or in the log. Other lines
-/// of the log do not count, because they mention every file that is written.
+/// Whether an error or a warning names this file of the run folder, in the output or in the log. Other log
+/// lines do not count, because they mention every written file.
 fn names(said: &str, file: &str) -> bool {
     let path = format!("tiny/{file}");
     let complains = |line: &str| {
@@ -140,7 +141,7 @@ fn flipped_bits_are_reported_or_harmless() {
         let (found, said) = ask(&sandbox, &trial);
         let is_named = names(&said, name);
         *if is_named { &mut named } else { &mut harmless } += 1;
-        // A reported file is refused, or repaired so that the results stay the same.
+        // If a flip is reported, Kiln refuses the file, or repairs it so that the results stay the same.
         match found {
             Some(found) => assert!(found == expected, "{name}, bit {bit}: other results: {said}"),
             None => assert!(is_named, "{name}, bit {bit}: refused, but not named: {said}"),

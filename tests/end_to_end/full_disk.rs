@@ -1,5 +1,5 @@
 //! A disk that becomes full at various moments. The study stops with a message and loses nothing. When there
-//! is room again, it continues and gives the same result.
+//! is free space again, the study continues and gives the same result.
 
 #![cfg(target_os = "linux")]
 
@@ -11,8 +11,9 @@ use kiln_search::{Event, JournalReader, RunPaths, facts};
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// Runs a study on a disk of `$2` bytes, and again after the disk was enlarged, in a namespace where any user
-/// may mount. Exit code, output and disk content of both runs are kept in `full` and `after`.
+/// Runs a study on a disk with `$2` bytes, and again after the disk was enlarged. It runs in a namespace in
+/// which any user may mount disks. The exit code, the output and the disk's content of both runs are kept in
+/// `full` and `after`.
 const SCRIPT: &str = r#"
 mkdir disk full after
 mount -t tmpfs -o size="$2" kiln disk
@@ -31,7 +32,7 @@ fn in_namespace(script: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Why nothing can be mounted on this machine. `None` if it can.
+/// Returns the reason why nothing can be mounted on this machine. `None` if mounting works.
 fn refused() -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let probe =
@@ -45,8 +46,7 @@ fn refused() -> Option<String> {
 
 fn config() -> String {
     let mut config = tiny_quickstart("tiny");
-    // One checkpoint of the supernet, at its end. Before the checkpoint there is more free room than after
-    // it.
+    // The supernet has one checkpoint, at its end. More space is free before the checkpoint than after it.
     set(&mut config, "evaluator", "checkpoint_steps", 1_000_000.into());
     set(&mut config, "finish", "checkpoint_steps", 10.into());
     set(&mut config, "search", "trials", 16.into());

@@ -1,13 +1,13 @@
-//! Three short studies whose journals and files are compared with goldens, so that a refactoring changes no
-//! bit.
+//! Compares the journals and files of three short studies with golden ones, so that a refactoring cannot
+//! change a bit.
 //!
-//! `tests/golden/studies.jsonl` has a line for each study, version of the results and class of device. The
-//! class names the instruction set, on which the bits depend. A class without goldens is skipped, and the
-//! test names it.
+//! `tests/golden/studies.jsonl` has one line for each combination of study, results version and device class.
+//! The device class names the instruction set, because bits depend on it. If the file has no lines for the
+//! present class, the test compares nothing and prints the name of the class.
 //!
-//! `KILN_BLESS=1 cargo test --release --test end_to_end goldens` writes the goldens of this machine's class.
-//! A journal may change only in a commit that raises `RESULTS_VERSION`: the goldens of other journals are
-//! never overwritten.
+//! `KILN_BLESS=1 cargo test --release --test end_to_end goldens` writes the goldens for this machine's device
+//! class. A journal may change only in a commit that increments `RESULTS_VERSION`. Blessing never overwrites
+//! the golden of a different journal of the same version.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -24,12 +24,12 @@ use toml::Table;
 use crate::sandbox::{Sandbox, set, tiny};
 
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/studies.jsonl");
-/// Trials whose lines are kept as text.
+/// Number of trials whose lines are kept as text.
 const SHOWN: usize = 2;
-/// What stands in place of what may differ.
+/// Placeholder for content that may differ.
 const ASIDE: &str = "*";
 
-/// What a study wrote.
+/// Everything that a study wrote.
 #[derive(Debug, Serialize, Deserialize)]
 struct Golden {
     results: u32,
@@ -37,14 +37,14 @@ struct Golden {
     study: String,
     /// A hash of each line of the journal, in order.
     journal: Vec<String>,
-    /// The first trials.
+    /// The lines of the first trials.
     trials: Vec<String>,
-    /// A hash of each other file of the run folder, by its path.
+    /// A hash of every other file in the run folder, by the file's path.
     files: BTreeMap<String, String>,
 }
 
-/// The studies, each from a config of this repository. The search goes on after the first design, so that the
-/// strategy learns.
+/// Returns the studies, each from a config in this repository. The search continues after the initial random
+/// design, so that the strategy learns.
 fn studies() -> [(&'static str, Table); 3] {
     let study = |name: &'static str, trials: i64| {
         let mut config = tiny(&format!("{name}.toml"), name);
@@ -58,8 +58,8 @@ fn studies() -> [(&'static str, Table); 3] {
     [study("quickstart", 40), study("tiny-mcu", 24), table]
 }
 
-/// A table for the third study: two columns and a category that depend on the class, one that does not, and
-/// gaps.
+/// Returns the table for the third study. Two columns and a category depend on the class, and one column does
+/// not. Some cells are empty.
 fn plants() -> String {
     let line = |row: usize| {
         let kind = row % 3;
@@ -78,7 +78,7 @@ fn hash(bytes: &[u8]) -> String {
     Content::of(bytes).blake3.to_string()[..16].to_owned()
 }
 
-/// The bytes with each place where `from` stands replaced.
+/// Replaces `from` by `to` everywhere in the bytes.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = bytes;
@@ -94,9 +94,9 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A journal without times, checks, workers and the hashes of files, which are compared themselves. Progress
-/// is left out: its lines depend on time. Trials are in the order of their proposals: workers end them in any
-/// order.
+/// Returns a journal's lines without times, checks, workers and file hashes, because the files themselves are
+/// compared. Progress lines are left out, because they depend on time. Trials are in the order of their
+/// proposals, because workers end them in any order.
 fn journal(text: &str) -> Vec<Value> {
     let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.retain(|line| line["kind"] != "progress");
@@ -117,7 +117,7 @@ fn journal(text: &str) -> Vec<Value> {
     lines
 }
 
-/// The content of a file without machine, check and the version of the producer; the day is fixed.
+/// Returns a file's content without the machine, the check and Kiln's version. The sandbox fixes the date.
 fn content(path: &Path, name: &str) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let bytes = fs::read(path).unwrap();
@@ -131,7 +131,8 @@ fn content(path: &Path, name: &str) -> Vec<u8> {
             text.lines().filter(keeps).flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
         }
         "model.kiln" => {
-            // Two parts, each followed by its hash; before the first its length, which the machine changes.
+            // The file has two parts, and each part is followed by its hash. The length of the first part
+            // precedes it and depends on the machine's name.
             let machine = TrainedModel::load(path).unwrap().card.machine;
             let len = usize::try_from(u64::from_le_bytes(bytes[12..20].try_into().unwrap())).unwrap();
             let (description, rest) = bytes[20..].split_at(len);
@@ -139,7 +140,7 @@ fn content(path: &Path, name: &str) -> Vec<u8> {
             let description = without(&description, &format!(r#""kiln":"{version}""#));
             [&bytes[..12], &description, &rest[32..rest.len() - 32]].concat()
         }
-        // `producer_name` and `producer_version`, fields 2 and 3 of the model.
+        // The removed text is in fields 2 and 3 of the model: `producer_name` and `producer_version`.
         "model.onnx" => without(
             &bytes,
             &format!("\x12\x04kiln\x1a{}{version}", char::from(u8::try_from(version.len()).unwrap())),
@@ -149,7 +150,7 @@ fn content(path: &Path, name: &str) -> Vec<u8> {
     }
 }
 
-/// The files of a run folder by their path, the journal and what tells of the process aside.
+/// Finds the files of a run folder by their path. The journal and files about the process are left out.
 fn files(folder: &Path, root: &Path, found: &mut BTreeMap<String, PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -164,7 +165,7 @@ fn files(folder: &Path, root: &Path, found: &mut BTreeMap<String, PathBuf>) {
     }
 }
 
-/// Runs a study, and gives what it wrote with the normalized lines of its journal.
+/// Runs a study. Returns what it wrote, and the normalized lines of its journal.
 fn run(name: &str, config: &Table) -> (Golden, Vec<String>) {
     let sandbox = Sandbox::new(&config.to_string());
     fs::write(sandbox.path("plants.csv"), plants()).unwrap();
@@ -193,7 +194,8 @@ fn run(name: &str, config: &Table) -> (Golden, Vec<String>) {
     (golden, lines)
 }
 
-/// Where a study differs from its golden: the first line of the journal, and every file.
+/// Lists the differences between a study and its golden: the first different journal line, and every
+/// different file.
 fn differences(golden: &Golden, now: &Golden, lines: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(at) =
@@ -216,7 +218,8 @@ fn differences(golden: &Golden, now: &Golden, lines: &[String]) -> Vec<String> {
     found
 }
 
-/// Writes the goldens of this class, unless a journal changed without the version of the results.
+/// Writes the goldens for this device class. Refuses to do so if a journal changed under the same results
+/// version.
 fn bless(mut goldens: Vec<Golden>, now: Vec<Golden>) {
     for new in now {
         let is_same =

@@ -1,5 +1,5 @@
-//! A hostile run folder: its names and texts contain escape sequences, line ends, marks that reverse the
-//! direction of a line, and formulas. No command passes any of them on.
+//! A hostile run folder. Its names and texts contain escape sequences, line ends, marks that reverse the
+//! direction of a line, and formulas. No command may output any of them unchanged.
 
 #![cfg(unix)]
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Said, Sandbox, tiny_quickstart};
 
-/// A terminal title, a fake message, and a reversed line.
+/// Text that sets a terminal's title, forges a message and reverses a line.
 const HOSTILE: &str =
     "\u{1b}]0;owned\u{7}\u{9b}31m\nerror: forged\r\u{202e}txet\u{2066}\u{200b}\u{feff}\u{2028}x";
 const FORMULA: &str = "=HYPERLINK(\"http://x\",\"y\")";
@@ -24,7 +24,7 @@ fn acts(c: char) -> bool {
     (c.is_control() && c != '\n') || hidden.contains(&c)
 }
 
-/// Puts hostile texts everywhere in a journal where no check of Kiln refuses them.
+/// Puts hostile texts into every part of a journal that Kiln does not check.
 fn poison(journal: &Path) -> (u64, u64) {
     let text = fs::read_to_string(journal).unwrap();
     let mut entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -128,7 +128,7 @@ fn hostile_texts_never_reach_output() {
     for arguments in [&["show", run, "999999"][..], &["front", &missing], &["export", run, &failed]] {
         let said = sandbox.kiln(arguments);
         assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
-        // The warning about the journal without checks has its own line.
+        // The warning about the journal without checks is on its own line.
         let others: Vec<&str> = said.err.lines().filter(|line| !line.starts_with("warning: runs/")).collect();
         assert!(others.len() == 1 && others[0].starts_with("error: "), "{}", said.err);
         assert!(!said.err.contains(acts), "{arguments:?}: {:?}", said.err);

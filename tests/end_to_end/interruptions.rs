@@ -13,7 +13,7 @@ fn start(sandbox: &Sandbox) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Sends the signal of Ctrl-C.
+/// Sends the signal that Ctrl-C causes.
 fn interrupt(child: &Child) {
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(sent.success());
@@ -98,7 +98,7 @@ fn raised_budget_resumes_and_other_changes_are_refused() {
     );
 }
 
-/// The study, started by a shell that first sets up signals.
+/// Starts the study from a shell that first sets up signals.
 fn start_after(sandbox: &Sandbox, traps: &str) -> Child {
     let script = format!("{traps}; exec \"$0\" search study.toml");
     let mut shell = hearing_signals("sh");
@@ -117,7 +117,7 @@ fn signals_ignored_at_start_stay_ignored() {
     set(&mut config, "search", "trials", 120.into());
     let whole = Sandbox::new(&config.to_string());
     whole.search(&[]);
-    // As `nohup` does, and as a shell does for a background job.
+    // `nohup` ignores signals in this way, and so does a shell for a background job.
     let sandbox = Sandbox::new(&config.to_string());
     let child = start_after(&sandbox, "trap '' HUP INT QUIT TERM");
     wait_for_lines(&sandbox, "tiny", 12);

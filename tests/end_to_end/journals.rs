@@ -1,5 +1,5 @@
-//! Journals that were changed, that an earlier version wrote, or that hold impossible numbers, with every
-//! command that reads journals.
+//! Tests every command that reads journals with journals that were changed, that an earlier version wrote, or
+//! that contain impossible numbers.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use kiln_search::JournalEntry;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// A study that ended without a finished network, and its journal.
+/// Returns a study that ended without a finished network, and the study's journal.
 fn ended() -> (Sandbox, String) {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "data", "limit", 300.into());
@@ -28,7 +28,7 @@ const READERS: [&[&str]; 6] = [
     &["search", "study.toml"],
 ];
 
-/// The line as an earlier version wrote it, without a check.
+/// Returns the line without a check, as an earlier version wrote it.
 fn unchecked(line: &str) -> String {
     let mut entry: JournalEntry = serde_json::from_str(line).unwrap();
     entry.version = 1;
@@ -51,7 +51,7 @@ fn changed_digit_is_reported_with_line_by_every_command() {
         let place = format!("journal.jsonl:{}: damaged (its check", number + 1);
         assert!(said.err.contains(&place), "{reader:?}: {}", said.err);
     }
-    // Without checks the change is noticed too, because the objectives no longer match.
+    // Without checks, Kiln still detects the change, because the objectives no longer match.
     let lines: Vec<String> = journal.replace(line, &changed).lines().map(unchecked).collect();
     fs::write(sandbox.run("tiny").journal(), lines.join("\n") + "\n").unwrap();
     for reader in READERS {

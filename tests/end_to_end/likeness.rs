@@ -1,5 +1,5 @@
-//! Numbers of different kinds. Costs state the batch and threads of their predictions, and comparisons refuse
-//! or separate what differs.
+//! Numbers with different meanings. Costs state the batch and threads of their predictions. Comparisons
+//! refuse or separate numbers that differ in meaning.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn config(name: &str, seed: u32, device: &str, epochs: u32) -> String {
     .text()
 }
 
-/// A folder with the runs of these configs.
+/// Runs these configs in one folder.
 fn runs(configs: &[String]) -> Sandbox {
     let sandbox = Sandbox::new("");
     for config in configs {
@@ -99,7 +99,7 @@ fn only_seeds_of_one_config_are_pooled() {
     assert_eq!(seeds, [&serde_json::json!([1, 2]), &serde_json::json!([3])]);
     let why = "not pooled with one: `evaluator.epochs` is `1` there and `2` here";
     assert_eq!(compared["growth"][1]["apart"], why);
-    // A training of two epochs counts as much as two of one epoch.
+    // One training of two epochs counts as much as two trainings of one epoch.
     assert_eq!(compared["measure"], "epochs");
     let epochs: Vec<&Value> =
         compared["studies"].as_array().unwrap().iter().map(|study| &study["epochs"]).collect();

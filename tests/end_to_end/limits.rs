@@ -1,5 +1,6 @@
-//! Limits of the system: file size, open files, read-only folders. The study stops and names what was
-//! refused. Nothing is lost or reported as damaged, and the study continues when the limit is gone.
+//! Limits of the system: file size, open files, read-only folders. The study stops and names the operation
+//! that the system refused. Nothing is lost or reported as damaged. The study continues when the limit is
+//! gone.
 
 #![cfg(target_os = "linux")]
 
@@ -30,8 +31,8 @@ fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
 }
 
-/// Runs a study under each limit, and then to its end without one. Returns how often a limit stopped it.
-/// `check` gets all messages of each stop, and the last one.
+/// Runs a study under each limit, and then to its end without a limit. Returns how often a limit stopped the
+/// study. `check` receives all messages of each stop, and the last message.
 fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &str)) -> usize {
     let whole = Sandbox::new(&config());
     whole.search(&[]);
@@ -69,8 +70,8 @@ fn open_file_limit_is_reported() {
     assert!(stopped >= 3, "{stopped}");
 }
 
-/// Runs a script in a namespace where any user may mount. `None` if mounting is not possible; the reason is
-/// printed.
+/// Runs a script in a namespace in which any user may mount disks. If mounting is not possible, prints the
+/// reason and returns `None`.
 fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");
@@ -155,7 +156,7 @@ fn closed_or_full_outputs_end_command_with_right_code() {
 fn watch_ends_when_reader_is_gone() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
-    // The result is as if the study had been killed: the journal has no entry for its end.
+    // The journal has no entry for the study's end, as if the study had been killed.
     let journal = sandbox.run("tiny").journal();
     let text = fs::read_to_string(&journal).unwrap();
     let lines: Vec<&str> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! Optional metrics, class weights, and results by class or by value in card, report and `kiln eval`.
+//! Optional metrics and class weights, and results by class or by value in card, report and `kiln eval`.
 
 use std::fs;
 
@@ -90,7 +90,7 @@ fn class_weights_and_results_by_class_are_shown() {
         assert!(page.contains(part), "`{part}` is not in the report");
     }
 
-    // Settings that decide outcomes cannot change within a study.
+    // Settings that influence outcomes cannot change within a study.
     set(&mut config, "evaluator", "class_weights", false.into());
     set(&mut config, "search", "trials", 20.into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();

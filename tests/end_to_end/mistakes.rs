@@ -1,4 +1,5 @@
-//! Mistakes in arguments, configs and data: one clear message with its place, exit code 2, no run folder.
+//! Mistakes in arguments, configs and data cause one clear message with its place and exit code 2, and no run
+//! folder.
 
 use std::fs;
 use std::io::Write;
@@ -51,13 +52,13 @@ objectives = ["error_percent", "latency_us"]
 networks = 1
 "#;
 
-/// The error for [`RIGHT`] with `from` replaced by `to`.
+/// Returns the error for [`RIGHT`] after `from` is replaced by `to`.
 fn message(from: &str, to: &str) -> String {
     assert!(RIGHT.contains(from), "`{from}` is in the config");
     refused(&RIGHT.replacen(from, to, 1), &[])
 }
 
-/// Names as messages list them.
+/// Formats names in the way that messages list them.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -243,7 +244,7 @@ fn missing_data_are_refused() {
     assert!(said.contains("nowhere/train-images-idx3-ubyte: not found"), "{said}");
 }
 
-/// Files of 200 images of 4 x 4 pixels. `change` may break one of them.
+/// Writes files of 200 images of 4 x 4 pixels. `change` may break one of the files.
 fn idx_files(sandbox: &Sandbox, change: impl Fn(&str, &mut Vec<u8>)) {
     for (prefix, count) in [("train", 200_u32), ("t10k", 100)] {
         let header =

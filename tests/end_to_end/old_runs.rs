@@ -1,5 +1,5 @@
-//! Run folders of the build before hashes (`tests/fixtures/v0`). Every command that reads them works, and
-//! says what it cannot check. `search` resumes, or refuses with the reason.
+//! Run folders of a build that wrote no hashes (`tests/fixtures/v0`). Every command that reads them works,
+//! and reports what it cannot check. `search` resumes, or refuses and states the reason.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The output of the old build's `front --json`.
+/// Returns what `front --json` of the old build printed.
 fn expected(sandbox: &Sandbox) -> Value {
     serde_json::from_slice(&fs::read(sandbox.path("front.json")).unwrap()).unwrap()
 }
@@ -68,7 +68,7 @@ fn every_command_reads_old_runs() {
         let said = sandbox.kiln(&["report", study]);
         assert_eq!(said.code, 0, "{study}: {}", said.err);
         let said = sandbox.kiln(&["watch", study, "--plain"]);
-        // A study that has not ended is watched until it does.
+        // `watch` waits for the end of a study that has not ended.
         assert_eq!(said.code, 0, "{study}: {}", said.err);
     }
 }
@@ -106,7 +106,7 @@ fn old_cards_are_read_without_invented_facts() {
         let card = ModelCard::read(&mut bytes.as_slice()).unwrap().content;
         assert_eq!((card.version, card.test, card.split), (CardVersion::FIRST, None, None));
         assert!(card.metrics.iter().all(|metric| metric.predicted_by.is_none()));
-        // `eval` computes the results by class again. The report has none.
+        // `eval` recomputes the results by class. The report does not have them.
         let said = sandbox.kiln(&["eval", &format!("runs/{study}/models/{trial}"), "--json"]).json();
         assert_eq!(said["results"]["classes"].as_array().unwrap().len(), card.classes.len());
         assert_eq!(sandbox.kiln(&["report", study]).code, 0);
@@ -142,7 +142,7 @@ fn old_training_study_is_refused_with_reason_and_unchanged() {
         let before = kept(&root);
         let said = sandbox.kiln(&["search", "study.toml", "--plain"]);
         assert_eq!(said.code, 2, "{study}: {}", said.err);
-        // The reading rules of this build select other examples for their `limit`.
+        // With its `limit`, this build's reading rules select other examples.
         let reason = "another build started this study and read its data by rules 1; this build reads the \
                       same files by rules 2";
         assert!(said.err.contains(reason), "{study}: {}", said.err);

@@ -1,4 +1,5 @@
-//! Output files of commands: they appear whole, never through links, and never over files of others.
+//! Output files of commands appear whole. Commands never write through links, and never overwrite files of
+//! other programs.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,8 @@ fn is_refused(said: &Said, words: &str) {
 fn interrupted_package_export_leaves_nothing() {
     let sandbox = old("supernet");
     let export = ["export", "supernet", TRIAL, "--format", "rust", "--out", "package"];
-    // A limit of 4 KiB for files ends the process, or makes its write fail, while it writes the weights.
+    // A limit of 4 KiB for file sizes ends the process during the write of the weights, or makes that write
+    // fail.
     let line = format!("ulimit -f 8; exec {} {}", env!("CARGO_BIN_EXE_kiln"), export.join(" "));
     let ended = Command::new("sh").args(["-c", &line]).current_dir(sandbox.path("")).output().unwrap();
     assert!(!ended.status.success());
@@ -49,7 +51,7 @@ fn report_overwrites_only_its_own_page() {
     let own = fs::read_to_string(&page).unwrap();
     fs::write(&page, own.replace("Kiln", "kiln")).unwrap();
     is_refused(&report(&[]), "supernet.html: already exists, and Kiln did not write it");
-    // The page of another study is a foreign file too.
+    // The page of another study also counts as a foreign file.
     fs::write(&page, own.replace("<title>supernet<", "<title>other<")).unwrap();
     is_refused(&report(&[]), "supernet.html: already exists");
     assert_eq!(report(&["--force"]).code, 0);
@@ -67,7 +69,8 @@ fn outputs_never_follow_links() {
         [(&["report", "supernet"], "supernet.html"), (&["export", "supernet", TRIAL], "supernet-4.onnx")];
     for (command, name) in commands {
         let place = sandbox.path(name);
-        // Links with the name of the temporary file, if it is predictable, and in the place of the output.
+        // One link has the name that a predictable temporary file would have. The other link is at the
+        // output's path.
         symlink(&target, sandbox.path(&format!("{name}.partial"))).unwrap();
         symlink(&target, &place).unwrap();
         is_refused(&sandbox.kiln(command), "already exists, and is a link");
@@ -101,7 +104,7 @@ fn export_overwrites_only_equal_files_or_with_force() {
         assert!(fs::read(&file).unwrap() == written);
         assert!(!place.is_dir() || place.join("notes.txt").exists(), "other files stay");
     }
-    // A folder of the user is not mistaken for a package, and is not emptied.
+    // Kiln must not mistake a user's folder for a package, and must not empty it.
     fs::create_dir(sandbox.path("own")).unwrap();
     fs::write(sandbox.path("own/a"), "mine").unwrap();
     let out = ["export", "supernet", TRIAL, "--format", "rust", "--out", "own"];
@@ -137,7 +140,7 @@ fn changed_network_files_are_reported_by_every_command() {
     assert!(page.contains("is 0 bytes long, but 16403 were written"));
     let front = sandbox.kiln(&["front", "supernet", "--json"]).json();
     assert!(front["warnings"][0].as_str().unwrap().contains("model.onnx"), "{front}");
-    // Another network, undamaged in itself.
+    // The other network is undamaged.
     fs::copy(old("scratch").path("runs/scratch/models/1/model.kiln"), root.join("models/4/model.kiln"))
         .unwrap();
     let said = sandbox.kiln(commands[3]);
@@ -145,7 +148,7 @@ fn changed_network_files_are_reported_by_every_command() {
     assert!(sandbox.kiln(commands[4]).err.contains("model.kiln: is 7558 bytes long"));
 }
 
-/// Adds lengths and hashes to the journal of a run folder, as the present build writes them.
+/// Adds lengths and hashes to a run folder's journal, in the way that the present build writes them.
 fn hashed(root: &Path) {
     let journal = root.join("journal.jsonl");
     let text = fs::read_to_string(&journal).unwrap();

@@ -1,5 +1,5 @@
 //! Users' own data: the notes of `check`, a trained network on other data, and networks and studies of builds
-//! with other reading rules.
+//! that had other reading rules.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use toml::Table;
 
 use crate::sandbox::{Sandbox, set, tiny};
 
-/// A study of a table that trains long enough to learn it.
+/// A study of a table. It trains long enough to learn the table.
 fn learns(file: &str, name: &str) -> Table {
     let mut config = tiny(file, name);
     set(&mut config, "search", "trials", 4.into());
@@ -20,7 +20,8 @@ fn learns(file: &str, name: &str) -> Table {
     config
 }
 
-/// Columns of a table by name, in the order of `columns`. The class follows from all columns except `noise`.
+/// Returns a table's columns by name, in the order of `columns`. The class depends on all columns except
+/// `noise`.
 fn soils(columns: &[&str], rows: std::ops::Range<usize>) -> String {
     let cell = |row: usize, column: &str| match column {
         "acid" => format!("{:.2}", (row % 3) as f64 * 2.0 + (row * 7 % 10) as f64 / 10.0),
@@ -165,12 +166,12 @@ fn check_notes_odd_columns_and_training_accepts_gaps() {
     );
 }
 
-/// An image whose right or upper half is white, as a file. With `turned` it is stored as by a camera held
-/// sideways, with its orientation.
+/// Returns an image file whose right or upper half is white. If `turned`, the image is stored rotated, with
+/// an EXIF orientation, as a camera held sideways stores it.
 fn arrow(class: &str, shade: u8, turned: bool) -> Vec<u8> {
     let is_white = |x: u32, y: u32| if class == "right" { x >= 4 } else { y < 4 };
     let image = RgbImage::from_fn(8, 8, |x, y| {
-        // Rotating the stored image to the right gives the shown one: row x from below is column x of the
+        // The displayed image is the stored image rotated to the right: row x from below is column x of the
         // shown image.
         let (x, y) = if turned { (7 - y, x) } else { (x, y) };
         Rgb(if is_white(x, y) { [255 - shade; 3] } else { [shade; 3] })
@@ -216,7 +217,7 @@ fn new_networks_apply_orientation_and_old_ones_do_not() {
     assert!(accuracy(&said.json()) > 95.0, "{}", said.out);
     assert!(!said.err.contains("earlier build"), "{}", said.err);
 
-    // A network of a build that ignored orientation does not record reading rules.
+    // The build that made this network ignored orientation. The network does not record reading rules.
     let file = sandbox.path(&format!("{model}/model.kiln"));
     let mut old = TrainedModel::load(&file).unwrap();
     old.card.preprocessing.reading_rules = 1;
@@ -246,8 +247,8 @@ fn study_with_other_reading_rules_is_refused_with_reason() {
     let config = sandbox.run("before").config();
     let mut kept: Table = fs::read_to_string(&config).unwrap().parse().unwrap();
     assert_eq!(kept["resolved"]["reading_rules"].as_integer(), Some(2));
-    // The run folder of that build: no reading rules, and the hash of the data that it read. If the rules
-    // make no difference for the data, the study resumes.
+    // The run folder of that build has no reading rules, but it has the hash of the data that the build read.
+    // If the rules make no difference for the data, the study resumes.
     kept["resolved"].as_table_mut().unwrap().remove("reading_rules");
     fs::write(&config, kept.to_string()).unwrap();
     assert_eq!(sandbox.kiln(&["search", "study.toml", "--data", "flat", "--plain"]).code, 0);

@@ -1,4 +1,4 @@
-//! `kiln predict`: examples without a target, in the file formats that networks are trained on.
+//! `kiln predict` reads examples without a target, in the file formats on which networks are trained.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,7 +10,7 @@ use toml::Table;
 use crate::old_runs::copy;
 use crate::sandbox::{Sandbox, set, tiny};
 
-/// A study of a table that trains long enough to learn it.
+/// A study of a table. It trains long enough to learn the table.
 fn learns(config: &str, name: &str) -> Table {
     let mut config = tiny(config, name);
     set(&mut config, "search", "trials", 4.into());
@@ -23,7 +23,7 @@ fn lines(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// Plants of three kinds as `length,soil,kind`. Every tenth length is missing.
+/// Returns plants of three kinds as `length,soil,kind`. Every tenth length is missing.
 fn plants(rows: std::ops::Range<usize>) -> Vec<[String; 3]> {
     let plant = |row: usize| {
         let length =
@@ -63,7 +63,7 @@ fn predict_gives_class_probabilities_for_table_without_target() {
     let said = sandbox.kiln(&["predict", &model, "new.csv"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let rows = lines(&said.out);
-    // Numeric classes come before others, as in every list of classes.
+    // Numeric classes precede others, as in every list of classes.
     let headings =
         ["file", "row", "class", "\"probability 10\"", "\"probability bog\"", "\"probability heath\""];
     assert_eq!(rows[0], headings);
@@ -177,7 +177,8 @@ fn predict_refuses_old_networks_with_advice() {
     assert!(said.err.contains("does not say how files are read"), "{}", said.err);
 }
 
-/// Thirty columns, as exported from a database: an index, numbers, gaps, names, dates, an empty column.
+/// Returns thirty columns like an export from a database: an index, numbers, gaps, names, dates, an empty
+/// column.
 fn survey() -> String {
     let mut text = String::new();
     let numbers: Vec<String> = (0..20).map(|column| format!("m{column}")).collect();
@@ -223,7 +224,7 @@ fn table_of_thirty_columns_needs_two_config_edits() {
     let text = survey();
     assert_eq!(text.lines().next().unwrap().split(',').count(), 30);
     fs::write(sandbox.path("survey.csv"), text).unwrap();
-    // The first edit: every setting that the one message asks for.
+    // The first edit adds every setting that the single message requests.
     let said = sandbox.kiln(&["check", "study.toml", "--data", "."]);
     assert_eq!(said.code, 2, "{}", said.out);
     for part in
@@ -235,7 +236,7 @@ fn table_of_thirty_columns_needs_two_config_edits() {
         set(&mut config, "data", &key, value);
     }
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
-    // The second edit, if anything is left.
+    // The second edit adds what is still missing, if anything.
     let said = sandbox.kiln(&["check", "study.toml", "--data", "."]);
     if said.code != 0 {
         for (key, value) in settings(&said.err) {

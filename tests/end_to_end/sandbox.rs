@@ -1,4 +1,4 @@
-//! A folder for each test, in which the binary runs.
+//! A folder for each test. The binary runs in this folder.
 
 use std::env;
 use std::fs;
@@ -49,12 +49,12 @@ impl Sandbox {
         said.json()
     }
 
-    /// The facts in the journal of the study `name`, without times and workers.
+    /// Returns the facts in the journal of the study `name`, without times and workers.
     pub(crate) fn facts(&self, name: &str) -> Vec<String> {
         facts(JournalReader::open(&self.run(name).journal()).unwrap().entries().unwrap())
     }
 
-    /// All events in the journal of the study `name`. Empty if there is no journal yet.
+    /// Returns all events in the journal of the study `name`. Returns nothing if there is no journal yet.
     pub(crate) fn events(&self, name: &str) -> Vec<Event> {
         let journal = self.run(name).journal();
         if !journal.exists() {
@@ -88,14 +88,14 @@ impl Said {
         said
     }
 
-    /// Standard output, which must be one JSON object on one line.
+    /// Parses standard output, which must be one JSON object on one line.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.out.lines().count(), 1, "{}", self.out);
         serde_json::from_str(&self.out).unwrap()
     }
 }
 
-/// A study of small perceptrons on the embedded digits. The fields are the bodies of its tables.
+/// A study of small perceptrons on the embedded digits. The fields are the contents of its tables.
 pub(crate) struct SmallStudy<'a> {
     pub(crate) name: &'a str,
     pub(crate) seed: u32,
@@ -104,7 +104,7 @@ pub(crate) struct SmallStudy<'a> {
     pub(crate) width: &'a str,
     pub(crate) hardware: &'a str,
     pub(crate) evaluator: &'a str,
-    /// Everything except the objectives, which are error and latency.
+    /// Everything in `[search]` except the objectives, which are error and latency.
     pub(crate) search: &'a str,
     /// Further tables with their headings.
     pub(crate) more: &'a str,
@@ -139,7 +139,7 @@ impl SmallStudy<'_> {
     }
 }
 
-/// A config of this repository, cut down to a few seconds: fewer trials, one epoch, another name.
+/// Shortens a config in this repository to a few seconds: fewer trials, one epoch, another name.
 pub(crate) fn tiny(file: &str, name: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(file);
     let mut config: Table = fs::read_to_string(path).unwrap().parse().unwrap();
@@ -157,7 +157,7 @@ pub(crate) fn tiny(file: &str, name: &str) -> Table {
     config
 }
 
-/// The quickstart, cut down.
+/// The shortened quickstart.
 pub(crate) fn tiny_quickstart(name: &str) -> Table {
     tiny("quickstart.toml", name)
 }
@@ -166,13 +166,13 @@ pub(crate) fn set(config: &mut Table, table: &str, key: &str, value: toml::Value
     config[table].as_table_mut().unwrap().insert(key.to_owned(), value);
 }
 
-/// The folder of real data. Tests that need it are marked `ignore`, and run where `KILN_DATA` is set.
+/// Returns the folder of real data. Tests that need it are marked `ignore`. They run if `KILN_DATA` is set.
 pub(crate) fn data() -> PathBuf {
     env::var_os("KILN_DATA").map(PathBuf::from).expect("`KILN_DATA` names the folder of real data")
 }
 
-/// A command that receives every signal, even if these tests run as a background job whose signals are
-/// ignored. If `env` does not support that, signals stay as they are.
+/// Returns a command that receives every signal, even if these tests run as a background job with ignored
+/// signals. If `env` does not support that, signals stay unchanged.
 pub(crate) fn hearing_signals(program: &str) -> Command {
     const RESET: &str = "--default-signal=HUP,INT,QUIT,TERM";
     static CAN_RESET: OnceLock<bool> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! The screen of the real binary in a pseudo-terminal, and `kiln watch`.
+//! The real binary's screen in a pseudo-terminal, and `kiln watch`.
 
 use std::fs;
 use std::io::Write;
@@ -16,13 +16,13 @@ use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 const ENTER: &str = "\u{1b}[?1049h";
 const LEAVE: &str = "\u{1b}[?1049l";
 
-/// A command that runs the binary in a pseudo-terminal of 80 x 24. `None`, with a message, if no program for
-/// pseudo-terminals is installed.
+/// Returns a command that runs the binary in a pseudo-terminal of 80 x 24. If no program for pseudo-terminals
+/// is installed, prints a message and returns `None`.
 fn terminal(sandbox: &Sandbox, arguments: &str) -> Option<Command> {
     shell_in_terminal(sandbox, &format!("{} {arguments}", env!("CARGO_BIN_EXE_kiln")))
 }
 
-/// A command that runs a shell command in such a terminal.
+/// Returns a command that runs a shell command in such a terminal.
 fn shell_in_terminal(sandbox: &Sandbox, line: &str) -> Option<Command> {
     if Command::new("script").arg("--version").output().is_err() {
         eprintln!("skipped: there is no `script` (util-linux) to make a terminal");
@@ -51,7 +51,7 @@ fn search_in_terminal_shows_screen_then_prints_result() {
     assert!(!before.contains("trials"), "{before}");
     assert!(screen.contains("hypervolume") && screen.contains("\u{1b}[38;5;"), "{screen}");
     assert!(after.contains("Pareto front:") && after.contains("Run folder: runs/tiny"), "{after}");
-    // A second run without colors. All trials are already in the store.
+    // The second run has no colors. All outcomes are already in the store.
     let Some(said) = in_terminal(&sandbox, "search study.toml", &[("NO_COLOR", "1")]) else { return };
     assert!(said.out.contains(ENTER) && !said.out.contains("\u{1b}[38;"), "{}", said.out);
 }
@@ -118,7 +118,7 @@ fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
     found
 }
 
-/// Entries of a journal without the checks, which depend on the preceding lines.
+/// Returns a journal's entries without the checks, because a check depends on the preceding lines.
 fn lines(text: &str) -> Vec<Value> {
     let entry = |line| {
         let mut entry: Value = serde_json::from_str(line).unwrap();
@@ -191,13 +191,13 @@ fn closed_terminal_ends_screen_but_not_study() {
     assert!(log.contains("the terminal was closed"), "{log}");
 }
 
-/// Closes the terminal of a shell that runs this command once `is_time` is true. Returns the exit code of the
-/// command.
+/// Runs this command in a shell and closes the shell's terminal once `is_time` is true. Returns the exit code
+/// of the command.
 fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> bool) -> Option<String> {
     let code = sandbox.path("code");
     let _ = fs::remove_file(&code);
-    // The shell survives its terminal, so that it can record the exit code. A signal that it traps still
-    // reaches its children. A signal that it ignores does not.
+    // The shell survives its terminal, so that it can record the exit code. If the shell traps a signal, its
+    // children still receive the signal. If the shell ignores a signal, its children do not receive it.
     let line = format!("trap {trap} HUP; {} {arguments}; echo $? > code", env!("CARGO_BIN_EXE_kiln"));
     let mut command = shell_in_terminal(sandbox, &line)?;
     let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -225,12 +225,13 @@ fn command_outliving_its_terminal_exits_0() {
         let Some(code) = closed(&sandbox, trap, arguments, &has_begun) else { return };
         assert_eq!(sandbox.events("tiny").last(), Some(&Event::Ended), "{arguments}");
         assert_eq!(code, "0", "{arguments}");
-        // Nobody is watching any more.
+        // At this point, nobody watches the study.
         let journal = sandbox.run("tiny").journal();
         let text = fs::read_to_string(&journal).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
-        // The commands notice it themselves, because only the shell gets the hang-up signal.
+        // The commands detect the closed terminal themselves, because only the shell receives the hang-up
+        // signal.
         for watch in ["watch tiny", "watch tiny --plain", "watch tiny --json"] {
             let began = Instant::now();
             let watched = || began.elapsed() > Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Supernets: audits, use by another study, and searches that end at a target.
+//! Supernets: audits, reuse by another study, and searches that end at a target.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn audit_compares_estimates_with_networks_trained_alone() {
     let repeated =
         ["supernet", "audit", "tiny", "--networks", "5", "--epochs", "2", "--repeats", "2", "--short", "1"];
     let table = sandbox.kiln(&repeated);
-    // A training of one epoch is not a part of the longer training, because it has other seeds.
+    // A training of one epoch is not the beginning of the longer training, because it has other seeds.
     assert_eq!(trained().lines().count(), 5 + 3 * 5, "each shortly, and twice for two epochs");
     assert!(table.out.contains("trained again") && table.out.contains("trained 1 epoch "), "{}", table.out);
     assert!(table.out.contains("Kendall tau") && table.out.contains("95 % interval"), "{}", table.out);
@@ -81,7 +81,7 @@ fn audit_of_corrected_estimates_shows_rivals() {
     assert_eq!(sandbox.kiln(&["report", "tiny"]).code, 0);
     let page = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
     assert!(page.contains("not corrected") && page.contains("corrected as the supernet is"));
-    // Damaged files are trained again, and the resumed search gives the same study.
+    // Kiln repeats the work of damaged files, and the resumed search gives the same study.
     fs::write(&file, &written[..written.len() / 2]).unwrap();
     set(&mut config, "search", "trials", 14.into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();

@@ -1,5 +1,5 @@
-//! One network trained for two fidelities at the same time, with any number of workers, and killed at random
-//! moments.
+//! Trains one network at two fidelities at the same time, with any number of workers. Kills the study at
+//! random moments.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,11 +18,11 @@ use crate::sandbox::{Sandbox, SmallStudy};
 const KILLS: &str = "KILN_KILLS";
 /// Default number of kills.
 const FEW: usize = 10;
-/// Maximum number of kills of one study. Each restart has less left to do.
+/// Maximum number of kills of one study. After each restart, less work is left.
 const OF_ONE: usize = 4;
 
-/// The first network starts a full training. While it runs, the strategy draws the same network for a short
-/// one.
+/// The first network starts a full training. During this training, the strategy proposes the same network
+/// with a short training.
 fn config(epochs: u32, checkpoint_steps: u32) -> String {
     SmallStudy {
         name: "coll",
@@ -53,7 +53,7 @@ fn outcomes(sandbox: &Sandbox) -> BTreeMap<(String, Fidelity), Outcome> {
     events.into_iter().filter_map(of).collect()
 }
 
-/// Files in the run folder of an ended study. Content is included unless it contains times.
+/// Returns the files in the run folder of an ended study. Content is included unless it contains times.
 fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let root = sandbox.run("coll").root().to_owned();
@@ -62,7 +62,7 @@ fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(&root).unwrap().display().to_string();
-            // The files of the store belong to its library.
+            // The store's files belong to its library.
             if name == "store" {
                 continue;
             }
@@ -79,13 +79,13 @@ fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
 
 /// Number of folders in which trials are trained.
 fn trainings(folder: &Path) -> usize {
-    // They appear and disappear while the study runs.
+    // The folders appear and disappear while the study runs.
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
 }
 
 /// Starts the study and kills it after this time, unless it has ended by then. Returns whether it was killed,
-/// and the largest number of simultaneous trainings seen.
+/// and the largest observed number of simultaneous trainings.
 fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize) {
     let workers = workers.to_string();
     let mut command = sandbox.command(&["search", "study.toml", "--workers", &workers]);
@@ -103,7 +103,7 @@ fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize
     }
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    // If it ended at the last moment, it must have succeeded.
+    // If the study ended just before the kill, it must have succeeded.
     (!status.success(), most)
 }
 
@@ -169,7 +169,7 @@ fn killed_simultaneous_fidelities_resume_with_any_workers() {
     assert!(met > 0, "no kill hit several trainings at one time");
 }
 
-/// A random moment within the duration of a whole study.
+/// Draws a random moment within the duration of a whole study.
 fn moment(took: Duration, rng: &mut impl Rng) -> Duration {
     let share = 0.02 + 0.9 * rng.random::<f64>();
     Seconds::saturating(took.as_secs_f64() * share).duration()

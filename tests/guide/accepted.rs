@@ -1,4 +1,4 @@
-//! The schema of configs has the keys that registered parts accept, and no others.
+//! The config schema has all keys that registered parts accept, and no other keys.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,10 +7,10 @@ use kiln::assembly::{Folders, Registries};
 use kiln::config::{ConfigError, Document, RunConfig};
 use serde_json::Value;
 
-/// A key that nothing reads.
+/// A key that no part reads.
 const UNKNOWN: &str = "zzqqzz";
 
-/// The tables of a small study, of which one is replaced.
+/// Returns the tables of a small study. `text` replaces the table named `table`.
 fn config(table: &str, text: &str) -> String {
     let tables = [
         ("study", "[study]\nname = \"a\""),
@@ -24,7 +24,7 @@ fn config(table: &str, text: &str) -> String {
     tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
 }
 
-/// The error of a study with this table; `None` where it is right.
+/// Returns the error for a study with this table. Returns `None` if the table is right.
 fn refused(table: &str, text: &str) -> Option<ConfigError> {
     let document = Document::parse(Path::new("a.toml"), &config(table, text)).unwrap();
     let folders = Folders { data: Some(Path::new("nowhere")), runs: Path::new("runs") };
@@ -34,7 +34,7 @@ fn refused(table: &str, text: &str) -> Option<ConfigError> {
     }
 }
 
-/// Keys that are accepted beside an unknown one.
+/// Returns the keys that the part accepts, from the error for an unknown key.
 fn accepted(table: &str, text: &str) -> BTreeSet<String> {
     match refused(table, text) {
         Some(ConfigError::UnknownKey { accepted, .. }) => accepted.into_iter().collect(),
@@ -67,7 +67,7 @@ fn keys_of_every_part_are_those_that_it_accepts() {
             };
             assert!(found.remove("kind"));
             if table == "strategy" {
-                // Read by what wraps every strategy.
+                // The wrapper of every strategy reads these keys.
                 found.extend(["start", "transfer", "proxies"].map(str::to_owned));
             }
             let stated: BTreeSet<String> =
@@ -130,7 +130,7 @@ fn every_key_has_a_description_and_its_default_is_accepted() {
                     table => format!("[{table}]\nkind = \"{kind}\"\n{key} = {value}"),
                 };
                 let place = if table == "strategy" { "search" } else { table };
-                // Something else may be missing, but the key holds nothing that is refused.
+                // Other required keys may be missing, but the default itself must be accepted.
                 let error = refused(place, &text).map(|error| error.to_string()).unwrap_or_default();
                 assert!(!error.contains(&format!("{key}`")), "{kind}: {error}");
             }
@@ -138,7 +138,7 @@ fn every_key_has_a_description_and_its_default_is_accepted() {
     }
 }
 
-/// Keys of one part of a table, and what the schema says of each.
+/// Returns the keys of one part of a table, each with its schema.
 fn keys_of(schema: &Value, table: &str, kind: &str) -> Vec<(String, Value)> {
     let table = match table {
         "strategy" => &schema["properties"]["search"]["properties"]["strategy"]["anyOf"][1],

@@ -1,21 +1,21 @@
-//! The page of commands, from their `--help`.
+//! The reference page of commands, generated from their `--help`.
 
 use std::fmt::Write;
 use std::process::Command;
 
 use super::hold;
 
-/// What a command says of itself.
+/// The help text of a command.
 struct Help {
     about: String,
     usage: String,
     commands: Vec<String>,
-    /// Names and descriptions.
+    /// Names and descriptions of the arguments.
     arguments: Vec<(String, String)>,
     options: Vec<(String, String)>,
 }
 
-/// Reads what `kiln COMMAND -h` prints, in which every entry is one line.
+/// Parses the output of `kiln COMMAND -h`, in which every entry has one line.
 fn help(command: &[String]) -> Help {
     let output = Command::new(env!("CARGO_BIN_EXE_kiln")).args(command).arg("-h").output().unwrap();
     assert!(output.status.success(), "kiln {} -h", command.join(" "));
@@ -62,7 +62,7 @@ fn table(page: &mut String, heading: &str, entries: &[(String, String)]) {
     }
 }
 
-/// The section of a command, and those of its own commands.
+/// Writes the section of a command, and the sections of its subcommands.
 fn section(page: &mut String, command: &[String], common: &[(String, String)]) {
     let found = help(command);
     let _ = write!(page, "\n## kiln {}\n\n{}.\n", command.join(" "), found.about);

@@ -1,4 +1,4 @@
-//! The page of config keys, from the schema of configs.
+//! The reference page of config keys, generated from the config schema.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ This page is written from `kiln schema`. In `[space]` a list is a decision and a
 default stands, the description says what holds without the key, or the key is needed.
 ";
 
-/// What a key may hold, in words.
+/// Describes in words the values that a key accepts.
 fn value(schema: &Value, definitions: &Value) -> String {
     let code = |value: &Value| format!("`{value}`");
     let several = |schemas: &Vec<Value>, with: &str| {
@@ -70,7 +70,7 @@ fn rows(page: &mut String, properties: &Map<String, Value>, definitions: &Value)
     }
 }
 
-/// Keys of each part of a table, and those that all parts have.
+/// Writes the keys of each part of a table, and the keys that all parts share.
 fn parts(page: &mut String, name: &str, table: &Value, definitions: &Value) {
     let limits = table["allOf"].as_array().unwrap().iter();
     let parts: BTreeMap<&str, &Map<String, Value>> = limits
@@ -146,7 +146,7 @@ fn page(schema: &Value) -> String {
     page
 }
 
-/// The key `kind` of a table of parts, with a description.
+/// Returns a key `kind` with a description, for a table that names a part.
 fn only_kind(table: &Value) -> Map<String, Value> {
     let mut kind = table["properties"]["kind"].clone();
     kind["description"] = "Which of the kinds below.".into();

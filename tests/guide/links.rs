@@ -1,4 +1,5 @@
-//! Links between Markdown pages: relative targets exist, and so do the headings that they name.
+//! Checks the links between Markdown pages: relative targets must exist, and so must the headings that they
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{pages, root};
 
-/// What stands in place of code in backticks.
+/// Placeholder for code in backticks.
 const CODE: &str = "`code`";
 
-/// A page without its fenced blocks, comments and code in backticks, where nothing is a link.
+/// Returns a page without its fenced blocks, its comments and its code in backticks, because these contain no
+/// links.
 fn prose(text: &str) -> String {
     let mut out = String::new();
     let mut fenced = false;
@@ -21,12 +23,12 @@ fn prose(text: &str) -> String {
             out.push('\n');
         }
     }
-    // Every second part stands between backticks.
+    // Every second part is between backticks.
     let parts = out.split('`').enumerate();
     parts.map(|(at, part)| if at % 2 == 0 { part } else { CODE }).collect()
 }
 
-/// Targets of the links and pictures of a page, in order.
+/// Returns the targets of a page's links and pictures, in order.
 fn targets(text: &str) -> Vec<String> {
     let prose = prose(text);
     let mut found = Vec::new();
@@ -39,7 +41,7 @@ fn targets(text: &str) -> Vec<String> {
     found
 }
 
-/// The name by which a heading can be linked to, as GitHub and mdBook make it.
+/// Returns the anchor of a heading, in the form that GitHub and mdBook generate.
 fn slug(heading: &str) -> String {
     let letters = heading.trim().chars().filter_map(|c| match c {
         ' ' => Some('-'),
@@ -49,7 +51,7 @@ fn slug(heading: &str) -> String {
     letters.collect::<String>().to_lowercase()
 }
 
-/// Anchors of a page; a heading that comes again is numbered.
+/// Returns the anchors of a page. Repeated headings are numbered.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = BTreeSet::new();
@@ -70,7 +72,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// A path without `.` and `..`.
+/// Removes `.` and `..` from a path.
 fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -85,9 +87,10 @@ fn plain(path: &Path) -> PathBuf {
     out
 }
 
-/// What is wrong with a link, if anything.
+/// Describes what is wrong with a link, if anything is wrong.
 fn problem(page: &Path, target: &str) -> Option<String> {
-    // A target in backticks is an item of the crate whose documentation the page is; `cargo doc` checks it.
+    // A target in backticks is an item of the crate whose documentation includes the page. `cargo doc` checks
+    // it.
     if target == CODE || ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme)) {
         return None;
     }

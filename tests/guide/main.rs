@@ -1,5 +1,6 @@
-//! The pages: their links and anchors lead somewhere, the guide's summary lists every page, and the reference
-//! is what the program says of itself. `KILN_BLESS=1 cargo test --test guide` writes the reference anew.
+//! Checks the Markdown pages: links and anchors have targets, the guide's summary lists every page, and the
+//! reference equals what the program generates. `KILN_BLESS=1 cargo test --test guide` rewrites the
+//! reference.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -11,12 +12,12 @@ mod links;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of the repository.
+/// Returns the folder of the repository.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Compares a page of the guide with what it should be, or writes it.
+/// Compares a page of the guide with its expected text, or writes the page.
 fn hold(page: &str, expected: &str) {
     let path = root().join("docs/guide/src").join(page);
     if std::env::var_os("KILN_BLESS").is_some() {
@@ -31,7 +32,7 @@ fn hold(page: &str, expected: &str) {
     );
 }
 
-/// All Markdown pages below a folder, in order.
+/// Returns all Markdown pages below a folder, in order.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     const PASSED_OVER: [&str; 6] = ["target", "runs", "shared", "golden", "template", "fixtures"];
     let mut found = Vec::new();

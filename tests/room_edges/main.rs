@@ -1,5 +1,5 @@
-//! Which folder of a crate may use which, and that no two files use each other: held over the paths in the
-//! sources.
+//! Checks which folder of a crate uses which other folder, and that files have no circular uses. The test
+//! reads the paths in the source code.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -11,13 +11,14 @@ use std::path::Path;
 
 use modules::{Edge, Modules};
 
-/// What holds in the sources of a crate.
+/// The rules for a crate's source code.
 struct Rules {
-    /// The folder of the sources.
+    /// The folder of the crate's source code.
     sources: &'static str,
-    /// Its modules, each of which uses only those before it. Nothing is held if none are listed.
+    /// The crate's modules. Each module may use only those before it in this list. An empty list allows every
+    /// use.
     order: &'static [&'static str],
-    /// Whether no file uses itself by way of others.
+    /// Whether files must not use each other in a circle, directly or through other files.
     has_no_circles: bool,
 }
 
@@ -66,7 +67,7 @@ const RULES: [Rules; 3] = [
 ];
 
 impl Rules {
-    /// What does not hold, a line each.
+    /// Lists the broken rules, one on each line.
     fn broken(&self, modules: &Modules) -> Vec<String> {
         let edges = modules.edges();
         let mut broken = if self.order.is_empty() { Vec::new() } else { self.misplaced(modules, &edges) };
@@ -76,9 +77,9 @@ impl Rules {
         broken
     }
 
-    /// Modules without a place in the order, and uses against it.
+    /// Lists modules that have no place in the order, and uses against the order.
     fn misplaced(&self, modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<String> {
-        // The root of the crate comes after all its modules.
+        // The root of the crate comes after all modules.
         let place =
             |file: &str| self.order.iter().position(|known| *known == room(file)).unwrap_or(self.order.len());
         let rooms: BTreeSet<&str> = modules.files().filter(|file| *file != "lib.rs").map(room).collect();
@@ -94,12 +95,12 @@ impl Rules {
     }
 }
 
-/// The module of the crate that a file belongs to.
+/// Returns the crate's top-level module to which a file belongs.
 fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// Every use that is part of a circle.
+/// Lists every use that is part of a circle.
 fn circles(edges: &BTreeSet<Edge>) -> Vec<String> {
     let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for Edge { from, to, .. } in edges {
@@ -112,7 +113,7 @@ fn circles(edges: &BTreeSet<Edge>) -> Vec<String> {
     circular.map(|Edge { from, to, item }| format!("{from} -> {to} (`{item}`) is part of a circle")).collect()
 }
 
-/// All files that a file uses, itself or by way of others.
+/// Returns all files that a file uses, directly or through other files.
 fn reached<'a>(file: &str, uses: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open = vec![file];
@@ -141,7 +142,7 @@ fn folders_keep_their_order_and_files_make_no_circles() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// What breaks the rules of a made-up crate with two folders.
+/// Lists the rules that a synthetic crate with two folders breaks.
 fn broken(sources: &[(&str, &str)]) -> Vec<String> {
     let rules = Rules { sources: "", order: &["low", "high"], has_no_circles: true };
     rules.broken(&Modules::of([LIB].iter().chain(sources).copied()))
@@ -155,14 +156,14 @@ const HIGH: (&str, &str) = ("high.rs", "use crate::low::Stone;\nfn roof() { Ston
 
 #[test]
 fn a_crate_in_order_breaks_nothing() {
-    // The wall uses what its parent only passes on, so it does not use its parent.
+    // The wall uses an item that its parent only re-exports, so it does not use its parent.
     let wall = ("low/wall.rs", "use super::Stone;\nstruct Wall(Stone);");
     assert_eq!(broken(&[LOW, STONE, wall, HIGH]), [""; 0]);
 }
 
 #[test]
 fn the_root_uses_all_and_is_used_by_none() {
-    // A function may have the name of a module.
+    // A function may have the same name as a module.
     let lib = "mod high;\nmod low;\npub use low::stone::high;\npub fn sky() { high() }";
     let stone = "pub(crate) struct Stone;\npub(crate) fn high() { crate::sky() }";
     let sources = [("lib.rs", lib), ("low/mod.rs", "pub(crate) mod stone;"), ("low/stone.rs", stone)];
@@ -203,7 +204,7 @@ fn circles_are_found_also_by_way_of_a_parent() {
         "low/wall.rs -> low/stone.rs (`Stone`) is part of a circle",
     ];
     assert_eq!(broken(&[LOW, stone, wall, HIGH]), expected);
-    // Here the parent defines what its child uses, and uses the child.
+    // Here the parent defines an item that its child uses, and the parent also uses the child.
     let low = ("low/mod.rs", "mod stone;\npub(crate) use stone::Stone;\npub(crate) fn lay(stone: Stone) {}");
     let stone = ("low/stone.rs", "pub(crate) struct Stone;\nfn build() { super::lay(Stone) }");
     let expected = [

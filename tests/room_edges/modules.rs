@@ -1,4 +1,4 @@
-//! The modules of a crate and the paths in them: which file uses what of which other file.
+//! Reads a crate's modules and the paths in them, and finds which file uses which item of which other file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::tokens::{Code, Token};
 
-/// A file uses something that another file of its crate defines.
+/// An edge states that a file uses an item that another file of the same crate defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edge {
-    /// Files, as seen from the folder of the crate's sources.
+    /// Files, relative to the folder of the crate's source code.
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) item: String,
@@ -21,40 +21,41 @@ pub(crate) struct Modules(Vec<Module>);
 
 #[derive(Default)]
 struct Module {
-    /// Empty for the crate's root.
+    /// The module's path. It is empty for the crate's root.
     path: Vec<String>,
     file: String,
-    /// What `use` brings in.
+    /// Names that `use` imports.
     imports: Vec<Import>,
-    /// Modules of which `use` brings in everything.
+    /// Modules from which `use` imports all names.
     globs: Vec<Vec<String>>,
-    /// Paths that are written out.
+    /// Paths that the code contains outside `use`.
     paths: Vec<Vec<String>>,
-    /// Words outside `use`.
+    /// Single words outside `use`.
     words: BTreeSet<String>,
-    /// Functions, types, constants and macros.
+    /// Names of the functions, types, constants and macros that the module defines.
     defined: BTreeSet<String>,
     test_modules: Vec<String>,
 }
 
 struct Import {
-    /// Its name in this module.
+    /// The name of the import in this module.
     name: String,
     path: Vec<String>,
     is_public: bool,
 }
 
-/// What a path leads to: a module, and what it defines unless the module itself is meant.
+/// The target of a path: a module, and an item that the module defines. The item is `None` if the path names
+/// the module itself.
 type Place<'a> = (&'a Module, Option<&'a str>);
 
-/// Words before a name that they define.
+/// Keywords that precede the name that they define.
 const DEFINING: [&str; 7] = ["fn", "struct", "enum", "trait", "type", "const", "static"];
 
-/// Imports that lead to imports, at most.
+/// Maximum number of imports that refer to other imports in a chain.
 const LONGEST_CHAIN: usize = 16;
 
 impl Modules {
-    /// Reads all files of a folder.
+    /// Reads all source files in a folder.
     pub(crate) fn read(folder: &Path) -> Self {
         let mut files = Vec::new();
         find_sources(folder, folder, &mut files);
@@ -64,7 +65,7 @@ impl Modules {
         Self::of(sources)
     }
 
-    /// Takes files by their names, such as `network/weights.rs`.
+    /// Creates the modules from files with names such as `network/weights.rs`.
     pub(crate) fn of<'a, S: AsRef<str>>(sources: impl IntoIterator<Item = (&'a str, S)>) -> Self {
         let mut modules: Vec<Module> =
             sources.into_iter().map(|(file, source)| Module::read(file, source.as_ref())).collect();
@@ -76,12 +77,13 @@ impl Modules {
         Self(modules)
     }
 
-    /// Names of the files.
+    /// Returns the names of the files.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|module| module.file.as_str())
     }
 
-    /// Every use of a file by another one. A module that only re-exports what is below it uses nothing of it.
+    /// Returns every use of a file by another file. A module that only re-exports items of its submodules
+    /// does not use them.
     pub(crate) fn edges(&self) -> BTreeSet<Edge> {
         self.0.iter().flat_map(|module| self.used_by(module)).collect()
     }
@@ -106,14 +108,14 @@ impl Modules {
         }
         places.extend(module.paths.iter().filter_map(|path| self.resolve(module, path, 0)));
         let others = places.into_iter().filter(|(used, _)| used.path != module.path);
-        // A module whose name alone is brought in is used by paths through it.
+        // If an import names only a module, the uses are the paths through this module.
         let edge = |(used, item): Place| {
             Some(Edge { from: module.file.clone(), to: used.file.clone(), item: item?.to_owned() })
         };
         others.filter_map(edge).collect()
     }
 
-    /// Follows a path that is written in a module; `None` if it leads out of the crate.
+    /// Resolves a path that occurs in a module. Returns `None` if the path leaves the crate.
     fn resolve<'a>(&'a self, from: &'a Module, path: &'a [String], chain: usize) -> Option<Place<'a>> {
         let (first, mut rest) = path.split_first()?;
         let mut at = match first.as_str() {
@@ -129,7 +131,7 @@ impl Modules {
         self.inside(at, rest, chain)
     }
 
-    /// Follows a path from the names of a module.
+    /// Resolves a path relative to the names in a module.
     fn inside<'a>(&'a self, at: &'a Module, path: &'a [String], chain: usize) -> Option<Place<'a>> {
         let Some((first, rest)) = path.split_first() else { return Some((at, None)) };
         if chain > LONGEST_CHAIN {
@@ -152,7 +154,7 @@ impl Modules {
         }
     }
 
-    /// Whether a name stands for something in a module without a path before it.
+    /// Whether a name has a meaning in a module without a path before it.
     fn declares(&self, module: &Module, name: &str) -> bool {
         self.at(&joined(&module.path, name)).is_some()
             || module.imports.iter().any(|import| import.name == name)
@@ -183,7 +185,7 @@ impl Module {
             if first.is("use") && !after.first().is_some_and(|next| next.is("<")) {
                 rest = module.read_use(after, &[], is_public);
             } else if first.is("mod") {
-                // A declaration does not use what it names.
+                // The declaration of a module is not a use of the module.
                 rest = after.get(1..).unwrap_or_default();
             } else if first.is_word() {
                 let mut segments = vec![first.text.clone()];
@@ -202,13 +204,14 @@ impl Module {
             } else {
                 rest = after;
             }
-            // `pub use` and `pub(crate) use`.
+            // A `use` after `pub` or `pub(crate)` is public.
             is_public = first.is("pub") || first.is(")");
         }
         module
     }
 
-    /// Reads one path of a `use`, or a list of them, behind `before`; gives what follows.
+    /// Reads one path in a `use`, or a list of paths. `before` is the path that precedes it. Returns the
+    /// remaining tokens.
     fn read_use<'a>(&mut self, tokens: &'a [Token], before: &[String], is_public: bool) -> &'a [Token] {
         let (mut path, mut rest) = (before.to_vec(), tokens);
         while let Some((first, after)) = rest.split_first() {
@@ -229,7 +232,7 @@ impl Module {
                     }
                     break;
                 }
-                // `a::{self}` is `a`.
+                // `a::{self}` means `a`.
                 "self" if !path.is_empty() => {}
                 name => path.push(name.to_owned()),
             }

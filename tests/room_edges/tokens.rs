@@ -1,10 +1,11 @@
-//! Source code as words and signs, without comments, texts, and what only tests compile.
+//! Splits source code into words and signs. Comments, string literals and code that is compiled only for
+//! tests are left out.
 
-/// A word, `::`, or another single sign.
+/// A token: a word, `::`, or another single sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
-    /// Counted from 1.
+    /// Line of the token, counted from 1.
     pub(crate) line: usize,
 }
 
@@ -22,11 +23,11 @@ fn is_of_word(sign: char) -> bool {
     sign.is_alphanumeric() || sign == '_'
 }
 
-/// The code of a file that is compiled outside tests.
+/// The code in a file that is compiled outside tests.
 #[derive(Default)]
 pub(crate) struct Code {
     pub(crate) tokens: Vec<Token>,
-    /// Modules that are declared for tests alone.
+    /// Modules that are declared only for tests.
     pub(crate) test_modules: Vec<String>,
 }
 
@@ -83,7 +84,7 @@ fn tokens(source: &str) -> Vec<Token> {
     tokens
 }
 
-/// Length of a comment between `/*` and `*/`, which may hold others.
+/// Returns the length of a comment between `/*` and `*/`. It may contain other such comments.
 fn block_comment(source: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < source.len() {
@@ -104,10 +105,10 @@ fn block_comment(source: &str) -> usize {
     source.len()
 }
 
-/// Length of a text, a single character or a lifetime, if one begins here.
+/// Returns the length of a string, character or lifetime literal, if one begins here.
 fn text(source: &str) -> Option<usize> {
     if let Some(after) = source.strip_prefix('\'') {
-        // `'a'` and `'\n'` are characters, `'a` is a lifetime.
+        // `'a'` and `'\n'` are characters, but `'a` is a lifetime.
         let mut signs = after.char_indices();
         let (_, first) = signs.next()?;
         if first == '\\' {
@@ -142,7 +143,7 @@ fn text(source: &str) -> Option<usize> {
     Some(source.len())
 }
 
-/// Number of tokens of an item: up to `;`, or to the end of its braces.
+/// Returns the number of tokens of an item, up to `;` or to the end of its braces.
 fn item_len(tokens: &[Token]) -> usize {
     let mut depth = 0;
     let is_use = tokens.iter().find(|token| ["use", "mod", "fn", "impl"].contains(&token.text.as_str()));

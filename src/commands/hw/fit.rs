@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// A line about networks that were measured more than once.
+/// Describes in one line the networks that were measured more than once.
 fn said(repeats: &Repeats) -> String {
     let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
     format!(
@@ -66,7 +66,7 @@ fn said(repeats: &Repeats) -> String {
     )
 }
 
-/// The device that the fit starts from, with the name of the fitted device.
+/// Returns the device from which the fit starts, with the name of the fitted device.
 fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
     let device = super::device(arguments.device.as_deref(), arguments.file.as_deref())?;
     let mut device = device.expect("the command line asks for a device or a file");
@@ -94,7 +94,7 @@ fn measurement_file(arguments: &FitArguments) -> MeasurementFile {
     }
 }
 
-/// How well the held-out networks are predicted before and after the fit, if there are any.
+/// Compares the prediction errors for held-out networks before and after the fit, if there are such networks.
 fn compared(
     arguments: &FitArguments,
     before: Device,

@@ -32,7 +32,7 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
     Ok(Exit::Done)
 }
 
-/// The main numbers of each device.
+/// Tabulates the main numbers of each device.
 fn table(devices: &[Device]) -> TextTable {
     let columns =
         ["device", "cores", "f32 MAC/s per core", "bytes/s", "memory", "on chip", "latency within", "title"];
@@ -55,7 +55,7 @@ fn table(devices: &[Device]) -> TextTable {
     table
 }
 
-/// Every number of a device with its source.
+/// Tabulates every number of a device with its source.
 fn numbers(device: &Device) -> TextTable {
     let mut table =
         TextTable::new([("number", Align::Left), ("value", Align::Right), ("source", Align::Left)]);
@@ -69,7 +69,7 @@ fn numbers(device: &Device) -> TextTable {
     table
 }
 
-/// The shortest text that reads back as the same value.
+/// Returns the shortest text that parses to the same value.
 fn shown(value: f64) -> String {
     if value.abs() >= 1e7 { format!("{value:e}") } else { value.to_string() }
 }

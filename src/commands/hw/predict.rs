@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// The cost models of the requested devices, or of all known ones.
+/// Returns the cost models of the requested devices, or of all known devices.
 fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
     let registry = Registries::builtin().hardware;
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;

@@ -1,4 +1,4 @@
-//! The two charts: the scatter of the trials, and the growth of the front.
+//! Draws the two charts: the scatter plot of the trials, and the growth of the front's hypervolume.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -13,13 +13,14 @@ use crate::tui::state::{State, Told};
 use crate::tui::view::{Panel, View};
 use crate::units;
 
-/// Share of the worst trials that the scatter leaves out, so that a few outliers do not compress the rest.
+/// Share of the worst trials that the scatter plot leaves out, so that a few outliers do not compress the
+/// rest.
 const LEFT_OUT: f64 = 0.1;
 
 /// Minimum width of a name beside numbers.
 const NAME_MIN: usize = 6;
 
-/// Points of the scatter by kind.
+/// The points of the scatter plot, by kind.
 #[derive(Default)]
 struct Points {
     others: Vec<(f64, f64)>,
@@ -28,7 +29,7 @@ struct Points {
     selected: Vec<(f64, f64)>,
 }
 
-/// Draws the scatter of the Pareto front.
+/// Draws the scatter plot of the Pareto front.
 pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let focused = view.focus == Panel::Front;
     let Some(names) = axes(look.setup) else {
@@ -44,10 +45,10 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
         return frame.render_widget(Paragraph::new(" no trial was measured yet").block(block), area);
     };
     let limit = look.setup.limit(names.0).unwrap_or(f64::INFINITY);
-    // A distant limit would leave no room for the trials, so it is written and not drawn.
+    // A distant limit would leave no room for the trials, so the chart states it as text instead of a line.
     let far = limit > right + 2.0 * (right - left);
     let right = if far { right } else { right.max(limit) + 0.03 * (right.max(limit) - left) };
-    // The line of the limit has more points than the chart has rows, so that it has no gaps.
+    // The limit's line has more points than the chart has rows, so the line has no gaps.
     let line: Vec<(f64, f64)> =
         (0..=400).map(|i| (limit, bottom + (top - bottom) * f64::from(i) / 400.0)).collect();
     let set = |points, sign, role| {
@@ -75,7 +76,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
         0 => String::new(),
         count => format!(" {count} {} ", if is_error(names.1) { "lie lower" } else { "lie higher" }),
     };
-    // If room is short, the name is shortened and the numbers are not.
+    // If there is little room, the name is shortened, but the numbers are not.
     let taken = fit::width(&said) + fit::width(&outside) + fit::width("  → ") + 2;
     let across = fit::shortened(
         &look.setup.heading(names.0),
@@ -94,7 +95,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     frame.render_widget(chart, area);
 }
 
-/// Names of the horizontal and the vertical quantity of the scatter.
+/// Returns the names of the scatter plot's horizontal and vertical quantities.
 fn axes(setup: &Setup) -> Option<(&str, &str)> {
     let up = setup.objectives.first()?;
     let limited = setup.constraints.iter().map(|constraint| &constraint.cost).find(|cost| *cost != up);
@@ -102,13 +103,13 @@ fn axes(setup: &Setup) -> Option<(&str, &str)> {
     Some((across, up))
 }
 
-/// The position of a trial in the scatter.
+/// Returns the position of a trial in the scatter plot.
 fn position(told: &Told, (across, up): (&str, &str)) -> Option<(f64, f64)> {
     told.trial.outcome.measurement()?;
     Some((value(&told.trial, across)?, displayed(up, value(&told.trial, up)?)))
 }
 
-/// The number at an axis. For an error it is the accuracy, because the chart shows accuracy.
+/// Formats the number at an axis. For an error, the number is the accuracy, because the chart shows accuracy.
 fn label(name: &str, drawn: f64) -> String {
     text(name, displayed(name, drawn))
 }
@@ -133,8 +134,8 @@ fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
     points
 }
 
-/// The meaning of the signs, which also serves as the title. If room is short, it omits signs that the list
-/// of trials has too.
+/// Explains the signs. The legend also serves as the title. If there is little room, it omits signs that the
+/// list of trials also has.
 fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a> {
     let mut room = usize::from(width).saturating_sub(2);
     let signs = [
@@ -159,7 +160,8 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
 
 type Range = (f64, f64);
 
-/// Ranges of the two axes. A share of the trials is left out: the worst of those that are not on the front.
+/// Returns the ranges of the two axes. They ignore a share of the trials: the worst ones that are not on the
+/// front.
 fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);
@@ -173,14 +175,14 @@ fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Rang
     Some(((left, right), (bottom, top)))
 }
 
-/// Smallest and largest value, with at least a small distance between them.
+/// Returns the smallest and the largest value, with at least a small distance between them.
 fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
     let (low, high) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
         return None;
     }
-    // The distance is relative to the values, because all of them may be tiny.
+    // The minimum distance is relative to the values, because all values may be tiny.
     let size = high.abs().max(low.abs());
     let least = if size > 0.0 { 1e-3 * size } else { 1e-6 };
     Some(if high - low < least { (low - least, high + least) } else { (low, high) })
@@ -213,7 +215,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
         .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
         .collect();
     let reference = format!(" from {} ", reference.join(", "));
-    // The note on precision comes first, so that it is never cut off.
+    // The note on precision comes first, so that it is never cut.
     let remark = growth.remark().map(|remark| format!(" {remark} "));
     let mut room = usize::from(area.width).saturating_sub(2);
     if let Some(remark) = remark.filter(|remark| fit::width(remark) <= room) {
@@ -241,7 +243,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
     frame.render_widget(chart, area);
 }
 
-/// The corners of a step curve through these points.
+/// Returns the corners of a step curve through these points.
 fn stairs(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
     for &(number, value) in points {

@@ -1,17 +1,17 @@
-//! Fits text into its room. Text that is too long ends in an ellipsis. Numbers are never cut.
+//! Fits text into the available room. Text that is too long ends in an ellipsis. Numbers are never cut.
 
 use ratatui::text::Span;
 
 /// The ellipsis for omitted text.
 pub(super) const MORE: &str = "…";
 
-/// Width of a text in columns of the terminal.
+/// Returns the width of a text in terminal columns.
 pub(super) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A name that is too long ends in an ellipsis. Never use it for numbers, because a cut number is a wrong
-/// number.
+/// Shortens a name that is too long. It then ends in an ellipsis. Never use this function for numbers,
+/// because a cut number is a wrong number.
 pub(super) fn shortened(name: &str, room: usize) -> String {
     if width(name) <= room {
         return name.to_owned();
@@ -27,15 +27,15 @@ pub(super) fn shortened(name: &str, room: usize) -> String {
     if room == 0 { String::new() } else { text.trim_end().to_owned() + MORE }
 }
 
-/// Cuts a sentence after a whole word that is not a number. A single word that is too long is omitted.
+/// Cuts a sentence after a whole word that is not a number. If a single word is too long, it is omitted.
 pub(super) fn cut(sentence: &str, room: usize) -> String {
     if width(sentence) <= room {
         return sentence.to_owned();
     }
     let mut text = String::new();
     for word in sentence.split_inclusive(' ') {
-        // A space separates the last word from the ellipsis, so that the ellipsis does not look like a part
-        // of a number.
+        // A space separates the last word from the ellipsis. Otherwise the ellipsis could look like a part of
+        // a number.
         if width(&text) + width(word.trim_end()) + 1 + width(MORE) > room {
             break;
         }
@@ -44,7 +44,7 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if room == 0 {
         return String::new();
     }
-    // A number before the ellipsis could lack its unit.
+    // A number before the ellipsis might lack its unit, so it is removed.
     while text.split_whitespace().next_back().is_some_and(|word| word.contains(|c: char| c.is_ascii_digit()))
     {
         text.truncate(text.trim_end().rfind(' ').map_or(0, |space| space + 1));

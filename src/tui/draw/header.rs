@@ -1,4 +1,4 @@
-//! The first lines of the screen: study, stage, progress, remaining time, best value.
+//! Draws the first lines of the screen: study, stage, progress, remaining time, best value.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::units;
 /// If a study has been silent for this long, it may have been stopped.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// From this width on, everything is written in full.
+/// If the terminal has at least this width, everything is written in full.
 const ROOMY: u16 = 110;
 /// Minimum width of an objective's name.
 const NAME_MIN: usize = 10;
@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: &Look
     frame.render_widget(fact_line(state, look, facts.width), facts);
 }
 
-/// State of the study, and its elapsed time.
+/// Describes the state of the study and its elapsed time.
 fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     let watching = look.setup.role == setup::Role::Watches;
     let silent = look.now.saturating_sub(state.last_event);
@@ -58,7 +58,7 @@ fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     spans
 }
 
-/// The stages so far, each with its time. If room is short, the first ones are omitted.
+/// Lists the stages so far, each with its duration. If there is little room, the first stages are omitted.
 fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut stages: Vec<Vec<Span<'a>>> = Vec::new();
     for passed in &state.stages {
@@ -89,7 +89,7 @@ fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     line(&stages[first..], first > 0)
 }
 
-/// The bar of the current stage with its note.
+/// Returns the bar of the current stage with the stage's note.
 fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let Some(stage) = state.stage() else {
         return Line::from("");
@@ -101,7 +101,7 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     }
     parts.extend(stage.left(look.now).map(|left| format!("{} left", units::duration(left))));
     if !stage.covers("search") && !stage.note().is_empty() {
-        // The note stands before the remaining time, and uses the room between.
+        // The note precedes the remaining time and uses the room that is left.
         let others: usize = parts.iter().map(|part| fit::width(part) + 2).sum();
         let note = fit::cut(stage.note(), usize::from(width).saturating_sub(others + BAR_MIN));
         parts.insert(parts.len().min(1), note);
@@ -117,7 +117,7 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     ])
 }
 
-/// The best value so far, and the numbers of rejected and failed trials.
+/// Returns the best value so far, and the numbers of rejected and failed trials.
 fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut parts: Vec<(String, Option<Role>)> = Vec::new();
     let mut say = |text: String, role| parts.push((text, role));
@@ -146,7 +146,8 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
         let trial = format!(" (trial {trial}), ");
         let others: usize = parts.iter().map(|(text, _)| fit::width(text) + 2).sum();
         let taken = [value.as_str(), &qualifier, &trial, " "].map(fit::width).iter().sum::<usize>();
-        // If room is short, the name is shortened down to its minimum width. The numbers behind it are not.
+        // If there is little room, the name is shortened down to its minimum width. The numbers after it are
+        // not shortened.
         let name = fit::shortened(&what, room.saturating_sub(taken + others).max(NAME_MIN));
         room = room.saturating_sub(taken + fit::width(&name));
         spans.push(Span::raw(format!("{name} ")));
@@ -174,12 +175,13 @@ struct Best {
     what: String,
     value: String,
     trial: TrialId,
-    /// Qualifier of a value that was not measured with full effort.
+    /// Qualifier of a value that was measured with less than full effort.
     qualifier: String,
     role: Role,
 }
 
-/// The test result of the best finished network. If none is finished, the best value of the search.
+/// Returns the test result of the best finished network. If no network is finished, returns the best value of
+/// the search.
 fn best(state: &State, look: &Look<'_>) -> Option<Best> {
     let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
     if let Some(tested) = headline::best(finished, &look.setup.objectives) {

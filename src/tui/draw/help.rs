@@ -1,4 +1,4 @@
-//! The list of keys.
+//! Draws the list of keys.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Flex, Layout, Rect};
@@ -9,7 +9,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::Look;
 use crate::tui::view::quit_means;
 
-/// Keys, and what they do.
+/// Keys with their effects.
 const KEYS: [(&str, &str); 11] = [
     ("tab, 1 to 5", "another panel"),
     ("↑ ↓, j k", "move; page up, page down, home, end too"),

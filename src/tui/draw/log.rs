@@ -1,4 +1,4 @@
-//! The panel of the log.
+//! Draws the log panel.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! The table of trials.
+//! Draws the table of trials.
 
 use kiln_search::Fidelity;
 use ratatui::Frame;
@@ -25,7 +25,7 @@ const SECONDS: u16 = 10;
 const TRIAL: u16 = 6;
 /// Minimum width of the column of fidelities, for studies with several fidelities.
 const EFFORT: u16 = 10;
-/// From this width on, the table has columns for costs.
+/// If the panel has at least this width, the table has columns for costs.
 const WITH_COSTS: u16 = 100;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
@@ -103,7 +103,7 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     ])
 }
 
-/// As many objectives as fit, then costs. Also returns the number of objectives that do not fit.
+/// Returns as many objectives as fit, then costs. Also returns the number of objectives that do not fit.
 fn columns(rows: &[&Told], look: &Look<'_>, width: u16, room: usize) -> (Vec<String>, usize) {
     let objectives = &look.setup.objectives;
     let mut names: Vec<String> = objectives.iter().take(room).cloned().collect();
@@ -151,7 +151,7 @@ fn row<'a>(
     Row::new(cells)
 }
 
-/// A fidelity as a short text for a column.
+/// Formats a fidelity as a short text for a column.
 fn effort(fidelity: Fidelity) -> String {
     match fidelity {
         Fidelity::Proxy => "proxy".to_owned(),
@@ -159,7 +159,7 @@ fn effort(fidelity: Fidelity) -> String {
     }
 }
 
-/// A heading as a short text for a column.
+/// Shortens a heading for a column.
 fn short(heading: &str) -> String {
     fit::shortened(&abbreviated(heading), usize::from(NUMBER))
 }

@@ -6,10 +6,11 @@ use kiln_search::pareto::Archive;
 use kiln_search::{Fidelity, Trial, TrialId};
 use kiln_space::Genotype;
 
-/// The trials that no other trial dominates: as `kiln_search::study_front`, but updated with each trial.
+/// The trials that no other trial dominates. The result equals `kiln_search::study_front`, but it is updated
+/// with each trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Front {
-    /// The highest fidelity so far. Only its trials count.
+    /// The highest fidelity so far. Only trials of this fidelity count.
     fidelity: Option<Fidelity>,
     archive: Archive<Genotype>,
     /// The trial that represents each architecture.
@@ -28,7 +29,7 @@ impl Front {
         if fidelity > self.fidelity {
             *self = Self { fidelity, ..Self::default() };
         }
-        // The earliest trial represents its architecture, in whatever order the outcomes arrive.
+        // The earliest trial represents its architecture, whatever the order of the outcomes.
         if let Some(same) = self.members.get_mut(genotype) {
             let is_earlier = id < *same;
             if is_earlier {
@@ -49,7 +50,7 @@ impl Front {
         true
     }
 
-    /// The fidelity of its members. `None` while it is empty.
+    /// Returns the fidelity of the front's trials. `None` while the front is empty.
     pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
         self.fidelity
     }

@@ -1,14 +1,14 @@
-//! The log of the screen: its latest messages.
+//! The screen's log, which contains the latest messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use kiln_export::{plain_text, steers};
 
-/// Number of lines that are kept.
+/// Maximum number of lines.
 const KEPT: usize = 1000;
 
-/// Kind of a line.
+/// Kind of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     /// Ordinary progress.
@@ -24,7 +24,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// The sign of the kind, so that nothing is said by color alone.
+    /// Returns the sign of the kind, so that no meaning depends on color only.
     pub(crate) const fn sign(self) -> char {
         match self {
             Self::Info => ' ',
@@ -58,7 +58,7 @@ impl Lines {
         self.0.push_back(Line { at, level, message });
     }
 
-    /// The lines to print after the screen has closed.
+    /// Returns the lines to print after the screen has closed.
     pub(crate) fn to_keep(&self) -> Vec<String> {
         let kept = self.0.iter().filter_map(|line| match line.level {
             Level::Exported => Some(line.message.clone()),
@@ -68,7 +68,7 @@ impl Lines {
         kept.collect()
     }
 
-    /// All lines. The oldest comes first.
+    /// Returns all lines. The oldest comes first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
         self.0.iter()
     }

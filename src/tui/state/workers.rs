@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use kiln_search::{Seconds, TrialId};
 
-/// A thread that evaluates.
+/// A thread that evaluates networks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Worker {
     /// Number of evaluations.
     pub(crate) trials: u64,
     /// Total time of the evaluations.
     pub(crate) busy: Seconds,
-    /// Its last evaluation, and the time of its end.
+    /// The worker's last evaluation, and the time when it ended.
     pub(crate) last: Option<(TrialId, Duration)>,
 }
 
@@ -23,7 +23,7 @@ impl Worker {
         self.last = Some((trial, at));
     }
 
-    /// Mean time of an evaluation, in seconds.
+    /// Returns the mean duration of an evaluation, in seconds.
     pub(crate) fn mean_s(&self) -> f64 {
         self.busy.get() / self.trials.max(1) as f64
     }

@@ -1,4 +1,4 @@
-//! Frames against snapshots. `INSTA_UPDATE=always cargo test --bin kiln frames` writes them again.
+//! Compares frames with snapshots. `INSTA_UPDATE=always cargo test --bin kiln frames` rewrites the snapshots.
 
 use std::time::Duration;
 

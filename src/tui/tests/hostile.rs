@@ -1,4 +1,4 @@
-//! Hostile names from a run folder, in every panel.
+//! Shows hostile names from a run folder in every panel.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::tui::view::{Opened, Panel, View};
 /// Names with escape sequences, or with marks that reverse a line.
 const HOSTILE: &str = "a\u{1b}]0;owned\u{7}\u{9b}31m\nb\u{202e}c\u{2066}d\u{200b}e\u{feff}f\u{61c}";
 
-/// These values, and one more under a hostile name.
+/// Returns these values, and one more value under a hostile name.
 fn with(values: &NamedValues, value: f64) -> NamedValues {
     let all = values.into_iter().map(|(name, value)| (name.clone(), *value));
     all.chain([(HOSTILE.to_owned(), value)]).collect()

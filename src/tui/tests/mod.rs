@@ -1,4 +1,4 @@
-//! The screen on made-up studies: frames against snapshots, keys, slow terminals.
+//! Tests the screen with synthetic studies: frames against snapshots, keys, slow terminals.
 
 mod frames;
 mod hostile;
@@ -40,7 +40,7 @@ fn setup(role: Role) -> Setup {
     }
 }
 
-/// Pseudo-random numbers that follow from a trial's number.
+/// Returns pseudo-random numbers derived from a trial's number.
 fn noise(id: u64) -> f64 {
     let mixed = (id + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
@@ -91,7 +91,7 @@ fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
     Event::Progress { stage: stage.to_owned(), done, total, note: note.to_owned() }
 }
 
-/// A study in the middle of its search.
+/// Returns the events of a study in the middle of its search.
 fn searching() -> Vec<(Event, Duration)> {
     let mut events = vec![(
         Event::Started { study: "digits".to_owned(), resumed: 0, trials: Some(150) },
@@ -110,7 +110,7 @@ fn searching() -> Vec<(Event, Duration)> {
     events
 }
 
-/// The same study to its end.
+/// Returns the events of the same study to its end.
 fn whole() -> Vec<(Event, Duration)> {
     let mut events = searching();
     events.extend((90..150).map(|id| (told(id), Duration::from_millis(20_500 + 500 * id))));
@@ -134,7 +134,7 @@ fn whole() -> Vec<(Event, Duration)> {
     events
 }
 
-/// The most accurate of the first trials.
+/// Returns the most accurate of the first `count` trials.
 fn best(count: u64) -> u64 {
     let error = |id: &u64| trial(*id).objectives.0.first().copied().unwrap_or(f64::INFINITY);
     (0..count).min_by(|a, b| error(a).total_cmp(&error(b))).unwrap()
@@ -148,7 +148,7 @@ fn state(events: &[(Event, Duration)]) -> State {
     state
 }
 
-/// Two layers and three decisions for every trial.
+/// An inspector that returns two layers and three decisions for every trial.
 struct Small;
 
 impl Inspect for Small {

@@ -1,4 +1,4 @@
-//! The effect of each key.
+//! Tests the effect of each key.
 
 use super::{Small, best, searching, setup, state, whole};
 use crate::tui::groups::groups;

@@ -1,4 +1,5 @@
-//! Long names and long numbers on terminals of every size: names are shortened, and numbers are never cut.
+//! Tests long names and long numbers on terminals of every size. Names are shortened, and numbers are never
+//! cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -137,7 +138,7 @@ fn rows((width, height): (u16, u16), state: &State, view: &View) -> Vec<String> 
     (0..height).map(|y| (0..width).map(|x| buffer[(x, y)].symbol()).collect()).collect()
 }
 
-/// The numbers of a frame with their units. A text with an ellipsis is not a number.
+/// Returns the numbers in a frame with their units. A text with an ellipsis is not a number.
 fn numbers(rows: &[String]) -> BTreeSet<String> {
     const UNITS: [&str; 11] = ["k", "M", "G", "T", "B", "kB", "MB", "GB", "TB", "%", "µs"];
     let mut found = BTreeSet::new();
@@ -198,7 +199,7 @@ fn details_never_cut_values() {
         for value in ["1.152 MB", "3.456 G", "123457", "1234 T", "98.61", "-1.500e-9", "100240.125"] {
             assert!(frame.contains(value), "{value} at {size:?}:\n{frame}");
         }
-        // The screen says when it omits columns.
+        // The screen indicates that it omits columns.
         for column in ["params", "MACs"] {
             let heading =
                 frame.lines().find(|line| line.contains("operat") || line.contains("layer")).unwrap();
@@ -213,7 +214,7 @@ fn front_chart_states_number_of_trials_outside() {
     let mut state = State::new(&setup);
     for id in 0..40 {
         let mut trial = super::trial(id);
-        // A few outliers that are much worse than the rest.
+        // These few outliers are much worse than the other trials.
         if id % 10 == 5 && trial.outcome.measurement().is_some() {
             let latency = trial.objectives.0[1];
             trial.objectives = Objectives(vec![90.0 + id as f64 / 10.0, latency]);

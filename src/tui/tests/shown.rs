@@ -1,4 +1,4 @@
-//! The main loop: slow, closed and resized terminals, quitting, and a journal as the source.
+//! Tests the main loop: slow, closed and resized terminals, quitting, and a journal as the source.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,12 +24,12 @@ use crate::tui::screen::{End, Parts, Stop, show};
 use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Level, State};
 
-/// A terminal that blocks for a while, or fails after some frames.
+/// A terminal that blocks for a while, or fails after a number of frames.
 struct Difficult {
     inner: TestBackend,
-    /// Blocks until the other end is dropped.
+    /// The terminal blocks until the other end of this channel is dropped.
     gate: Option<Receiver<()>>,
-    /// Number of frames until it fails.
+    /// Number of frames after which the terminal fails.
     frames: u32,
     drawn: u32,
 }
@@ -87,7 +87,7 @@ impl Backend for Difficult {
     }
 }
 
-/// Presses these keys one after the other, then none.
+/// A keyboard that presses these keys one after the other, and then none.
 struct Pressed(VecDeque<Input>);
 
 impl Pressed {
@@ -121,7 +121,7 @@ impl Stop for Requests {
 /// An exporter that can be blocked, or that has nothing to write.
 #[derive(Default)]
 struct Exporter {
-    /// Blocks until the other end is dropped.
+    /// The exporter blocks until the other end of this channel is dropped.
     gate: Mutex<Option<Receiver<()>>>,
     missing: bool,
     done: AtomicU32,
@@ -140,15 +140,16 @@ impl Export for Exporter {
     }
 }
 
-/// For screens on which nothing is exported.
+/// An exporter for screens on which nothing is exported.
 static NEVER: Exporter = Exporter { gate: Mutex::new(None), missing: true, done: AtomicU32::new(0) };
 
-/// Presses `e` twice, unblocks the exporter after the answer, and quits after the export was reported.
+/// Presses `e` twice, unblocks the exporter after the answer, and quits after the screen has reported the
+/// export.
 struct Exporting<'a> {
     keys: Pressed,
     exporter: &'a Exporter,
     gate: Option<mpsc::Sender<()>>,
-    /// Number of inputs since the export was reported.
+    /// Number of inputs since the screen reported the export.
     since: u32,
 }
 
@@ -157,7 +158,7 @@ impl Keys for Exporting<'_> {
         if !self.keys.0.is_empty() {
             return self.keys.next(wait);
         }
-        // Held until the exporter was seen waiting. Dropping it unblocks the exporter.
+        // The gate stays closed until the exporter waits. Dropping the gate unblocks the exporter.
         if let Some(_gate) = self.gate.take() {
             assert_eq!(self.exporter.done.load(Ordering::SeqCst), 0, "the screen waited for the exporter");
         }
@@ -235,7 +236,7 @@ fn quitting_stops_study_and_shows_its_end() {
             assert!(Instant::now() < until, "the key was not seen");
             thread::sleep(Duration::from_millis(1));
         }
-        // An export in progress is still reported.
+        // The screen still reports a running export.
         feed.on_event(&told(0));
         drop(feed);
         screen.join().unwrap()
@@ -245,7 +246,7 @@ fn quitting_stops_study_and_shows_its_end() {
     assert!(frame.contains("stopping"), "{frame}");
 }
 
-/// The last frame and the log of a screen on which the finished network is exported.
+/// Returns the last frame and the log of a screen on which the finished network is exported.
 fn exporting(exporter: &Exporter, gate: Option<mpsc::Sender<()>>) -> (String, State) {
     let (_feed, mut tap) = channel();
     let setup = setup(Role::Watches);

@@ -1,4 +1,5 @@
-//! A list of broken inputs. Each gives one message with file and place and exit code 2, and changes nothing.
+//! A list of broken inputs. Each input causes one message with file and place, and exit code 2. It changes
+//! nothing.
 
 mod configs;
 mod data_files;
@@ -13,16 +14,16 @@ use std::path::Path;
 
 use crate::sandbox::{Sandbox, SmallStudy};
 
-/// An input, and parts of the message that it must cause.
+/// A broken input, and parts of the message that it must cause.
 struct Case<'a> {
     what: &'a str,
     arguments: Vec<&'a str>,
-    /// Files beside the config, which is `study.toml`.
+    /// Files in the folder of the config, which is `study.toml`.
     files: Vec<(&'a str, Vec<u8>)>,
     expected: &'a [&'a str],
 }
 
-/// Every file below a folder with its content, except the locks and logs of run folders.
+/// Returns every file below a folder with its content, except the locks and logs of run folders.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {

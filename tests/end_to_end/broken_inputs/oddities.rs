@@ -1,4 +1,4 @@
-//! Unlikely inputs: absurd numbers, contradictions, folders in the place of files.
+//! Unlikely inputs: absurd numbers, contradictions, folders at the paths of files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -139,7 +139,7 @@ fn absurd_and_contradictory_settings_are_refused() {
     assert!(!sandbox.path("runs").exists());
 }
 
-/// The message of a command that must refuse its input and change nothing.
+/// Returns the message of a command that must refuse its input and change nothing.
 fn refused(sandbox: &Sandbox, arguments: &[&str]) -> String {
     let said = sandbox.kiln(arguments);
     assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);

@@ -1,5 +1,5 @@
-//! Run folders in which another kind of file is in the place of a file or folder, or that cannot be read or
-//! written. Also output files that cannot be written.
+//! Run folders in which one path has another kind of file, or cannot be read or written. Also output files
+//! that cannot be written.
 
 #![cfg(unix)]
 
@@ -102,8 +102,8 @@ fn outputs_are_written_or_refused_by_kind_of_target() {
     is_refused("a folder", &report("runs"), &["runs: is a folder, expected a file"]);
     is_refused("no folder", &report("no/where.html"), &["no/where.html: cannot write"]);
     is_refused("below a file", &report("study.toml/a.html"), &["study.toml/a.html: cannot write"]);
-    // A device stays a device. The test uses a link to it, so that a program that renames would only replace
-    // the link.
+    // A command must write to a device without replacing it. The test uses a link to a device, so that a
+    // faulty program would only replace the link.
     symlink("/dev/null", sandbox.path("null")).unwrap();
     for said in [export("null"), report("null")] {
         assert_eq!(said.code, 0, "{}", said.err);
