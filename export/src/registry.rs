@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use kiln_space::Registry;
 
-use crate::{ExportError, Exporter, ExporterBuilder, Onnx, ReadBack, RustModule, Safetensors};
+use crate::{ExportError, Exporter, ExporterBuilder, ReadBack};
 
 /// A registry of export formats by name.
 ///
@@ -23,9 +23,9 @@ impl ExporterRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("onnx", Onnx::PART);
-        registry.add("rust", RustModule::PART);
-        registry.add("safetensors", Safetensors::PART);
+        registry.add("onnx", crate::onnx::Onnx::PART);
+        registry.add("rust", crate::rust_module::RustModule::PART);
+        registry.add("safetensors", crate::safetensors::Safetensors::PART);
         registry
     }
 

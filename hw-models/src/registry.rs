@@ -8,7 +8,7 @@ use kiln_space::{Registration, Registry, Settings, SettingsError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{CostModel, Device, HwError, Roofline};
+use crate::{CostModel, Device, HwError};
 
 /// Builds a cost model for a device from the model's own settings.
 pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
@@ -54,7 +54,7 @@ impl HardwareRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("roofline", Roofline::PART);
+        registry.add("roofline", crate::roofline::Roofline::PART);
         registry
     }
 
@@ -124,6 +124,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Roofline;
 
     #[track_caller]
     fn build(settings: &Value) -> Result<Arc<dyn CostModel>, HwError> {

@@ -5,10 +5,7 @@ use std::ops::{Deref, DerefMut};
 use kiln_space::{Registry, Settings, SettingsError};
 
 use crate::contracts::{Strategy, StrategyBuilder};
-use crate::strategies::{
-    asha, bohb, clustered, ensemble, gaussian_process, hyperband, local_search, nsga2, prior, random,
-    regularized_evolution, simulated_annealing, sms_emoa, successive_halving,
-};
+use crate::strategies::{self, prior};
 
 /// A registry of strategies by name. More strategies can be registered.
 ///
@@ -28,19 +25,19 @@ impl StrategyRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("asha", asha::PART);
-        registry.add("bohb", bohb::PART);
-        registry.add("clustered", clustered::PART);
-        registry.add("ensemble", ensemble::PART);
-        registry.add("gaussian_process", gaussian_process::PART);
-        registry.add("hyperband", hyperband::PART);
-        registry.add("local_search", local_search::PART);
-        registry.add("nsga2", nsga2::PART);
-        registry.add("random", random::PART);
-        registry.add("regularized_evolution", regularized_evolution::PART);
-        registry.add("simulated_annealing", simulated_annealing::PART);
-        registry.add("sms_emoa", sms_emoa::PART);
-        registry.add("successive_halving", successive_halving::PART);
+        registry.add("asha", strategies::asha::PART);
+        registry.add("bohb", strategies::bohb::PART);
+        registry.add("clustered", strategies::clustered::PART);
+        registry.add("ensemble", strategies::ensemble::PART);
+        registry.add("gaussian_process", strategies::gaussian_process::PART);
+        registry.add("hyperband", strategies::hyperband::PART);
+        registry.add("local_search", strategies::local_search::PART);
+        registry.add("nsga2", strategies::nsga2::PART);
+        registry.add("random", strategies::random::PART);
+        registry.add("regularized_evolution", strategies::regularized_evolution::PART);
+        registry.add("simulated_annealing", strategies::simulated_annealing::PART);
+        registry.add("sms_emoa", strategies::sms_emoa::PART);
+        registry.add("successive_halving", strategies::successive_halving::PART);
         registry
     }
 

@@ -3,8 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use crate::spaces::{mlp, nasbench_macro, nasbench201, stages};
-use crate::{Registration, Registry, SearchSpace, Settings, SettingsError, Shape};
+use crate::{Registration, Registry, SearchSpace, Settings, SettingsError, Shape, spaces};
 
 /// The task of a network: the shape of one input example and the number of outputs (classes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +53,10 @@ impl SpaceRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("mlp", mlp::PART);
-        registry.add("nasbench201", nasbench201::PART);
-        registry.add("nasbench_macro", nasbench_macro::PART);
-        registry.add("stages", stages::PART);
+        registry.add("mlp", spaces::mlp::PART);
+        registry.add("nasbench201", spaces::nasbench201::PART);
+        registry.add("nasbench_macro", spaces::nasbench_macro::PART);
+        registry.add("stages", spaces::stages::PART);
         registry
     }
 
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn registry_builds_space_registered_by_caller() {
         let mut registry = SpaceRegistry::builtin();
-        registry.register("cell", "the cell under another name", nasbench201::PART.build);
+        registry.register("cell", "the cell under another name", spaces::nasbench201::PART.build);
         let space = registry.build("cell", &settings(json!({})), None).unwrap();
         assert_eq!(space.decisions().len(), 6);
     }

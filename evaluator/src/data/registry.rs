@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kiln_space::Registry;
 
 use super::part::{DataBuilder, DataSample};
-use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, new_examples, npy};
+use super::{DataError, DataSet, Opening, new_examples};
 
 /// The registry of kinds of data sets.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +17,12 @@ impl DataRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("cifar", cifar::PART);
-        registry.add("csv", csv_table::PART);
-        registry.add("digits", digits::PART);
-        registry.add("idx", idx::PART);
-        registry.add("images", images::PART);
-        registry.add("npy", npy::PART);
+        registry.add("cifar", super::cifar::PART);
+        registry.add("csv", super::csv_table::PART);
+        registry.add("digits", super::digits::PART);
+        registry.add("idx", super::idx::PART);
+        registry.add("images", super::images::PART);
+        registry.add("npy", super::npy::PART);
         registry
     }
 

@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 use kiln_space::{Registry, Settings, SettingsError};
 
 use crate::evaluators::context::{Built, Context, EvaluatorBuilder};
-use crate::evaluators::{proxy, scratch, supernet};
 
 /// The registry of evaluators that train networks.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +15,10 @@ impl EvaluatorRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.add("naswot", proxy::NASWOT);
-        registry.add("scratch", scratch::PART);
-        registry.add("supernet", supernet::PART);
-        registry.add("synflow", proxy::SYNFLOW);
+        registry.add("naswot", super::proxy::NASWOT);
+        registry.add("scratch", super::scratch::PART);
+        registry.add("supernet", super::supernet::PART);
+        registry.add("synflow", super::proxy::SYNFLOW);
         registry
     }
 
