@@ -4,12 +4,13 @@ use kiln_space::{Settings, SettingsError, Shape};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Random changes, drawn again for each example and epoch. Pixels from outside the image have the raw value
-/// 0.
+/// Random changes of training images. They are drawn again for each example and epoch. Pixels from outside
+/// the image have the raw value 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Maximum shift in each direction, in pixels. Whole pixels, unless the image is rotated or scaled too.
+    /// Maximum shift in each direction, in pixels. Shifts are whole pixels, unless the image is also rotated
+    /// or scaled.
     pub shift: f64,
     /// Maximum rotation in both directions, in degrees.
     pub rotate_degrees: f64,

@@ -131,7 +131,7 @@ fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish_divided(raw, splits)
 }
 
-/// Reads the targets, and notes about them.
+/// Reads the targets. Also returns notes about the targets.
 fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targets, Vec<String>), DataError> {
     let columns: Vec<_> = table.of(Role::Target).collect();
     if wanted.task == TaskKind::Classification {

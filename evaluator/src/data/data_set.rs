@@ -94,7 +94,7 @@ impl DataSet {
         &self.targets
     }
 
-    /// Whether the targets are values, not classes.
+    /// Whether the task is a regression. Otherwise it is a classification.
     #[must_use]
     pub const fn is_regression(&self) -> bool {
         matches!(self.targets, Targets::Values { .. })
@@ -137,10 +137,10 @@ impl DataSet {
         &self.examples[index as usize * size..][..size]
     }
 
-    /// Class of one example.
+    /// Class index of one example.
     ///
     /// # Panics
-    /// When the targets are values.
+    /// When the task is a regression.
     #[must_use]
     pub fn label(&self, index: u32) -> u32 {
         match &self.targets {
@@ -149,7 +149,7 @@ impl DataSet {
         }
     }
 
-    /// Target values of one example, minus their offsets. The slice is empty for classes.
+    /// Regression targets of one example, minus their offsets. The slice is empty for a classification.
     #[must_use]
     pub fn values(&self, index: u32) -> &[f32] {
         match &self.targets {
@@ -191,8 +191,8 @@ impl DataSet {
         (&self.inputs.mean, &self.inputs.deviation)
     }
 
-    /// Mean and standard deviation of each target value over the training split, in its own unit. The slices
-    /// are empty for classes.
+    /// Mean and standard deviation of each regression target over the training split, in the target's own
+    /// unit. The slices are empty for a classification.
     #[must_use]
     pub fn target_normalization(&self) -> (&[f32], &[f32]) {
         (&self.outputs.mean, &self.outputs.deviation)
@@ -210,7 +210,7 @@ impl DataSet {
         &self.augmentation
     }
 
-    /// Hash of values, targets and splits.
+    /// Hash of inputs, targets and splits.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
@@ -251,7 +251,8 @@ fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normali
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
         hasher.update(&offset.to_le_bytes());
     }
-    // For the same reason, hash only standard deviations that earlier builds replaced by 1.
+    // Earlier builds replaced small standard deviations by 1. Hash only those, so that other data keep their
+    // hash.
     for deviation in normalizations.into_iter().flat_map(Normalization::small) {
         hasher.update(&deviation.to_le_bytes());
     }

@@ -54,7 +54,7 @@ pub enum DataError {
     Unreadable {
         /// The folder.
         folder: PathBuf,
-        /// Number of unreadable files and of all files, as text.
+        /// Text with the number of unreadable files and the number of all files.
         files: String,
         /// The first unreadable files, each with its error.
         list: String,

@@ -1,5 +1,5 @@
 //! Warnings about a data set as a whole: constant inputs, examples in two splits, classes that cannot be
-//! learned or evaluated. Nothing is refused here.
+//! learned or evaluated. A warning never refuses the data set.
 
 use kiln_export::InputKind;
 
@@ -20,7 +20,7 @@ impl DataSet {
 fn constant_inputs(data: &DataSet) -> Vec<String> {
     let positions = data.shape().positions();
     let constant = |(channel, input): &(usize, &kiln_export::InputRecord)| {
-        // Inputs for unseen and missing values may be 0 throughout training by design.
+        // Inputs that mark unseen or missing values may be 0 in all training examples by design.
         if matches!(input.kind, InputKind::Unseen { .. } | InputKind::Missing { .. }) {
             return false;
         }

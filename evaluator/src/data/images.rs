@@ -44,11 +44,11 @@ const CHUNK: usize = 256;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Images {
-    /// Height and width to which every image is resized. Without it, all images must have the same size.
+    /// Height and width to which every image is resized. If it is `None`, all images must have the same size.
     size: Option<[usize; 2]>,
     #[serde(default)]
     color: Color,
-    /// Color behind transparent pixels. Without it, images with transparent pixels are refused.
+    /// Background color of transparent pixels. If it is `None`, images with transparent pixels are refused.
     background: Option<Background>,
     /// Whether unreadable files are skipped and counted, or refused.
     #[serde(default)]
@@ -214,7 +214,7 @@ fn first_dimensions(
     for file in files {
         match dimensions(&file.path, opening.rules) {
             Ok(size) => return Ok(size),
-            // Reading all files reports this problem again.
+            // Skip this problem here, because the later pass over all files reports it.
             Err(problem) if problem.is_skippable => {}
             Err(problem) => unreadable.add(vec![problem])?,
         }
@@ -222,7 +222,7 @@ fn first_dimensions(
     Err(unreadable.refused(files.iter().filter_map(|file| dimensions(&file.path, opening.rules).err())))
 }
 
-/// Reads the values of all readable images in file order. Also returns these files.
+/// Reads the values of all readable images in file order. Also returns the readable files.
 fn decode<'a>(
     files: &'a [Labeled],
     reading: &Reading,

@@ -31,7 +31,7 @@ impl InputFile {
         let mut zipped = path.as_os_str().to_owned();
         zipped.push(".gz");
         for candidate in [path.to_owned(), PathBuf::from(zipped)] {
-            // Opening a pipe would wait for a writer, and a device may be endless.
+            // Opening a pipe would block until a writer opens it, and a device may be endless.
             if candidate.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir()) {
                 let found = "a pipe, a socket or a device";
                 return Err(DataError::content(&candidate, "file", found, "a file that ends"));
@@ -80,7 +80,7 @@ impl InputFile {
         read.map(|_| bytes).map_err(|source| Self::refused(&self.path, source))
     }
 
-    /// Reads exactly `count` bytes. Error messages call them `what`.
+    /// Reads exactly `count` bytes. Error messages use `what` as the name of these bytes.
     pub(super) fn exactly(&mut self, count: u64, what: &str) -> Result<Vec<u8>, DataError> {
         let place = self.offset;
         let bytes = self.up_to(count)?;

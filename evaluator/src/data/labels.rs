@@ -14,9 +14,8 @@ pub(super) struct Labeled {
     pub(super) notes: Vec<String>,
 }
 
-/// Converts labels to classes. Labels that start at 1 are shifted: `1..=n` are `n` classes, as in data from
-/// Matlab and EMNIST Letters. `names` are the class names from the setting `key`; without names the classes
-/// are numbers.
+/// Converts labels to classes. Labels `1..=n`, as in data from Matlab and EMNIST Letters, are shifted to
+/// `0..n`. `names` are the class names from the setting `key`; without names the classes are numbers.
 ///
 /// # Errors
 /// [`SettingsError`] when the number of names differs from the number of classes.

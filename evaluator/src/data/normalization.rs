@@ -28,7 +28,8 @@ impl Normalization {
         Self::from_moments(&moments, rules)
     }
 
-    /// Computes the statistics of each regression target, in the target's own unit. Empty for classes.
+    /// Computes the statistics of each regression target, in the target's own unit. Empty for a
+    /// classification.
     pub(crate) fn of_targets(targets: &Targets, train: &[u32], rules: ReadingRules) -> Self {
         let Targets::Values { names, values, .. } = targets else {
             return Self { mean: Vec::new(), deviation: Vec::new() };
@@ -48,7 +49,8 @@ impl Normalization {
         Self { mean, deviation }
     }
 
-    /// Standard deviations that the first reading rules treated as constant and replaced by 1.
+    /// Standard deviations that the first reading rules replaced by 1, because they treated the quantity as
+    /// constant.
     pub(crate) fn small(&self) -> impl Iterator<Item = f32> + '_ {
         let is_small = |(mean, deviation): &(&f32, &f32)| {
             let is_one = deviation.to_bits() == 1_f32.to_bits();
@@ -81,8 +83,8 @@ impl Moments {
         self.squares += value * value;
     }
 
-    /// Mean and standard deviation. The standard deviation is 1 for a constant quantity, and for a quantity
-    /// whose standard deviation is too small to divide by in single precision.
+    /// Mean and standard deviation. Returns 1 as standard deviation if the quantity is constant, or if its
+    /// standard deviation is too small to divide by in single precision.
     fn mean_and_deviation(&self, rules: ReadingRules) -> (f32, f32) {
         let count = self.count.max(1) as f64;
         let offset = self.sum / count;

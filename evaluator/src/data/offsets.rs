@@ -1,16 +1,16 @@
 //! Converts columns to single precision. Some columns would lose their variation, such as time stamps within
-//! an hour. For these, an offset is subtracted first in double precision.
+//! an hour. From such a column, an offset is first subtracted in double precision.
 
 use super::ReadingRules;
 
 /// Number of values from which the median and the spread of a column are estimated.
 const SAMPLE: usize = 10_000;
-/// An offset is subtracted if the middle of a column exceeds this multiple of the column's spread. Single
-/// precision has 24 bits. Beyond this multiple, fewer than 12 bits remain for the variation.
+/// An offset is subtracted if the magnitude of a column's median exceeds this multiple of the column's
+/// spread. Single precision has 24 bits. Beyond this multiple, fewer than 12 bits remain for the variation.
 const FAR: f64 = 4096.0;
 
 /// Converts values `[rows, columns]` to single precision, minus the offset of their column. Also returns the
-/// offsets. They are empty if no column needs one, and under the first reading rules.
+/// offsets. The offsets are empty if no column needs one, and under the first reading rules.
 pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> (Vec<f32>, Vec<f64>) {
     if rules == ReadingRules::First {
         return (values.iter().map(|value| *value as f32).collect(), Vec::new());
@@ -24,8 +24,8 @@ pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> 
     (single, if needed { offsets } else { Vec::new() })
 }
 
-/// Returns the offset of a column of `rows` values: a round number near the column's middle, or 0 if the
-/// column needs none.
+/// Returns the offset of a column of `rows` values: a round number near the column's median, or 0 if the
+/// column needs no offset.
 pub(super) fn of_column(rows: usize, value: impl Fn(usize) -> f64) -> f64 {
     let step = rows.div_ceil(SAMPLE).max(1);
     let mut sample: Vec<f64> = (0..rows).step_by(step).map(value).collect();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::split::{self, Given, Sizes};
 use super::{Augmentation, DataError, DataSet, Opening, RawData, ReadingRules, Targets};
 
-/// Default fraction that is held out.
+/// Default fraction of the examples that is held out.
 pub(super) const FIFTH: f64 = 0.2;
 /// Default fraction for large data sets.
 pub(super) const TENTH: f64 = 0.1;
@@ -22,13 +22,13 @@ limit = { "$ref" = "#/$defs/count", description = "Takes this many examples." }
 "$ref" = "#/$defs/share"
 description = "Share of what is not tested on that judges networks during the search."
 "##;
-/// The setting of [`Offer::test`].
+/// The schema of the setting `test`, for kinds with [`Offer::test`].
 pub(super) const TEST_KEYS: &str = r##"
 [test]
 "$ref" = "#/$defs/share"
 description = "Share that is held out for the test; 0.2 unless stated or in files of its own."
 "##;
-/// The setting of [`Offer::augment`].
+/// The schema of the setting `augment`, for kinds with [`Offer::augment`].
 pub(super) const AUGMENT_KEYS: &str = r##"
 augment = { "$ref" = "#/$defs/augment", description = "Random changes of training images." }
 "##;

@@ -9,7 +9,7 @@ use super::targets::Targets;
 /// The data of the files before splitting.
 #[derive(Clone, Debug)]
 pub struct RawData {
-    /// Name for people and model cards.
+    /// Name of the data set, as messages and model cards show it.
     pub name: String,
     /// Meaning of a raw value, such as `grey level 0..255`.
     pub input: String,

@@ -6,16 +6,18 @@ use kiln_space::Settings;
 
 /// The rules by which files become values, classes and splits.
 ///
-/// A network is measured on data that are read by the rules under which it was trained, so its model card
-/// records them. New rules are needed only if the same files and settings would produce other values, classes
-/// or splits.
+/// A network is measured on data that are read by the same rules as its training data. Its model card
+/// therefore records the rules. New rules are needed only if the same files and settings would produce other
+/// values, classes or splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadingRules {
-    /// Images as stored: no orientation, no transparency, 8 bits, grey by ITU-R BT.709, resized in 8 bits,
-    /// truncated JPEG files padded with grey. If a class's part of `limit` is not a whole number, it is
-    /// rounded up. Class names that are numbers with a fraction are sorted as text.
+    /// Images are read as stored: orientation and transparency are ignored, values are converted to 8 bits,
+    /// grey follows ITU-R BT.709, and truncated JPEG files are padded with grey. Images are resized in 8
+    /// bits. If a class's part of `limit` is not a whole number, it is rounded up. Class names that are
+    /// numbers with a fraction are sorted as text.
     First,
-    /// Images as a viewer shows them. `limit` is exact. Numeric class names are sorted by value.
+    /// Images are read as a viewer shows them. The number of examples that `limit` selects is exact. Numeric
+    /// class names are sorted by value.
     Second,
 }
 
@@ -23,7 +25,7 @@ impl ReadingRules {
     /// The rules of new studies.
     pub const CURRENT: Self = Self::Second;
 
-    /// The number of the rules in files.
+    /// The number by which files name the rules.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -32,7 +34,7 @@ impl ReadingRules {
         }
     }
 
-    /// Returns the rules with this number, or `None` for rules of a newer build.
+    /// Returns the rules with this number. Returns `None` if this build does not know the number.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
@@ -49,8 +51,8 @@ pub enum NamesFrom {
     /// Categories of the training split. All others share one input.
     #[default]
     Training,
-    /// Categories of all examples. This is used to measure a trained network, which has its own list of
-    /// categories.
+    /// Categories of all examples. This variant is used to measure a trained network, which has its own list
+    /// of categories.
     AllExamples,
 }
 

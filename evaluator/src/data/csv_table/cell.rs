@@ -2,7 +2,7 @@
 
 /// Lower-case texts that always mean a missing value.
 const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a"];
-/// Length in bytes of the longest of these texts.
+/// Length in bytes of the longest text in [`MISSING`].
 const LONGEST_MISSING: usize = 4;
 
 /// How cells are interpreted.

@@ -5,7 +5,7 @@ use crate::data::categories::Categories;
 
 /// Maximum number of categories in a feature.
 pub(super) const MAX_CATEGORIES: usize = 1000;
-/// Number of a missing category.
+/// Category number that marks a missing cell.
 pub(super) const NO_NAME: u32 = u32::MAX;
 
 /// The cells of one column.
@@ -26,7 +26,7 @@ pub(super) struct Cells {
     pub(super) text: String,
 }
 
-/// Number of occurrences, and the position of the first one.
+/// Number of occurrences, and the position of the first occurrence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Met {
     pub(super) count: usize,

@@ -15,7 +15,8 @@ const FEWEST_ROWS: usize = 20;
 /// If the squared correlation with the target exceeds this limit, the column is the target in another unit.
 /// The margin below 1 covers rounding to single precision.
 const LINEAR: f64 = 1.0 - 1e-10;
-/// Number of rows that are checked first, because they often make it unnecessary to check all rows.
+/// Number of rows that are checked first. Often these rows already decide the result, so the others need not
+/// be checked.
 const FIRST_ROWS: usize = 2000;
 /// Maximum number of columns in a message.
 const NAMED: usize = 40;
@@ -114,7 +115,7 @@ impl Findings {
         }
     }
 
-    /// Notes columns that count lines, identify lines, or hold times.
+    /// Adds a note if a column counts lines, identifies lines, or contains times.
     fn look_at_numbers(&mut self, shown: &str, name: &str, numbers: &[f64]) {
         let is_whole = numbers.iter().all(|value| value.fract() == 0.0);
         let steps =
@@ -138,8 +139,9 @@ impl Findings {
         }
     }
 
-    /// Notes a column that reveals the target: each of its repeated values occurs with one class only, its
-    /// classes occupy disjoint ranges, or it is linear in the target.
+    /// Adds a note if a column reveals the target. Such a column fulfills one of three conditions: each
+    /// repeated value occurs with one class only, the classes occupy disjoint ranges of the column's values,
+    /// or the target is a linear function of the column.
     fn look_for_leaks(&mut self, cells: &Cells, targets: &Targets) {
         let name = &cells.column.name;
         let is_category = cells.column.role == Role::Category;

@@ -18,8 +18,8 @@ const BLOCK: usize = 256;
 pub(super) struct Encoder<'a> {
     cells: &'a Cells,
     inputs: Vec<InputRecord>,
-    /// For a categorical column, the input index of each category. It is [`NO_NAME`] for a category outside
-    /// the training split.
+    /// For a categorical column, the input index of each category. The index is [`NO_NAME`] for a category
+    /// that does not occur in the training split.
     places: Vec<u32>,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Reports lines with categories outside the training split.
+    /// Reports lines whose category does not occur in the training split.
     fn unseen(&self, rows: usize) -> Option<String> {
         let unseen = |id: &u32| *id != NO_NAME && self.places[*id as usize] == NO_NAME;
         let count = self.cells.ids.iter().filter(|id| unseen(id)).count();

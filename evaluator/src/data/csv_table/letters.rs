@@ -8,7 +8,7 @@ use crate::data::input_file::Text;
 pub(super) enum Source {
     /// Unchanged bytes. The CSV reader checks that they are UTF-8.
     Plain(io::Chain<io::Cursor<Vec<u8>>, Text>),
-    /// Code units of one or two bytes, and decoded bytes that were not read yet.
+    /// Bytes to decode, the size of their code units, and decoded text that was not read yet.
     Decoded { bytes: BufReader<Text>, unit: Unit, ready: Vec<u8>, at: usize },
 }
 

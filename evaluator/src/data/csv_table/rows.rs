@@ -1,4 +1,4 @@
-//! The lines of one file, taken apart into cells.
+//! Splits the lines of a file into cells.
 
 use std::path::Path;
 

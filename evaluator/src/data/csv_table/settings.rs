@@ -38,7 +38,7 @@ pub(super) struct CsvSettings {
     /// Column that determines the splits.
     #[serde(default)]
     split: DivisionSettings,
-    /// Whether the first line holds column names. Otherwise columns are called `1`, `2` and so on.
+    /// Whether the first line contains column names. If it does not, columns are called `1`, `2` and so on.
     #[serde(default = "yes")]
     pub(super) header: bool,
     #[serde(default = "comma")]
@@ -133,7 +133,8 @@ pub(super) struct SplitColumn {
 }
 
 impl SplitColumn {
-    /// Returns the split that this text in the column denotes. Returns `None` if the text names no split.
+    /// Returns the split that a cell of the column denotes. Returns `None` if the cell's text denotes no
+    /// split.
     pub(super) fn split(&self, text: &str) -> Option<Split> {
         let is_in = |folds: &[String]| folds.iter().any(|fold| fold == text);
         match (is_in(&self.validation), is_in(&self.test)) {

@@ -39,8 +39,8 @@ impl Table {
         self.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// Returns the line of the first occurrence. The line number is counted on demand, from the start of the
-    /// file.
+    /// Returns the line number of the first occurrence in `met`. It counts lines from the start of the file
+    /// each time.
     pub(super) fn line(&self, met: Met) -> u64 {
         self.files.get(met.file).map_or(0, |path| line_of(path, self.format, met.byte))
     }

@@ -1,4 +1,4 @@
-//! The color behind transparent pixels.
+//! The background color of transparent pixels.
 
 use serde::Deserialize;
 

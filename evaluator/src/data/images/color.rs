@@ -1,4 +1,4 @@
-//! Which channels examples have.
+//! The channels of the examples: red, green and blue, or grey.
 
 use serde::Deserialize;
 

@@ -72,7 +72,7 @@ pub(super) fn load(path: &Path) -> Result<DynamicImage, Problem> {
     }
 }
 
-/// Opens a file for decoding, with limits on its size.
+/// Opens a file for decoding. Refuses files and images that exceed the size limits.
 pub(super) fn reader(path: &Path) -> Result<ImageReader<Cursor<Vec<u8>>>, Problem> {
     let failed = |error: std::io::Error| failed(path, &error);
     let mut bytes = Vec::new();

@@ -24,7 +24,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Finds the folders. Refuses a setting that holds out a fraction for a split that has its own folder.
+    /// Finds the folders. If a split has its own folder, refuses a setting that would hold out a fraction of
+    /// the training images for that split.
     pub(super) fn find(
         root: &Path,
         preparation: &Preparation,

@@ -1,4 +1,4 @@
-//! Limits of image files and of the examples made from them.
+//! Size limits for image files and examples.
 
 /// Maximum height and width of an example.
 pub(super) const MAX_EXAMPLE_SIDE: usize = 1024;

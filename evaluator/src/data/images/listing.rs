@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::problem::Problem;
 use crate::data::{DataError, ReadingRules, Split};
 
-/// Files of desktops, in lower case.
+/// Files that desktop environments create, in lower case.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
-/// Folders of archivers, in lower case.
+/// Folders that archivers and storage systems create, in lower case.
 const SYSTEM_FOLDERS: [&str; 2] = ["__macosx", "@eadir"];
 /// Extensions of images, in lower case.
 const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "webp", "tif", "tiff"];
@@ -80,7 +80,7 @@ pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<
     Ok(names)
 }
 
-/// Appends the images of each class that has a folder here.
+/// Appends the images in the class folders of `folder`.
 pub(super) fn labeled(
     folder: &Path,
     names: &[String],

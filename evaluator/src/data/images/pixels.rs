@@ -12,7 +12,7 @@ use super::decoding::{damaged, load, reader};
 use super::problem::Problem;
 use crate::data::ReadingRules;
 
-/// Number of steps of a 16-bit channel per step of an 8-bit channel.
+/// Factor between 16-bit and 8-bit channel values: 65535 / 255.
 const STEPS: f32 = 257.0;
 
 /// How an image becomes an example.
@@ -100,8 +100,8 @@ struct Pixels {
 }
 
 impl Pixels {
-    /// Converts an image to red, green and blue. A grey level becomes three equal colors. Returns `None` if
-    /// pixels are transparent and there is no background.
+    /// Converts an image to RGB. A grey pixel gets three equal channels. Returns `None` if pixels are
+    /// transparent and there is no background.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -181,7 +181,7 @@ fn planar<T: Copy>(raw: &[T], channels: usize, value: impl Fn(T) -> f32) -> Vec<
     values
 }
 
-/// Converts each grey level to three equal colors.
+/// Converts each grey pixel to RGB with three equal channels.
 fn repeated<T: Copy>(raw: &[T], value: impl Fn(T) -> f32) -> Vec<f32> {
     raw.iter().flat_map(|level| [value(*level); 3]).collect()
 }
@@ -210,7 +210,7 @@ fn behind<const N: usize, T: Copy>(
     };
     let values = pixels.iter().flat_map(|pixel| {
         let alpha = value(pixel[N - 1]);
-        // A grey level is all three colors.
+        // A grey pixel uses its level for all three channels.
         [0, 1, 2].map(|color| mix(value(pixel[color.min(N - 2)]), background[color], alpha))
     });
     Some(values.collect())

@@ -1,4 +1,4 @@
-//! Corrects the transparent grey level of PNG files with few bits per pixel, as other readers do.
+//! Corrects the transparent grey level of PNG files with at most 8 bits per pixel, as other PNG decoders do.
 //!
 //! Source: W3C, "Portable Network Graphics (PNG) Specification", section 11.3.1.1: only the lowest bits of
 //! the level in `tRNS` count, as many as a pixel has.

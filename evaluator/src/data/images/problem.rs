@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub(super) struct Problem {
     pub(super) path: PathBuf,
     pub(super) why: String,
-    /// Whether it may be skipped: damaged files may, files that need another setting may not.
+    /// Whether the file may be skipped. Damaged files may be skipped. Files that need another setting may
+    /// not.
     pub(super) is_skippable: bool,
 }
 

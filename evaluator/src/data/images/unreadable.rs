@@ -1,4 +1,4 @@
-//! Unreadable files: reports all of them in one error, or skips and counts them.
+//! Reports all unreadable files in one error, or skips and counts them.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl<'a> Unreadable<'a> {
         Self { root, skip, total, problems: Vec::new() }
     }
 
-    /// Adds problems. Fails immediately for those that may not be skipped.
+    /// Adds problems. Fails immediately if one of them may not be skipped.
     pub(super) fn add(&mut self, problems: Vec<Problem>) -> Result<(), DataError> {
         let (skippable, unfit): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.is_skippable);
@@ -54,7 +54,7 @@ impl<'a> Unreadable<'a> {
         Err(named.error(problems, "; nothing was predicted"))
     }
 
-    /// The error when no file is readable. It consumes only as many problems as the message lists.
+    /// The error when no file is readable. Takes only as many items from `problems` as the message lists.
     pub(super) fn refused(&self, problems: impl Iterator<Item = Problem>) -> DataError {
         let problems: Vec<Problem> = problems.take(NAMED).collect();
         self.error(&problems, "")

@@ -12,8 +12,7 @@ use flate2::read::DeflateDecoder;
 use crate::data::DataError;
 use crate::data::input_file::InputFile;
 
-/// The end record of the directory starts at most this many bytes before the end: its longest comment plus
-/// its own size.
+/// Maximum size in bytes of the directory's end record: a comment of maximum length plus the fixed fields.
 const END_MAX: u64 = 65_535 + 22;
 /// Maximum size of the directory in bytes.
 const DIRECTORY_MAX: u64 = 16 << 20;
@@ -41,8 +40,8 @@ pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a 
     Some((file, name, true))
 }
 
-/// Opens the array `name` of an archive. If the setting does not state a name and the archive holds one
-/// array, opens that array whatever its name is.
+/// Opens the array `name` of an archive. If the setting does not state a name and the archive contains a
+/// single array, opens that array whatever its name is.
 pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile, DataError> {
     // Reports a path that is missing or not a file.
     drop(InputFile::open(path)?);

@@ -70,7 +70,7 @@ impl Array {
         DataError::content(&self.path, place, found, expected)
     }
 
-    /// Refuses an array whose rows have a different shape than those of `other`.
+    /// Refuses an array whose rows have a different shape than the rows of `other`.
     pub(super) fn check_like(&self, other: &Self) -> Result<(), DataError> {
         if self.dimensions[1..] == other.dimensions[1..] {
             return Ok(());
