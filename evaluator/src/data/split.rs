@@ -1,5 +1,4 @@
-//! Seeded splits. Every class contributes the same fraction of its examples to each split, unless the files
-//! or a column determine the splits.
+//! Seeded splits. The splits are stratified by class, unless the files or a column determine the splits.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +11,11 @@ use crate::seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Split {
-    /// For training.
+    /// The training split.
     Train = 0,
-    /// For evaluation during the search.
+    /// The validation split, on which networks are evaluated during the search.
     Validation = 1,
-    /// For measuring finished networks, once.
+    /// The test split, on which each finished network is measured once.
     Test = 2,
 }
 
@@ -32,7 +31,7 @@ impl Split {
     }
 }
 
-/// A class with more examples than this contributes to every split at the usual fractions.
+/// A class with more examples than this number contributes to every split with the default fractions.
 const MANY: usize = 50;
 
 /// Sizes of the splits.
@@ -64,7 +63,8 @@ pub enum Division {
 /// Splits that the files specify, and how to divide the other examples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
-    /// The split of each example, `None` if the files do not specify it. Empty if they specify none.
+    /// The split of each example, or `None` if the files do not specify the split of that example. The list
+    /// is empty if the files specify no splits.
     pub splits: Vec<Option<Split>>,
     /// How to divide the other examples.
     pub division: Division,
@@ -139,9 +139,9 @@ pub(crate) fn divide_targets(
     divide(&targets.strata(&free), given, sizes, rules)
 }
 
-/// Returns ascending indices of training, validation and test examples. `labels` has the class of every
-/// example, or for values the stratum. Each split gets a fraction of each class. Labels of examples with a
-/// given split are ignored.
+/// Returns ascending indices of training, validation and test examples. `labels` contains the class of every
+/// example, or in a regression the stratum. Each split gets a fraction of each class. Labels of examples with
+/// a given split are ignored.
 pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
     let mut free = Vec::new();
@@ -228,7 +228,7 @@ fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
 }
 
 /// Distributes `limit` over the classes in proportion, by the largest remainders (Hamilton's method). Takes
-/// everything if the classes have at most `limit` members.
+/// all examples if the classes have at most `limit` members in total.
 fn apportioned(counts: &[usize], limit: usize) -> Vec<usize> {
     let all: usize = counts.iter().sum();
     if all <= limit {
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn limit_is_exact_for_unequal_classes() {
-        // Classes have 17, 16 and 67 of 100 examples. The exact parts of 10 are 1.7, 1.6 and 6.7.
+        // The classes have 17, 16 and 67 examples. The exact shares of a limit of 10 are 1.7, 1.6 and 6.7.
         assert_eq!(apportioned(&[17, 16, 67], 10), [2, 1, 7]);
         assert_eq!(apportioned(&[1, 1, 1], 2), [1, 1, 0]);
         assert_eq!(apportioned(&[3, 4], 100), [3, 4]);

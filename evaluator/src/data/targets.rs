@@ -1,6 +1,6 @@
 //! Targets of the examples.
 
-/// Classes or values, one entry per example.
+/// Targets of a classification or a regression, one entry per example.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// Classification: each example belongs to one class.
@@ -22,9 +22,9 @@ pub enum Targets {
     },
 }
 
-/// Maximum number of strata for a regression, so that each split has small and large values.
+/// Maximum number of strata of a regression. Strata ensure that each split has small and large targets.
 const STRATA: usize = 10;
-/// Minimum number of examples per stratum, so that each split gets some.
+/// Minimum number of examples per stratum, so that each split gets examples of every stratum.
 const STRATUM: usize = 10;
 
 impl Targets {
@@ -51,9 +51,10 @@ impl Targets {
         self.len() == 0
     }
 
-    /// Returns the stratum of each example. Each split gets the same fraction of every stratum. For classes,
-    /// the stratum is the class. For values, it is the decile of the first target among the `free` examples
-    /// (coarser if there are few of them). Examples that are not free get stratum 0.
+    /// Returns the stratum of each example. Each split gets the same fraction of every stratum. In a
+    /// classification, the stratum is the class. In a regression, the stratum is the decile of the first
+    /// target among the `free` examples. If there are few free examples, the quantiles are coarser. Examples
+    /// that are not free get stratum 0.
     pub(crate) fn strata(&self, free: &[u32]) -> Vec<u32> {
         match self {
             Self::Classes { labels, .. } => labels.clone(),
@@ -71,7 +72,7 @@ impl Targets {
         }
     }
 
-    /// Feeds names and values to a hash.
+    /// Adds names and targets to a hash.
     pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
         match self {
             Self::Classes { labels, .. } => {

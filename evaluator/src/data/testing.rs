@@ -1,4 +1,4 @@
-//! The laws of data sets (feature `testing`), and data sets for tests that depend on targets only.
+//! The laws of data sets (feature `testing`), and data sets for tests in which only the targets matter.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,11 +10,11 @@ use super::{Augmentation, Given, RawData, Sizes, Targets};
 use super::{DataBuilder, DataError, DataSet, Opening, Split};
 
 /// Opens a data set with these settings in this folder, and checks its laws:
-/// - Opening it twice gives the same data.
+/// - Opening the data set twice yields the same data.
 /// - No example is in two splits, and no split is empty.
 /// - Inputs and targets are finite and fit the task.
 /// - An unknown setting is refused, and the error names its key.
-/// - Opening it without its files returns an error or the same data.
+/// - Opening the data set without its files returns an error or the same data.
 ///
 /// # Panics
 /// When a law is violated. The message names the law.

@@ -1,5 +1,4 @@
-//! Converts weights to plain data and back. The plain data are the arrays of `TrainedModel`, from which
-//! exporters read.
+//! Converts weights to the arrays of a `TrainedModel` and back. Exporters read these arrays.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::{LayerStatistics, Statistics};
 use crate::network::weights::{Values, Weights};
 
-/// Returns all arrays of a network, under the names that they have in `TrainedModel`.
+/// Returns all arrays of a network, with the same names as in `TrainedModel`.
 pub(crate) fn arrays(
     architecture: &Architecture,
     weights: &Weights,

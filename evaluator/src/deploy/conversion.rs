@@ -42,8 +42,8 @@ pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     model
 }
 
-/// Converts every layer to 8 bits. The quantization grids of all values are recomputed from the training
-/// images in `data`, so the grid of a value may change.
+/// Converts every layer to 8 bits. All quantization grids are recomputed from the training images in `data`.
+/// A layer that already had 8 bits may therefore get a different grid.
 ///
 /// # Errors
 /// [`ConversionError`] when the data differ from the training data, or a range is not finite.

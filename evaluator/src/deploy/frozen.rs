@@ -1,5 +1,5 @@
-//! A network in the form in which it is deployed: pruned, with its own batch-norm statistics, and with 8-bit
-//! values rounded. Networks are evaluated and exported in this form.
+//! Defines frozen networks. In a frozen network, sparse layers are pruned, batch-norm statistics are fixed,
+//! and 8-bit values are rounded. Networks are evaluated and exported in this form.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -39,9 +39,9 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
-    /// Freezes a network that reads these weights, shared or its own. First prunes sparse layers. Then
-    /// computes batch-norm statistics from `count` training images, and from the same images the range of
-    /// each 8-bit value (its minimum and maximum). Returns `None` if a range is not finite.
+    /// Freezes a network that reads these weights, which may be shared weights or the network's own. First
+    /// prunes sparse layers. Then computes batch-norm statistics from `count` training images. From the same
+    /// images, computes the minimum and maximum of each 8-bit value. Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
         weights: &Weights,
@@ -138,7 +138,7 @@ impl Frozen {
             let parts: Vec<_> =
                 starts.map(|from| images.clone().narrow(0, from, together.min(batch - from))).collect();
             let run = || parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
-            // On one thread, operations cannot wait for other threads.
+            // If each operation runs on one thread, no operation waits for another thread.
             let outputs = if threads == 1 { parallel::on_one_thread(run) } else { run() };
             all.extend(outputs.into_iter().flatten());
         }
@@ -153,8 +153,8 @@ impl Frozen {
         })
     }
 
-    /// Returns how many images of a batch the network processes at once. The number is limited by the cache,
-    /// and chosen so that all threads process about equally many images.
+    /// Returns how many images of a batch the network processes at once. Their values must fit the cache, and
+    /// all threads must process about equally many images.
     fn together(&self, batch: usize, threads: usize) -> usize {
         let elements = |id: &LayerId| self.architecture.layer(*id).output.elements();
         let around = |id: LayerId| {

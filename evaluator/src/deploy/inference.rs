@@ -21,7 +21,8 @@ pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &D
     network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
 }
 
-/// Measures a network on the validation split. `None` stands for a network with values that are not finite.
+/// Measures a network on the validation split. `network` is `None` if the network could not be frozen,
+/// because a value was not finite.
 pub(crate) fn measured(
     network: Option<&Frozen>,
     metrics: &Asked,

@@ -1,4 +1,5 @@
-//! Matches inputs and outputs of a network by name with those of a data set: columns, categories and classes.
+//! Matches the inputs and outputs of a network with the inputs and targets of a data set, by the names of
+//! columns, categories and classes.
 
 use kiln_export::{InputKind, InputRecord, TrainedModel};
 use thiserror::Error;
@@ -69,15 +70,15 @@ pub struct Matched {
     sources: Vec<Source>,
     /// Names of the network's outputs.
     names: Vec<String>,
-    /// For each class or value of the data set, the index of the network's output.
+    /// For each class or regression target of the data set, the index of the network's output.
     outputs: Vec<usize>,
-    /// For each value of the data set, the number to add to the network's output.
+    /// For each regression target of the data set, the number to add to the network's output.
     shifts: Vec<f64>,
 }
 
 impl Matched {
-    /// Finds the inputs and outputs of `model` in `data`. Model cards of earlier builds do not name inputs.
-    /// The inputs then have the order of the data set.
+    /// Finds the inputs and outputs of `model` in `data`. If the model card does not name the inputs, because
+    /// an earlier build wrote it, the inputs are taken in the order of the data set.
     ///
     /// # Errors
     /// [`Mismatch`] with the names on both sides.
@@ -96,7 +97,8 @@ impl Matched {
         let (gives, has) = (&model.card.classes, data.targets().names());
         let place = |name: &String| gives.iter().position(|known| known == name);
         let outputs: Option<Vec<usize>> = has.iter().map(place).collect();
-        // The data set may lack some of the network's classes, but must have each of its values.
+        // The data set may lack some of the network's classes, but must have each of the network's regression
+        // targets.
         let fits = !data.is_regression() || gives.len() == has.len();
         let mismatch = || Mismatch::Outputs { gives: list(gives), has: list(has) };
         let outputs = outputs.filter(|_| fits).ok_or_else(mismatch)?;
@@ -119,13 +121,13 @@ impl Matched {
         self.sources.iter().map(|source| source.value(example)).collect()
     }
 
-    /// Names of the network's outputs: classes or values.
+    /// Names of the network's outputs: classes or regression targets.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// For each class or value of the data set, the index of the network's output.
+    /// For each class or regression target of the data set, the index of the network's output.
     #[must_use]
     pub fn outputs(&self) -> &[usize] {
         &self.outputs

@@ -1,10 +1,11 @@
-//! Date and machine of a finished network, for its model card. Results do not depend on them.
+//! Determines the date and the machine for the model card of a finished network. Results do not depend on
+//! date or machine.
 
 use std::time::SystemTime;
 
 use kiln_export::{Date, civil};
 
-/// Environment variable that replaces the current time. Its value is in seconds since the Unix epoch.
+/// Environment variable that replaces the current time by a number of seconds since the Unix epoch.
 ///
 /// Source: reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification".
 const PRESENT: &str = "SOURCE_DATE_EPOCH";

@@ -13,7 +13,8 @@ use crate::judging::metrics::Score;
 ///
 /// # Shapes
 /// - `raw`: `[examples, channels, height, width]`, row-major, in the units that the model card states
-/// - output: logits `[examples, classes]`, or values `[examples, values]` in the targets' own units
+/// - output: logits `[examples, classes]`, or regression outputs `[examples, targets]` in the targets' own
+///   units
 ///
 /// # Panics
 /// When arrays are missing or do not fit the architecture. Check a model from an untrusted source first.
@@ -37,7 +38,8 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
 }
 
 /// Scores outputs of [`predict`] for a whole split, in the order of the split. Returns the metrics that are
-/// reported for a finished network, and results by class or value. Returns `None` if an output is not finite.
+/// reported for a finished network, and results for each class or regression target. Returns `None` if an
+/// output is not finite.
 ///
 /// # Panics
 /// When the outputs come from another network than the one in `matched`.

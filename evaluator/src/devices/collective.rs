@@ -1,8 +1,8 @@
 //! Sums tensors of several GPUs with NCCL instead of on the main device.
 //!
-//! NCCL always sums in the same order for the same GPUs, links and sizes, but in different orders for
-//! different ones. This is the only file in which the number of devices changes the last bits. It compiles,
-//! but it has not yet run on several GPUs.
+//! The order of NCCL's sums depends on the GPUs, the links between them, and the sizes of the tensors. Only
+//! in this file does the number of devices change the last bits of results. It compiles, but it has not yet
+//! run on several GPUs.
 
 use std::thread;
 
@@ -11,8 +11,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::probe::{self, ProbeError};
 
-/// Checks that the devices can communicate. Each device contributes a one to a sum, and each must receive the
-/// number of devices.
+/// Checks that the devices can communicate. Each device contributes 1 to a sum, so the sum on each device
+/// must equal the number of devices.
 ///
 /// # Errors
 /// [`ProbeError`] when they cannot be used together.

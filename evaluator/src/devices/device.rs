@@ -56,8 +56,8 @@ pub(crate) fn kind(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-/// Returns the class of a device, for fingerprints. Outcomes are comparable only within one class. Kernels
-/// for another GPU model sum in another order, so the class includes the model.
+/// Returns the class of a device, for fingerprints. Outcomes are comparable only between devices of one
+/// class. Kernels for another GPU model sum in another order, so the class includes the model.
 pub(crate) fn class(kind: &str, device: &Device) -> String {
     if kind == "cpu" {
         return format!("cpu/{}", instruction_set(InstructionSet::best()));
@@ -76,7 +76,8 @@ fn model(device: &Device) -> String {
     "unnamed".to_owned()
 }
 
-/// Returns the name of an instruction set in fingerprints. Only the kernels choose the set.
+/// Returns the name by which fingerprints identify an instruction set. The kernels choose the instruction
+/// set.
 fn instruction_set(set: InstructionSet) -> String {
     match set {
         InstructionSet::Portable => std::env::consts::ARCH.to_owned(),

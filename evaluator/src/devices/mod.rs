@@ -1,4 +1,4 @@
-//! Where work runs: on threads, on one device, or on several devices. This module does not know networks.
+//! Runs work on threads, on one device, or on several devices. This module does not depend on networks.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod collective;

@@ -14,9 +14,9 @@ static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
 
 /// Runs `work` with all its tensor operations on one thread. Several such tasks in parallel finish sooner
 /// than tasks whose operations are spread over all cores, because no operation waits for another. Results do
-/// not depend on this.
+/// not depend on the number of threads.
 ///
-/// The thread is the only one in its pool, so it starts no other work while it waits.
+/// The pool has a single thread, so the thread starts no other work while it waits.
 pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
         return work();

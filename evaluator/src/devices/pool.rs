@@ -84,8 +84,8 @@ description = "Several devices of one kind, in place of `device`."
             }
         }
         let busy = Mutex::new(vec![0; all.len()]);
-        // If the config lists the same GPU twice, that GPU runs two workers. It cannot use a collective,
-        // because it would wait for itself.
+        // If the config lists the same GPU twice, that GPU runs two workers. The workers cannot use a
+        // collective, because the GPU would wait for itself.
         let distinct = (1..all.len()).all(|index| !all[..index].contains(&all[index]));
         let has_collective = cfg!(feature = "cuda") && kind == "cuda" && all.len() > 1 && distinct;
         #[cfg(feature = "cuda")]
@@ -105,8 +105,8 @@ description = "Several devices of one kind, in place of `device`."
         &self.class
     }
 
-    /// Whether the devices sum gradients with a collective. The sum then depends on their number, so their
-    /// class includes it.
+    /// Whether the devices sum gradients with a collective. The sum then depends on the number of devices, so
+    /// the device class includes this number.
     pub(crate) const fn has_collective(&self) -> bool {
         self.has_collective
     }
@@ -167,8 +167,8 @@ impl Lease<'_> {
         &self.devices.all[self.index]
     }
 
-    /// Runs an evaluation. On the CPU, the evaluation uses one thread if others run, and all threads
-    /// otherwise.
+    /// Runs an evaluation. On the CPU, the evaluation uses one thread if other evaluations run at the same
+    /// time, and all threads otherwise.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce(&Device) -> R + Send) -> R {
         if self.shared { parallel::on_one_thread(|| work(self.device())) } else { work(self.device()) }
     }

@@ -17,7 +17,7 @@ pub(crate) use self::probe_error::ProbeError;
 /// Time limit for the first operation. Compiling the first kernel takes some seconds. A driver that needs
 /// longer than this limit is assumed to hang.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// Time limit for the comparison. A slow driver compiles more than a hundred kernels for it.
+/// Time limit for the comparison, in which a slow driver may compile more than a hundred kernels.
 const COMPARISON_LIMIT: Duration = Duration::from_mins(5);
 
 /// Opens a device, computes a sum on it, and compares its operations with the CPU.
@@ -73,7 +73,7 @@ fn attempt<T: Send + 'static>(
 ) -> Result<T, ProbeError> {
     let (answers, answer) = channel();
     let started = thread::Builder::new().name("probe".to_owned()).spawn(move || {
-        // After the time limit nobody receives the result.
+        // After the time limit, the receiver is gone and the send fails.
         let _ = answers.send(catch_panic(work));
     });
     started.map_err(ProbeError::Thread)?;

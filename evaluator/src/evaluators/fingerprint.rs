@@ -1,13 +1,13 @@
-//! Joins into fingerprints everything, apart from genotype and fidelity, that an outcome depends on.
+//! Builds fingerprints, which contain everything that an outcome depends on except genotype and fidelity.
 
 use kiln_search::{RESULTS_VERSION, results_part};
 
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 
-/// Joins everything that determines outcomes: evaluator and settings, space, data, seed, version of the
-/// results, instruction set and device class. `learned` adds hashes of what was trained before: the shared
-/// weights, and the anchors that correct their estimates.
+/// Builds a fingerprint from everything that determines outcomes: evaluator and settings, space, data, seed,
+/// version of the results, instruction set and device class. `learned` contains hashes of the shared weights
+/// and the anchors.
 pub(crate) fn fingerprint(
     kind: &str,
     settings: &str,

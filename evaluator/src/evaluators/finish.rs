@@ -42,7 +42,7 @@ pub(crate) trait Inheritance: Send + Sync {
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
-    /// Optional metrics that the config requests.
+    /// Optional metrics that an objective or the setting `metrics` names.
     asked: Asked,
     /// Number of epochs of a full training in the evaluator.
     full_epochs: u32,
@@ -50,13 +50,14 @@ struct NetworkFinisher {
     device: Device,
     /// Device class, for model cards.
     device_class: String,
-    /// Text that names everything a training depends on, apart from the trial and the shared weights.
+    /// Text that describes everything a training depends on, except the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
 }
 
-/// Builds the finisher, and returns how much it computes for each network. `inherited` holds the training
-/// settings of `[evaluator]`, `source` its shared weights if it has any, and `asked` the optional metrics.
+/// Builds the finisher, and returns how much it computes for each network. `inherited` contains the training
+/// settings of `[evaluator]`. `source` contains the evaluator's shared weights if there are any. `asked`
+/// contains the optional metrics.
 pub(crate) fn build(
     settings: &Settings,
     inherited: &TrainingSettings,
@@ -175,7 +176,7 @@ impl NetworkFinisher {
         }
     }
 
-    /// Names, as text, everything that the weights of the finished network depend on.
+    /// Returns a text that describes everything that the weights of the finished network depend on.
     fn identity(&self, trial: &Trial) -> String {
         let parts = [
             "network".to_owned(),

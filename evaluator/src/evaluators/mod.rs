@@ -1,4 +1,5 @@
-//! Evaluators by name, and the finish stage. A study requests outcomes and finished networks from them.
+//! Evaluators and the finish stage. A study requests outcomes from an evaluator, and finished networks from
+//! the finish stage.
 
 pub(crate) mod context;
 mod fingerprint;

@@ -22,7 +22,7 @@ impl EvaluatorRegistry {
         registry
     }
 
-    /// Builds an evaluator. It does not train or write anything yet.
+    /// Builds an evaluator. Building trains nothing and writes nothing.
     ///
     /// # Errors
     /// [`SettingsError`] for an unknown kind or invalid settings.

@@ -45,12 +45,14 @@ struct ScratchSettings {
     calibration: usize,
     #[serde(default = "accumulate")]
     accumulate: usize,
-    /// The limit, or the task's default. The default is filled in before the fingerprint is computed.
+    /// The largest norm of a gradient. If the config does not contain the setting, the task's default is
+    /// filled in before the fingerprint is computed.
     #[serde(default)]
     clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
-    /// Weight of each class in the loss. The fingerprint includes the weights only if they differ.
+    /// Weight of each class in the loss. The fingerprint includes the weights only if classes have different
+    /// weights.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     class_weights: ClassWeights,
     /// Optional metrics that the config requests.
@@ -172,9 +174,9 @@ impl ScratchEvaluator {
 }
 
 impl ScratchEvaluator {
-    /// Returns the place for a training's checkpoints. Each fidelity has its own folder, because trainings of
-    /// one network at several fidelities may run at the same time. All fidelities begin with the same epochs,
-    /// so a training may start from the final state of a shorter one.
+    /// Returns the folder for a training's checkpoints. Each fidelity has its own folder, because trainings
+    /// of one network at several fidelities may run at the same time. All fidelities begin with the same
+    /// epochs, so a training may start from the final state of a shorter one.
     fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
         let network = [

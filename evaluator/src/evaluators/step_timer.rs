@@ -1,5 +1,5 @@
-//! Runs and times single training steps and evaluation batches. They run the same code as a search does. The
-//! data are random noise.
+//! Times single training steps and evaluation batches. Steps and batches run the same code as in a search.
+//! The data are random noise.
 
 use std::time::{Duration, Instant};
 

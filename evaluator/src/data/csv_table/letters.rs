@@ -8,7 +8,8 @@ use crate::data::input_file::Text;
 pub(super) enum Source {
     /// Unchanged bytes. The CSV reader checks that they are UTF-8.
     Plain(io::Chain<io::Cursor<Vec<u8>>, Text>),
-    /// Bytes to decode, the size of their code units, and decoded text that was not read yet.
+    /// Bytes to decode, the kind of their code units, and a buffer of decoded text. `at` is the position in
+    /// the buffer up to which the text was read.
     Decoded { bytes: BufReader<Text>, unit: Unit, ready: Vec<u8>, at: usize },
 }
 

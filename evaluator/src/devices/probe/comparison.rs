@@ -1,4 +1,4 @@
-//! Compares the results of two devices and allows differences that rounding explains.
+//! Compares the results of two devices, and tolerates differences due to rounding.
 
 use thiserror::Error;
 
@@ -66,7 +66,7 @@ impl Pair {
     }
 }
 
-/// The values that differ by more than the allowed difference.
+/// Summarizes the values that differ by more than the allowed difference.
 struct Differing {
     wrong: usize,
     worst: Pair,

@@ -194,7 +194,7 @@ fn joins(device: &Device) -> Parts {
     let (a, b) = (leaf(device, [2, 6, 5, 5], 20), leaf(device, [2, 6, 5, 5], 21));
     let gate = leaf(device, [2, 6, 1, 1], 22);
     let joined = Tensor::cat(vec![add(a.clone(), b.clone()), a.clone() * gate.clone()], 1);
-    // Subnets read such parts of shared weights.
+    // Subnets read parts of shared weights in this way.
     let output = joined.slice([0..2, 2..11, 1..4, 0..5]);
     backward!(
         device,

@@ -24,7 +24,7 @@ pub(crate) enum ProbeError {
     /// An operation's results differ from the CPU's.
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    /// A thread panicked before the operation did. It may be a thread of the driver.
+    /// Another thread panicked before the operation did, for example a thread of the driver.
     #[error("its first operations failed: {panic}")]
     Panicked {
         /// The beginning of the panic message.

@@ -34,7 +34,8 @@ pub(super) struct FinishSettings {
     /// Number of training images from which the finished network's batch-norm statistics are computed.
     #[serde(default = "calibration")]
     pub(super) calibration: usize,
-    /// Whether to train on the validation split too. The search no longer needs it at this point.
+    /// Whether to train on the validation split too. The search is over, so no evaluation needs this split
+    /// any more.
     #[serde(default = "yes")]
     pub(super) train_on_validation: bool,
     #[serde(default = "onnx")]
@@ -102,7 +103,7 @@ impl FinishSettings {
         Ok((read, training))
     }
 
-    /// Names, as text, every setting that the trained weights depend on.
+    /// Returns a text with every setting that the trained weights depend on.
     pub(super) fn identity(&self, training: &TrainingSettings) -> String {
         let calibration = training.patience.map(|_| self.calibration);
         let deciding = (training, self.mode, self.train_on_validation, calibration);

@@ -102,8 +102,8 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        // This evaluator has nothing but the score, so the score counts as full fidelity. A request for the
-        // proxy fidelity would only compute the same score again.
+        // The score is this evaluator's only result, so the score counts as full fidelity. The evaluator does
+        // not support proxy fidelity, because the result would be the same score.
         self.fidelities().check(request.fidelity)?;
         let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
         Ok(self.devices.lease().run(outcome))

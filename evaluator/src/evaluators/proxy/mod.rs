@@ -1,5 +1,6 @@
-//! Zero-cost proxies: scores of a network that need no training. Each is an evaluator. Other evaluators can
-//! also return a proxy score when a strategy requests [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
+//! Zero-cost proxies: scores of a network that need no training. Each proxy is also an evaluator. Other
+//! evaluators can also return a proxy score when a strategy requests
+//! [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
 
 mod evaluator;
 mod naswot;
@@ -39,7 +40,7 @@ impl Proxy {
     }
 
     /// Scores a network with new weights, which are drawn from the study's seed. Layers of the same name get
-    /// the same weights, so only the architecture distinguishes networks.
+    /// the same weights in all networks, so scores differ only because architectures differ.
     pub(crate) fn outcome(self, architecture: &Architecture, context: &Context, device: &Device) -> Outcome {
         let (own, specs) = stand_alone(architecture);
         let score = match self {

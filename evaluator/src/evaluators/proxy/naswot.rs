@@ -15,8 +15,8 @@ use crate::network::weights::Weights;
 /// Number of images, the same as in the source.
 pub(super) const IMAGES: usize = 128;
 
-/// Computes `ln det(K + I)`. For each pair of images, `K` counts the units whose activations respond alike:
-/// both on or both off.
+/// Computes `ln det(K + I)`. For each pair of images, `K` counts the units that are on for both images or off
+/// for both.
 ///
 /// Source: J. Mellor, J. Turner, A. Storkey, E. Crowley, "Neural Architecture Search without Training", ICML
 /// 2021, equation 2.
@@ -58,9 +58,9 @@ pub(super) fn score(
     log_determinant(alike, count)
 }
 
-/// Counts, for each pair of images, the units that respond alike: `[images * images]`. With signs of 1 and
-/// -1, this count is half the sum of the number of units and the dot product of the signs. Such sums are
-/// small enough to be exact in single precision.
+/// Counts, for each pair of images, the units that are on for both images or off for both: `[images *
+/// images]`. With signs of 1 and -1, this count is half the sum of the number of units and the dot product of
+/// the signs. Such sums are small enough to be exact in single precision.
 fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     let [images, channels, height, width] = inputs.dims();
     let units = channels * height * width;

@@ -1,5 +1,5 @@
-//! Anchors are a few networks that are trained briefly on their own. They correct the estimates of all
-//! networks.
+//! Anchors are a few networks that are trained briefly on their own. Their results correct the estimates of
+//! all networks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,7 @@ use crate::training::state::Kept;
 /// Name of the file in the run folder.
 pub(super) const FILE: &str = "anchors.json";
 const VERSION: u32 = 2;
-/// The oldest file version that Kiln reads. Files of this version have no `check`.
+/// The oldest file version that Kiln reads. Files of this version do not contain the hash `check`.
 const OLDEST: u32 = 1;
 /// Maximum file size in bytes that Kiln reads. The files that it writes are smaller.
 const LONGEST_BYTES: u64 = 16 << 20;
@@ -53,7 +53,7 @@ pub(crate) struct AnchorSettings {
     pub(crate) batch: usize,
     #[serde(default)]
     pub(crate) optimizer: OptimizerSettings,
-    /// The supernet's setting, if the task is a regression.
+    /// The supernet's `clip_norm`, if the task is a regression.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) clip_norm: Option<f64>,
     /// The supernet's setting.
@@ -150,8 +150,8 @@ impl Place {
     }
 }
 
-/// Draws distinct networks from a space. A study always draws the same networks. If fewer are wanted, they
-/// are the first of the same list.
+/// Draws distinct networks from a space. The same seed always yields the same list of networks. A smaller
+/// `wanted` yields the beginning of the same list.
 pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(seed, "anchors", &[]);
     let mut known = BTreeSet::new();
@@ -213,11 +213,12 @@ pub(super) fn train(
         train(genotype, device).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
     });
     results.into_iter().collect::<Result<(), EvalError>>()?;
-    // This removes the folder only if it is empty. A study may keep other trainings there.
+    // `remove_dir` removes the folder only if it is empty. Other trainings of the study may still have
+    // checkpoints there.
     let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
     let mut all = all.into_inner().expect("no holder panics");
     // Trainings end in any order, so sort the anchors in the order in which they were drawn. The file may
-    // hold more anchors than are wanted now. They come after the others.
+    // contain more anchors than this study uses. Additional anchors are sorted to the end.
     let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
     all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
     let is_written = |before: &Checked<Document>| before.is_checked && before.content.anchors == all;
@@ -255,14 +256,14 @@ fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> 
     }
 }
 
-/// Returns the place for the checkpoints of an anchor's training.
+/// Returns the folder for the checkpoints of an anchor's training.
 fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
     let identity = format!("anchor\n{}\n{genotype}", place.identity);
     Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
 }
 
 /// Hashes the anchors' metrics. The fingerprint includes this hash, because corrected estimates depend on
-/// them.
+/// these metrics.
 pub(super) fn hash(anchors: &[Anchor]) -> String {
     let text = serde_json::to_vec(anchors).expect("anchors are plain data");
     blake3::hash(&text).to_hex().to_string()

@@ -5,8 +5,8 @@
 pub(crate) const FEWEST_POINTS: usize = 4;
 /// Variance of the noise, relative to the variance that the description explains.
 const NOISE: f64 = 2.0;
-/// A slope is fitted only if the guesses vary: more than this fraction of their sum of squares must remain
-/// after a constant is fitted to them.
+/// A slope is fitted only if the guesses vary. After a constant is fitted to the guesses, more than this
+/// fraction of their sum of squares must remain.
 const INDEPENDENT: f64 = 1e-9;
 
 /// A linear model of a metric: a constant, plus a slope times the guess, plus weights times a description of
@@ -41,8 +41,8 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// Fits the model to points whose descriptions have the same length. The slope is 0 if measurements fall
-    /// while guesses rise. Returns `None` for fewer than four points.
+    /// Fits the model to points whose descriptions have the same length. The slope is 0 if the fitted slope
+    /// would be negative. Returns `None` for fewer than four points.
     #[must_use]
     pub fn fit(points: &[CorrectionPoint]) -> Option<Self> {
         if points.len() < FEWEST_POINTS {
@@ -89,14 +89,14 @@ impl Correction {
     }
 }
 
-/// A network from which a [`Correction`] learns.
+/// A network to which a [`Correction`] is fitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorrectionPoint {
     /// Description of the network.
     pub description: Vec<f64>,
     /// Estimate of the network's metric before the correction.
     pub guess: f64,
-    /// The metric that was measured.
+    /// Measured value of the metric.
     pub measured: f64,
 }
 

@@ -16,8 +16,8 @@ use crate::judging::metrics::Asked;
 pub(super) struct Corrections(BTreeMap<String, Correction>);
 
 impl Corrections {
-    /// Fits corrections to the anchors and to the estimates that shared weights give for them. Reports how
-    /// well the two rankings agree.
+    /// Fits corrections to the anchors' metrics and to the estimates of the anchors with shared weights.
+    /// Reports how well the two rankings agree.
     pub(super) fn learned(
         context: &Context,
         metrics: &Asked,
@@ -74,8 +74,8 @@ impl Corrections {
     }
 }
 
-/// The error for too few usable anchors. It happens if either their trainings diverged, or their estimates
-/// with shared weights were not finite.
+/// The error for too few usable anchors. An anchor is not usable if its training diverged, or if its estimate
+/// with shared weights is not finite.
 fn too_few(context: &Context, anchors: &[Anchor], guesses: &[Outcome]) -> EvalError {
     let total = anchors.len();
     let measured = |outcomes: &mut dyn Iterator<Item = &Outcome>| {

@@ -42,7 +42,7 @@ pub(crate) struct SupernetEvaluator {
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
-    /// Hash of the anchors' metrics.
+    /// Hash of the anchors' metrics, or `None` without anchors.
     anchors: Option<String>,
     corrections: Option<Corrections>,
 }
@@ -170,7 +170,8 @@ impl Evaluator for SupernetEvaluator {
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
             let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
-            // Two overlapping calls of `prepare` compute the same weights, so one of the results is dropped.
+            // Two overlapping calls of `prepare` compute the same weights, so the second result can be
+            // dropped.
             self.ready.set(Ready { weights, hash, anchors, corrections }).ok();
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use kiln_space::{Genotype, SearchSpace, variation};
 
-/// The end of the space to search for.
+/// Selects the largest or the smallest architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extreme {
     Largest,

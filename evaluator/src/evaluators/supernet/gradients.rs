@@ -18,8 +18,8 @@ use crate::network::weights::Weights;
 use crate::training::loss;
 
 /// Sums the gradients of a step on the main device, in the order of the subnets. If the GPUs have a
-/// collective, each of them first sums the gradients of its own subnets, and the collective then sums over
-/// all GPUs. A parameter that a subnet does not read contributes zero.
+/// collective, each GPU first sums the gradients of its own subnets. The collective then sums over all GPUs.
+/// A parameter that a subnet does not read contributes zero.
 ///
 /// On the CPU, a subnet's gradients cover only the parts of kernels and matrices that it reads. These
 /// gradients are added in place to gradients of the whole parameters.

@@ -98,9 +98,9 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
     order[from..].iter().copied().take(ALONE).collect()
 }
 
-/// The mean error of guessing on the validation split. For classes, the guess is the most frequent class of
-/// that split. For values, it is the mean of the training split. For values, this error is 1 only if both
-/// splits have the same mean and standard deviation.
+/// The mean error of guessing on the validation split. In a classification, the guess is the most frequent
+/// class of the validation split. In a regression, the guess is the mean of the training split. In a
+/// regression, the error is not exactly 1 if the two splits have different means or standard deviations.
 fn guessing(context: &Context) -> f64 {
     let (data, validation) = (&context.data, context.data.split(Split::Validation));
     if data.is_regression() {
@@ -114,7 +114,8 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// Evaluates single examples, spread evenly over a split. Returns `None` if an output is not finite.
+/// Evaluates a network on examples that are spread evenly over a split, and returns the result for each
+/// example. Returns `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

@@ -53,8 +53,8 @@ impl<'a> Sampler<'a> {
         self.always.iter().chain(&others).map(|genotype| self.space.decode(genotype)).collect()
     }
 
-    /// Draws genotypes in which every decision goes through its options in rounds. Each round has its own
-    /// random order.
+    /// Draws genotypes. Every decision uses each of its options once per round. Each round has its own random
+    /// order of the options.
     fn in_turn(&self, step: u64) -> Vec<Genotype> {
         let decisions = self.space.decisions();
         let first = step * self.others as u64;

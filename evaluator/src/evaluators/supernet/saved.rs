@@ -1,5 +1,5 @@
-//! A file that describes a trained supernet, stored next to its checkpoints. File and checkpoint are all that
-//! another study needs to use the supernet.
+//! Reads and writes the file that describes a trained supernet. The file is stored next to the supernet's
+//! checkpoints. Another study can use the supernet if it has this file and a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::training::learner;
 
 const FILE: &str = "trained.json";
 const VERSION: u32 = 2;
-/// The oldest file version that Kiln reads. Files of this version have no `check`.
+/// The oldest file version that Kiln reads. Files of this version do not contain the hash `check`.
 const OLDEST: u32 = 1;
 /// Maximum file size in bytes that Kiln reads. The files that it writes are smaller.
 const LONGEST_BYTES: u64 = 64 << 20;

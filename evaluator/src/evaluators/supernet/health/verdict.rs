@@ -1,5 +1,5 @@
-//! Computes the verdict of the health check by comparing measurements with random variation. It needs no
-//! weights and no data.
+//! Computes the verdict of the health check from measurements, by significance tests. The computation needs
+//! no weights and no data.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use kiln_search::{HealthCheck, HealthQuestion, SupernetHealth, tau_b};
 
 use crate::judging::judgement::ExampleJudgement;
 
-/// A difference counts if it exceeds this many standard errors. Chance alone exceeds it in about one of fifty
-/// checks.
+/// A difference is significant if it exceeds this number of standard errors. The one-sided significance level
+/// is about 2 %.
 const STANDARD_ERRORS: f64 = 2.0;
 /// The gain of shared weights over guessing must reach this fraction of the gain of a short training. The
 /// fraction is below 1 because the weights serve many subnets at once, so each subnet may be slightly worse
@@ -40,7 +40,7 @@ pub(super) struct Measured {
     /// Results of the largest subnet, the smallest subnet, and then the other subnets. An entry is `None` if
     /// an output of its subnet is not finite.
     pub(super) probes: Vec<Option<Probe>>,
-    /// Mean error of a constant answer that ignores the input.
+    /// Mean error of a constant prediction that ignores the input.
     pub(super) guessing: f64,
     /// Number of steps of the short trainings.
     pub(super) steps: u64,
@@ -57,7 +57,8 @@ pub(super) fn verdict(measured: &Measured) -> SupernetHealth {
     SupernetHealth::new(checks.into_iter().flatten().collect(), advice)
 }
 
-/// Returns `None` if both are the same network.
+/// Compares the training losses of the largest and the smallest subnet. Returns `None` if both subnets have
+/// the same results.
 fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     let question = HealthQuestion::LargestBeatsSmallest;
     let [Some(largest), Some(smallest), ..] = measured.probes.as_slice() else {
@@ -67,8 +68,8 @@ fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     if largest == smallest {
         return None;
     }
-    // Losses on training examples are compared, because a trained network with more weights always fits those
-    // at least as well. On other examples, a network with more weights may overfit.
+    // Compare losses on training examples. A well-trained network with more weights fits training examples at
+    // least as well as a smaller network. On other examples, a network with more weights may overfit.
     let losses = |probe: &Probe| -> Vec<f64> { probe.training.iter().map(|example| example.loss).collect() };
     let (large, small) = (losses(largest), losses(smallest));
     let difference = Difference::of(&large, &small);
@@ -262,8 +263,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
 }
 
-/// Converts a mean error to the unit in which it is shown: percent for classes, or standard deviations for
-/// values.
+/// Converts a mean error to the unit in which it is shown: percent in a classification, or standard
+/// deviations in a regression.
 fn shown(measured: &Measured, error: f64) -> f64 {
     if measured.is_regression { error.sqrt() } else { 100.0 * error }
 }
@@ -287,7 +288,7 @@ mod tests {
 
     const EXAMPLES: usize = 200;
 
-    /// Results of a network with this fraction of wrong answers and this mean loss. The loss varies from
+    /// Results of a network with this fraction of wrong predictions and this mean loss. The loss varies from
     /// example to example.
     fn network(error: f64, loss: f64) -> Vec<ExampleJudgement> {
         let example = |index: usize| ExampleJudgement {
