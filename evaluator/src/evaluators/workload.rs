@@ -1,4 +1,5 @@
-//! How much an evaluator and its finisher compute. Only estimates of time and memory use it.
+//! Describes how much an evaluator and its finisher compute. Only estimates of time and memory use these
+//! numbers.
 
 /// Number of examples that pass through a network of typical size, for each stage of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use kiln_export::{ClassResult, Confused, TestResults};
 use crate::data::{DataSet, Split};
 use crate::judging::judgement;
 
-/// Maximum number of confusions that are listed if there are too many classes for a matrix.
+/// Maximum length of the list of confusions that replaces the matrix if there are too many classes.
 const CONFUSED: usize = 1000;
 
 /// Counts of examples by true class and predicted class.
@@ -26,7 +26,7 @@ pub(crate) struct Confusion {
 
 impl Confusion {
     /// Computes the confusion matrix from the logits of a whole split, in the order of the split. Each
-    /// example has `classes` logits. The logit of the data's class `i` is at `places[i]`.
+    /// example has `classes` logits. The logit of the data set's class `i` has the index `places[i]`.
     pub(crate) fn of(
         outputs: &[f32],
         data: &DataSet,
@@ -62,8 +62,8 @@ impl Confusion {
         share(self.right(class), self.support[class])
     }
 
-    /// Twice the number of right answers, divided by the number of examples of the class plus the number of
-    /// its predictions. This is the harmonic mean of precision and recall.
+    /// The F1 score, which is the harmonic mean of precision and recall. It is twice the number of correct
+    /// predictions, divided by the number of the class's examples plus the number of the class's predictions.
     fn f1(&self, class: usize) -> f64 {
         share(2.0 * self.right(class), self.support[class] + self.given[class])
     }
@@ -133,7 +133,7 @@ mod tests {
         (0..count).map(|class| format!("c{class}")).collect()
     }
 
-    /// Ten examples: 6 of class 0 (4 right, 2 predicted as 1), 3 of class 1 (1 right, 1 predicted as 0, 1
+    /// Ten examples: 6 of class 0 (4 correct, 2 predicted as 1), 3 of class 1 (1 correct, 1 predicted as 0, 1
     /// predicted as 3), 1 of class 2 (predicted as 0). Class 3 has no example but is predicted once. Class 4
     /// has no example and is never predicted.
     fn example() -> Confusion {
@@ -176,8 +176,8 @@ mod tests {
         near(example().balanced_error_percent(), 100.0 * (1.0 - 1.0 / 3.0));
         let all_right = Confusion::new(3, [(0, 0), (2, 2)]);
         near(all_right.balanced_error_percent(), 0.0);
-        // Nine of ten examples belong to class 0. Always predicting 0 has an error of 10 %, and of 50 % if
-        // all classes count equally.
+        // Nine of ten examples belong to class 0. Always predicting class 0 has an error of 10 % and a
+        // balanced error of 50 %.
         let guessing = Confusion::new(2, (0..10).map(|example| (usize::from(example == 0), 0)));
         near(guessing.balanced_error_percent(), 50.0);
     }

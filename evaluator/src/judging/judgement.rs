@@ -1,4 +1,4 @@
-//! Evaluates a network's outputs on a split, and defines the metrics that describe them.
+//! Evaluates a network's outputs on a split, and defines the metrics of classification and regression.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,31 @@ use kiln_search::{FailureKind, Measurement, Outcome};
 
 use crate::data::{DataSet, Split, Targets};
 
-/// Metrics of a network's outputs on a split. All of them are minimized. For classes, people see accuracy
-/// instead of error.
+/// Metrics of a network's outputs on a split. All of them are minimized. In a classification, users see
+/// accuracy instead of error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    /// Metrics for classes.
+    /// Metrics of a classification.
     Classification {
-        /// Percentage of wrong answers.
+        /// Percentage of wrong predictions.
         error_percent: f64,
         /// Mean cross-entropy, nats.
         loss_nats: f64,
     },
-    /// Metrics for values.
+    /// Metrics of a regression.
     Regression {
-        /// Mean squared error over examples and values, each in its target's own unit.
+        /// Mean squared error over examples and targets, each target in its own unit.
         mean_squared_error: f64,
-        /// Root of the mean squared error. Each value is measured in its standard deviation over the training
-        /// split. On the training split, a network that always predicts the mean has the value 1. For other
-        /// splits see `ValueErrors`.
+        /// Root of the mean squared error, in standard deviations of each target over the training split. On
+        /// the training split, a network that always predicts the mean has the value 1. For other splits see
+        /// `ValueErrors`.
         rmse_deviations: f64,
     },
 }
 
-/// Name of the metric for the percentage of wrong answers.
+/// Name of the metric for the percentage of wrong predictions.
 pub(crate) const ERROR: &str = "error_percent";
-/// The metric's value if all answers are wrong.
+/// The metric's value if all predictions are wrong.
 pub(crate) const LARGEST_ERROR: f64 = 100.0;
 
 /// Whether a metric is a percentage of errors.
@@ -38,8 +38,8 @@ pub(crate) fn is_error(metric: &str) -> bool {
     metric.ends_with(ERROR)
 }
 
-/// Natural logarithm of a metric. To keep the logarithm finite, an error counts as at least half an example
-/// of the validation split. Returns `None` if the metric was not measured.
+/// Natural logarithm of a metric. To keep the logarithm finite, an error below half an example of the
+/// validation split is replaced by half an example. Returns `None` if the metric was not measured.
 #[must_use]
 pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64> {
     let examples = data.split(Split::Validation).len().max(1) as f64;
@@ -68,7 +68,7 @@ impl Judgement {
         }
     }
 
-    /// Evaluates logits. Each example has `width` logits. The logit of the data's class `i` is at
+    /// Evaluates logits. Each example has `width` logits. The logit of the data set's class `i` has the index
     /// `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
@@ -90,7 +90,7 @@ impl Judgement {
         Some(Self::Classification { error_percent, loss_nats: loss / count })
     }
 
-    /// Evaluates values in standard deviations from the training mean.
+    /// Evaluates regression outputs, which are in standard deviations from the training mean.
     fn of_values(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         if outputs.iter().any(|output| !output.is_finite()) {
             return None;
@@ -117,8 +117,8 @@ impl Judgement {
         Some(found).filter(|_| (own + relative).is_finite())
     }
 
-    /// The metric that changes smoothly with the weights: cross-entropy in nats, or the error in standard
-    /// deviations.
+    /// Returns the metric that changes smoothly with the weights: the cross-entropy in nats, or
+    /// `rmse_deviations`.
     pub(crate) const fn loss(&self) -> f64 {
         match self {
             Self::Classification { loss_nats, .. } => *loss_nats,
@@ -136,8 +136,8 @@ impl Judgement {
         }
     }
 
-    /// Test results of a finished network, by name with unit. For classes, they contain accuracy instead of
-    /// error.
+    /// Test results of a finished network. Each name contains the unit. In a classification, the results
+    /// contain accuracy instead of error.
     pub(crate) const fn of_test(&self) -> [(&'static str, f64); 2] {
         match self {
             Self::Classification { error_percent, loss_nats } => {
@@ -153,10 +153,11 @@ impl Judgement {
 /// The result for one example. A [`Judgement`] holds the means of both numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ExampleJudgement {
-    /// For classes, 1 if the answer is wrong and 0 otherwise. For values, the squared error in standard
-    /// deviations.
+    /// In a classification, 1 if the prediction is wrong and 0 otherwise. In a regression, the squared error
+    /// of standardized targets.
     pub(crate) error: f64,
-    /// For classes, the cross-entropy in nats. For values, the squared error in standard deviations.
+    /// In a classification, the cross-entropy in nats. In a regression, the squared error of standardized
+    /// targets.
     pub(crate) loss: f64,
 }
 
@@ -242,8 +243,8 @@ mod tests {
 
     #[test]
     fn values_are_judged_in_their_own_unit_and_in_deviations() {
-        // Both values are the same quantity in two units, so their errors agree for every choice of training
-        // examples.
+        // Both targets are the same quantity in two units, so their standardized errors agree for every
+        // choice of training examples.
         let names = ["m", "mm"].map(str::to_owned).to_vec();
         let values =
             [1.0, 1.0, 3.0, 3.0, 4.0, 0.0].iter().flat_map(|value| [*value, 1000.0 * value]).collect();

@@ -14,7 +14,7 @@ use crate::judging::value_errors::ValueErrors;
 struct Optional {
     /// Name of the metric. The metric is minimized.
     name: &'static str,
-    /// Name of the test result that people see.
+    /// Name of the test result in reports.
     of_test: &'static str,
     /// Converts the metric to the test result.
     as_test: fn(f64) -> f64,
@@ -101,15 +101,15 @@ impl Asked {
         Ok(Self(optional(data).iter().map(|one| one.name).filter(is_asked).map(str::to_owned).collect()))
     }
 
-    /// Names of all metrics that are measured.
+    /// Names of all metrics that a study measures: the usual metrics, and the requested optional metrics.
     pub(crate) fn names(&self, data: &DataSet) -> Vec<String> {
         let mut names = judgement::metrics(data);
         names.extend_from_slice(&self.0);
         names
     }
 
-    /// Computes a network's metrics from its outputs for the validation split. `None` stands for a network
-    /// that could not run.
+    /// Computes a network's metrics from its outputs for the validation split. `outputs` is `None` if the
+    /// network could not run.
     pub(crate) fn measured(&self, outputs: Option<&[f32]>, data: &DataSet) -> Outcome {
         let judged = outputs.and_then(|outputs| Judgement::new(outputs, data, Split::Validation));
         let more = match (outputs, &judged) {
@@ -135,13 +135,14 @@ fn named(judged: Judgement, data: &DataSet, more: [f64; 2]) -> Vec<(&'static str
     judged.of_test().into_iter().chain(more).collect()
 }
 
-/// Scores of a network's outputs for a whole split: metrics by name, as in the report on a finished network,
-/// and results by class or value.
+/// Scores of a network's outputs for a whole split. They contain the metrics in the report on a finished
+/// network, and results for each class or regression target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// Metrics by name with unit, the usual ones first. For classes, they contain accuracy instead of error.
+    /// Metrics, with the optional metrics last. Each name contains the unit. In a classification, they
+    /// contain accuracy instead of error.
     pub metrics: Vec<(&'static str, f64)>,
-    /// Results by class or value.
+    /// Results for each class or regression target.
     pub results: TestResults,
 }
 
@@ -161,7 +162,8 @@ impl Score {
         Some(Self { metrics, results: errors.results(names) })
     }
 
-    /// Scores logits for the classes `names`. The logit of the data's class `i` is at `places[i]`.
+    /// Scores logits for the classes `names`. The logit of the data set's class `i` has the index
+    /// `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
         data: &DataSet,
@@ -174,7 +176,7 @@ impl Score {
         Some(Self { metrics, results: confusion.results(names) })
     }
 
-    /// The metrics that the journal records: the usual ones, and those that the study requested.
+    /// Returns the metrics that the journal records: the usual metrics, and the optional metrics in `asked`.
     pub(crate) fn asked<'a>(
         &'a self,
         asked: &'a Asked,

@@ -1,4 +1,4 @@
-//! Evaluates the outputs of networks against the targets of a split. It does not run networks.
+//! Compares the outputs of networks with the targets of a split. This module does not run networks.
 
 pub(crate) mod confusion;
 pub(crate) mod judgement;

@@ -1,11 +1,11 @@
-//! Errors of a regression's outputs, each value in its own unit. They are compared with the errors of always
-//! predicting a mean on the same examples.
+//! Errors of a regression's outputs, each target in its own unit. They are compared with a baseline that
+//! always predicts a mean on the same examples.
 
 use kiln_export::{TestResults, ValueResult};
 
 use crate::data::{DataSet, Split};
 
-/// Sums over the examples of a split, for one target value.
+/// Sums over the examples of a split, for one regression target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     absolute: f64,
@@ -16,11 +16,11 @@ struct Sums {
     about_training_mean: f64,
 }
 
-/// Errors of each target value on a split.
+/// Errors of each regression target on a split.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValueErrors {
     sums: Vec<Sums>,
-    /// Standard deviation of each value over the training split.
+    /// Standard deviation of each target over the training split.
     deviation: Vec<f64>,
     examples: usize,
 }
@@ -49,12 +49,12 @@ impl ValueErrors {
         Self { sums, deviation, examples: examples.len().max(1) }
     }
 
-    /// Mean absolute error over examples and values.
+    /// Mean absolute error over examples and targets.
     pub(crate) fn mean_absolute_error(&self) -> f64 {
         self.mean(|sums| sums.absolute / self.examples as f64)
     }
 
-    /// Mean, over the target values, of their coefficients of determination R² (`r2_score`).
+    /// Mean coefficient of determination R² over the regression targets (`r2_score`).
     pub(crate) fn r2(&self) -> f64 {
         self.mean(Sums::r2)
     }
@@ -67,7 +67,7 @@ impl ValueErrors {
         (squares.sum::<f64>() / (self.sums.len() * self.examples).max(1) as f64).sqrt()
     }
 
-    /// Results for each target value.
+    /// Results for each regression target.
     pub(crate) fn results(&self, names: &[String]) -> TestResults {
         let count = self.examples as f64;
         let value = |(name, sums): (&String, &Sums)| ValueResult {
@@ -100,7 +100,7 @@ impl Sums {
     }
 }
 
-/// Mean of each target value over these examples.
+/// Mean of each regression target over these examples.
 fn own_mean(data: &DataSet, examples: &[u32], values: usize) -> Vec<f64> {
     let mut mean = vec![0.0; values];
     for example in examples {

@@ -1,5 +1,5 @@
-//! Collects batch-norm statistics. It runs a network on batches and pools mean and variance of each batch
-//! norm's inputs.
+//! Runs a network on batches to collect batch-norm statistics. Mean and variance of each batch norm's input
+//! are pooled over the batches.
 
 use std::collections::BTreeMap;
 

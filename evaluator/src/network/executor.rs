@@ -1,5 +1,5 @@
-//! The executor runs the plan of an architecture with weights that it looks up by key. Supernets, subnets and
-//! stand-alone networks all run here.
+//! The executor runs the plan of an architecture with weights that it looks up by key. It runs supernets,
+//! subnets and stand-alone networks.
 
 use burn::tensor::Tensor;
 use kiln_space::{Architecture, LayerId};
@@ -42,8 +42,8 @@ pub(crate) fn forward(
     output.reshape([batch, channels * height * width])
 }
 
-/// Returns an earlier value in the form in which a step reads it. The last read moves the value out, so that
-/// its memory can be reused.
+/// Returns the output of an earlier layer, rounded as `read` requires. The last read moves the tensor out of
+/// `values`, so that its memory can be reused.
 fn take(values: &mut [Option<Tensor<4>>], read: &Read) -> Tensor<4> {
     let place = &mut values[read.layer.0];
     let value = if read.is_last { place.take() } else { place.clone() };

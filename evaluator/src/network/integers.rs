@@ -1,8 +1,8 @@
-//! Runs 8-bit layers as integer runtimes do: with integer inputs and integer weights. The values between
-//! layers are rounded to their quantization grids.
+//! Runs 8-bit layers as integer runtimes do: with integer inputs and integer weights. The outputs of layers
+//! are rounded to their quantization grids.
 //!
-//! Integers are stored in single precision, which represents every integer below 2^24 exactly. Sums below
-//! that bound are exact in any order.
+//! Integers are stored in single precision, which represents every integer below 2^24 exactly. Sums of
+//! integers below 2^24 are therefore exact in any order.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) struct Integers {
     kernels: BTreeMap<LayerId, IntegerKernel>,
 }
 
-/// A layer with integer weights, into which the normalization after the layer is folded.
+/// The integer weights of a layer. The normalization after the layer is folded into them.
 #[derive(Clone, Debug)]
 pub(super) struct IntegerKernel {
     weight: Weight,
@@ -60,11 +60,11 @@ impl Integers {
         self.network.plan.reads_grids(id)
     }
 
-    /// Returns how the layer `reader` reads the value of `input`. A layer with integer weights reads
-    /// quantized values, which are integers.
+    /// Returns how the layer `reader` rounds its input, which is the output of the layer `input`. A layer
+    /// with integer weights reads quantized values, which are integers.
     pub(super) fn rounding(&self, reader: LayerId, input: LayerId) -> Rounding {
         if self.kernels.contains_key(&reader) {
-            // Constant zeros need no grid, because their quantized values are zero on every grid.
+            // Constant zeros need no grid, because every grid quantizes zero to the integer zero.
             return self.network.grids.get(&input).map_or(Rounding::None, |grid| Rounding::Steps(*grid));
         }
         self.network.read_grid(reader, input).map_or(Rounding::None, Rounding::Nearest)

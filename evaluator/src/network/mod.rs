@@ -1,5 +1,5 @@
-//! Weights by key, plans of forward passes, and the executor that runs them. This module does not know data
-//! sets or training.
+//! Weights by key, plans of forward passes, and the executor that runs them. This module does not depend on
+//! data sets or training.
 
 pub(crate) mod collected;
 pub(crate) mod executor;

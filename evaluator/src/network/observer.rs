@@ -1,12 +1,12 @@
-//! Observers of the values in a running network.
+//! Observes the outputs and statistics of layers while a network runs.
 
 use burn::tensor::Tensor;
 use kiln_space::LayerId;
 
 /// Receives values of a network while it runs. The unit type `()` ignores them.
 pub(crate) trait Observer {
-    /// Receives the output of a layer before it is rounded. If an earlier step also computes this layer, the
-    /// value is the output of that step.
+    /// Receives the output of a layer before the output is rounded. If an earlier step computes this layer
+    /// together with its own layer, `value` is the output of that step.
     fn output(&mut self, _layer: LayerId, _value: &Tensor<4>) {}
 
     /// Receives mean and variance of the inputs that a layer normalizes, over the batch: `[channels]` each.

@@ -1,6 +1,7 @@
-//! The plan of a forward pass. It states which kernel computes each layer, which layers are folded into it or
-//! computed together with it, and which values are rounded. Training, inference and 8-bit inference have
-//! different plans. The [executor](super::executor) follows the plan and makes no choices itself.
+//! The plan of a forward pass. It states which kernel computes each layer, which layers are folded into other
+//! layers or computed together with them, and which values are rounded. Training, inference and 8-bit
+//! inference have different plans. The [executor](super::executor) follows the plan and makes no choices
+//! itself.
 
 use kiln_export::Grid;
 use kiln_kernels::{Activation, FixedConv2d};
@@ -20,13 +21,14 @@ pub(crate) struct Plan {
     pub(super) steps: Vec<Step>,
     /// The quantization grid to which the images are rounded.
     pub(super) input_grid: Option<Grid>,
-    /// Number of layers of the architecture, including those whose output is not read.
+    /// Number of layers of the architecture, including layers whose output no other layer reads.
     pub(super) layers: usize,
 }
 
 impl Plan {
-    /// The plan for training. Normalization uses the statistics of the batch. If a nonlinearity is the only
-    /// reader of a normalization or a fully connected layer, both are computed in one step.
+    /// The plan for training. Normalization uses the statistics of the batch. If the output of a
+    /// normalization or a fully connected layer goes only into a nonlinearity, both layers are computed in
+    /// one step.
     pub(crate) fn training(architecture: &Architecture) -> Self {
         Self::new(architecture, |planner, id, layer| match layer.op {
             Op::BatchNorm => StepKind::BatchNorm { after: planner.join_nonlinearity(id) },
@@ -49,7 +51,7 @@ impl Plan {
     }
 
     /// The plan for inference. Normalization uses `statistics` and is folded into the convolution before it.
-    /// If a nonlinearity is the only reader of a layer, both are computed in one step.
+    /// If the output of a layer goes only into a nonlinearity, both layers are computed in one step.
     pub(crate) fn inference(architecture: &Architecture, weights: &Weights, statistics: &Statistics) -> Self {
         Self::new(architecture, |planner, id, layer| {
             let (last, kernel, bias) = match layer.op {
@@ -94,7 +96,7 @@ impl Plan {
         })
     }
 
-    /// The plan for 8-bit layers, which run as in integer runtimes. Other layers run as in
+    /// The plan for networks with 8-bit layers, which run as in integer runtimes. Other layers run as in
     /// [`Self::calibration`], with burn's own means and nonlinearities.
     pub(crate) fn integers(
         architecture: &Architecture,
@@ -181,7 +183,7 @@ impl<'a> Planner<'a> {
         Self { architecture, readers: architecture.readers(), is_computed }
     }
 
-    /// Returns the layer that reads this one if there is exactly one such layer.
+    /// Returns the layer that reads the output of layer `id` if exactly one layer reads it.
     fn only_reader(&self, id: LayerId) -> Option<LayerId> {
         match self.readers[id.0].as_slice() {
             [reader] => Some(*reader),
@@ -189,8 +191,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// If the only reader of a layer is a nonlinearity, makes the layer's step compute the nonlinearity too.
-    /// Returns that nonlinearity, or `Identity` if there is none.
+    /// If the output of a layer goes only into a nonlinearity, makes the layer's step compute the
+    /// nonlinearity too. Returns that nonlinearity, or `Identity` if there is none.
     fn join_nonlinearity(&mut self, id: LayerId) -> Activation {
         let Some(reader) = self.only_reader(id) else { return Activation::Identity };
         let Op::Activation { kind } = self.architecture.layer(reader).op else {
@@ -200,8 +202,8 @@ impl<'a> Planner<'a> {
         nonlinearity(kind)
     }
 
-    /// If the only reader of a convolution is a normalization, and `may` allows it, makes the convolution's
-    /// step compute the normalization too. Returns that normalization.
+    /// If the output of a convolution goes only into a normalization, and `may` returns true for it, makes
+    /// the convolution's step compute the normalization too. Returns that normalization.
     fn fold_normalization(&mut self, conv: LayerId, may: impl Fn(LayerId) -> bool) -> Option<LayerId> {
         let is_norm = |id: &LayerId| matches!(self.architecture.layer(*id).op, Op::BatchNorm);
         let norm = self.only_reader(conv).filter(is_norm).filter(|norm| may(*norm))?;
@@ -243,8 +245,8 @@ mod tests {
     use crate::network::statistics::LayerStatistics;
 
     /// A network with these layers: a normalization of the input, a convolution with normalization and
-    /// nonlinearity, and a fully connected layer with a nonlinearity. The output of the last is added to
-    /// itself.
+    /// nonlinearity, a fully connected layer with a nonlinearity, and a sum that adds the nonlinearity's
+    /// output to itself.
     fn architecture() -> Architecture {
         let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
         let x = b.batch_norm("first", b.input()).unwrap();

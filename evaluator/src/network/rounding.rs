@@ -16,7 +16,7 @@ pub(super) enum Rounding {
 }
 
 impl Rounding {
-    /// Rounds the value as the step requires.
+    /// Applies this rounding to a value.
     pub(super) fn apply(self, value: Tensor<4>) -> Tensor<4> {
         match self {
             Self::None => value,

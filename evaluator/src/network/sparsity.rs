@@ -1,4 +1,4 @@
-//! Prunes sparse layers: chooses the weights of smallest magnitude and sets them to zero.
+//! Prunes sparse layers by magnitude: sets the smallest weights to zero.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item =
 }
 
 /// Computes a mask with 1 for each weight that is kept, and 0 for each weight that is set to zero. If
-/// magnitudes are equal, N-of-M sparsity keeps the first weights, and unstructured sparsity sets the first
-/// weights to zero.
+/// magnitudes are equal, N-of-M sparsity keeps the weights that come first, and unstructured sparsity sets
+/// the weights that come first to zero.
 ///
 /// # Shapes
 /// `weights`: `[outputs, inputs, ..]`

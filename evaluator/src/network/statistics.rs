@@ -1,5 +1,5 @@
-//! Batch-norm statistics of one subnet. Subnets never share statistics. They are collected again each time a
-//! subnet is evaluated.
+//! Batch-norm statistics of one subnet. Subnets never share statistics. The statistics are collected again
+//! each time a subnet is evaluated.
 
 use std::collections::BTreeMap;
 

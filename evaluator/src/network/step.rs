@@ -1,4 +1,5 @@
-//! One step of a forward pass: the values that it reads, and the kernel that computes its layer.
+//! Defines the steps of a forward pass. A step reads outputs of earlier steps, and one kernel computes its
+//! layer.
 
 use burn::tensor::Tensor;
 use kiln_export::Grid;
@@ -109,7 +110,7 @@ impl StepKind {
     }
 }
 
-/// Returns the kernels' name of a nonlinearity.
+/// Converts an activation of an architecture to the same activation in `kiln_kernels`.
 pub(super) const fn nonlinearity(kind: ActivationKind) -> Activation {
     match kind {
         ActivationKind::Relu => Activation::Relu,

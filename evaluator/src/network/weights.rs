@@ -25,7 +25,8 @@ enum Slot {
 pub(crate) struct Weights {
     pub(crate) parameters: Parameters,
     slots: BTreeMap<String, Slot>,
-    /// Collects the gradients of kernels and matrices from the layers. `None` if burn keeps these gradients.
+    /// Collects the gradients of kernels and matrices from the layers. It is `None` if burn keeps these
+    /// gradients.
     deposits: Option<Deposits>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct SharedMatrix {
     pub(crate) whole: Tensor<2>,
     /// Ranges of rows and columns that the layer reads.
     pub(crate) part: [Range<usize>; 2],
-    /// Receives the gradient from the layer. `None` if burn keeps the gradient.
+    /// Receives the gradient from the layer. It is `None` if burn keeps the gradient.
     pub(crate) deposit: Option<Deposit>,
 }
 
@@ -109,7 +110,7 @@ impl Weights {
         self.named(self.parameters.valid())
     }
 
-    /// Returns these parameters with the same names.
+    /// Returns weights with these parameters and the names of `self`.
     pub(crate) fn named(&self, parameters: Parameters) -> Self {
         Self { parameters, slots: self.slots.clone(), deposits: None }
     }
@@ -150,8 +151,8 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
-    /// Returns the same weights, and the place where Kiln's own kernels store the gradients of kernels and
-    /// matrices. burn keeps the other gradients.
+    /// Returns the same weights, and the [`Deposits`] in which Kiln's own kernels store the gradients of
+    /// kernels and matrices. burn keeps the other gradients.
     pub(crate) fn depositing(mut self) -> (Self, Deposits) {
         let deposits = Deposits::default();
         self.deposits = Some(deposits.clone());
@@ -209,7 +210,8 @@ impl Weights {
         segments(segments(self.whole_matrix(reference).val(), 0, &reference.outputs), 1, &reference.inputs)
     }
 
-    /// Returns the whole matrix, the part that a fully connected layer reads, and the place for its gradient.
+    /// Returns the whole matrix, the part that a fully connected layer reads, and the deposit for the part's
+    /// gradient.
     pub(crate) fn shared_matrix(&self, layer: &Layer) -> SharedMatrix {
         let reference = reference(layer);
         let param = self.whole_matrix(reference);
@@ -239,8 +241,8 @@ impl Weights {
         }
     }
 
-    /// Returns the bias, scale or shift that a layer reads, `[channels]`. Returns `None` if the key has no
-    /// such part.
+    /// Returns the bias, scale or shift that a layer reads, `[channels]`. Returns `None` if there is no
+    /// parameter with this name.
     pub(crate) fn vector(&self, layer: &Layer, part: &str) -> Option<Tensor<1>> {
         let reference = reference(layer);
         match self.slots.get(&format!("{}.{part}", reference.key))? {

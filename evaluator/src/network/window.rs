@@ -12,12 +12,12 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window with a single position.
+    /// A window of size 1x1.
     pub(super) const fn single(groups: usize) -> Self {
         Self { size: [1; 2], stride: [1; 2], padding: [0; 2], groups }
     }
 
-    /// The window of a layer, or a single position if the layer has no window.
+    /// Returns the window of a layer, or a 1x1 window if the layer has no window.
     pub(super) const fn of(layer: &Layer) -> Self {
         match layer.op {
             Op::Conv2d { kernel: size, stride, padding, groups, .. } => {

@@ -1,5 +1,5 @@
-//! Checkpoints of a training. Each is a file with named parts, which is always written as a whole. The last
-//! two are kept.
+//! Checkpoints of a training. Each checkpoint is a file with named parts, which is always written as a whole.
+//! A training keeps its last two checkpoints.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -47,8 +47,8 @@ impl Checkpoint {
         file.write_all(hasher.finalize().as_bytes())
     }
 
-    /// Reads a checkpoint of this training that has at most `steps` steps. A later state is refused, because
-    /// it already contains the effect of later steps.
+    /// Reads a checkpoint of this training that has at most `steps` steps. A state with more steps is
+    /// refused, because it already contains the effect of later steps.
     ///
     /// # Errors
     /// [`CheckpointError`] when the file is damaged, belongs to another training, or has more than `steps`
@@ -106,7 +106,7 @@ impl Checkpoints {
         Self { folder, identity: *blake3::hash(identity.as_bytes()).as_bytes() }
     }
 
-    /// Opens the checkpoints of a training if only the hash of its identity is known.
+    /// Opens the checkpoints of a training by the hash of the training's identity.
     pub(crate) const fn of(folder: PathBuf, identity: [u8; 32]) -> Self {
         Self { folder, identity }
     }
@@ -118,8 +118,8 @@ impl Checkpoints {
 
     /// Writes a checkpoint, and removes all other checkpoints of this training except the last two.
     ///
-    /// Files of other trainings are neither removed nor counted. If they were counted, files with later steps
-    /// could displace the checkpoint that was just written.
+    /// Files of other trainings are neither removed nor counted. Otherwise, files of other trainings with
+    /// later steps could displace the checkpoint that was just written.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
         let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
@@ -241,7 +241,7 @@ mod tests {
         checkpoints.save(&state(30)).unwrap();
         let latest = |steps| checkpoints.latest(steps).unwrap().map(|state| state.step);
         assert_eq!([19, 20, 29, 30].map(latest), [None, Some(20), Some(20), Some(30)]);
-        // A training that started over despite these states keeps its own states.
+        // If a training starts over although these states exist, it keeps the states that it writes.
         checkpoints.save(&state(5)).unwrap();
         assert_eq!(latest(ALL), Some(5));
         checkpoints.save(&state(10)).unwrap();

@@ -6,8 +6,8 @@ use burn::store::RecordError;
 use kiln_files::FileError;
 use thiserror::Error;
 
-/// The reason why a checkpoint cannot be used. A training skips a damaged file. It stops if the file is
-/// intact but its content does not fit.
+/// The reason why a checkpoint cannot be used. A training skips damaged files. It stops if a file is intact
+/// but the file's content does not fit.
 #[derive(Debug, Error)]
 pub(crate) enum CheckpointError {
     /// The file cannot be read.
@@ -54,13 +54,13 @@ pub(crate) enum CheckpointError {
     /// The state of early stopping cannot be read.
     #[error(transparent)]
     Patience(#[from] serde_json::Error),
-    /// The state of the CPU optimizer has another length than it states.
+    /// The actual length of the CPU optimizer's state differs from the length in its header.
     #[error("the optimizer's memory is cut off or too long")]
     MemoryLength,
     /// The optimizer state has another number of tensors for each parameter than this optimizer needs.
     #[error("the optimizer's memory is that of another optimizer")]
     OtherOptimizer,
-    /// A mask of zeros has another size than its weight.
+    /// A pruning mask has another size than its weight.
     #[error("the zeros of `{name}` have another size")]
     MaskSize {
         /// Name of the weight.

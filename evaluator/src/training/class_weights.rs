@@ -1,7 +1,7 @@
 //! The setting `class_weights`: the weight of each class in the loss of a training.
 //!
 //! Kiln scales the weights to a mean of 1 over the training split, so the same learning rate fits with and
-//! without them. Metrics do not use the weights.
+//! without class weights. Metrics do not use class weights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::data::{DataSet, Split, Targets};
 const KEY: &str = "class_weights";
 const BALANCED: &str = "balanced";
 const EXPECTED: &str = "`\"balanced\"`, a table of weights by class such as `{ rare = 5.0 }`, or `false`";
-/// The allowed range of a weight in a config.
+/// The smallest weight that a config may contain.
 const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e6;
 /// Maximum number of class names that an error lists.
@@ -76,8 +76,8 @@ impl ClassWeights {
     /// Resolves the weights for a data set. `settings` is the table that contains the setting.
     ///
     /// # Errors
-    /// [`SettingsError`] for a value of another type, an unknown class, a weight out of range, and targets
-    /// that are not classes.
+    /// [`SettingsError`] for a value of another type, an unknown class, a weight out of range, and for a
+    /// regression.
     pub(crate) fn resolved(&self, settings: &Settings, data: &DataSet) -> Result<Self, SettingsError> {
         let Self::Stated(stated) = self else { return Ok(self.clone()) };
         let refuse =

@@ -4,8 +4,8 @@
 use kiln_space::{Scalar, deserialize_scalar};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The default limit for regressions. A target far from the others produces a gradient whose length is
-/// proportional to its distance, and a few such steps can ruin a training. Targets are standardized for
+/// The default limit for regressions. An outlier among the targets produces a gradient whose norm is
+/// proportional to the outlier's distance. A few such steps can ruin a training. Targets are standardized for
 /// training, so a typical gradient has a norm of about 1. This limit leaves such a gradient unchanged.
 const OF_REGRESSIONS: f64 = 1.0;
 const EXPECTED: &str = "a number above 0, or `false` for gradients as they are";

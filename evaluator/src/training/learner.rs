@@ -73,7 +73,7 @@ impl Learner {
         self.advance_and(gradients, |_| ())
     }
 
-    /// Runs one optimizer step. `hold` corrects the weights before the moving average includes them.
+    /// Runs one optimizer step. `hold` modifies the weights before the moving average includes them.
     pub(crate) fn advance_and(mut self, gradients: GradientsParams, hold: impl FnOnce(&mut Weights)) -> Self {
         let gradients = match self.clip_norm {
             Some(limit) => clipping::clip(gradients, &self.weights.parameters, limit),
@@ -109,8 +109,8 @@ impl Learner {
         self.step >= self.schedule.steps || self.patience.as_ref().is_some_and(Patience::is_over)
     }
 
-    /// Returns the weights to evaluate now, without gradients. If there is a moving average, it is returned
-    /// instead of the weights.
+    /// Returns the weights to evaluate now, without gradients: the moving average if there is one, and
+    /// otherwise the weights themselves.
     pub(crate) fn current(&self) -> Weights {
         self.average.as_ref().map_or_else(|| self.weights.detached(), |average| average.weights.clone())
     }
@@ -149,7 +149,7 @@ impl Learner {
         }
         if self.patience.is_some() {
             self.patience = Some(serde_json::from_slice(&take(PATIENCE)?)?);
-            // If no validation loss was finite so far, the checkpoint has no best weights.
+            // The checkpoint contains no best weights if no validation loss was finite so far.
             if let Ok(best) = take(BEST) {
                 let mut weights = self.weights.detached();
                 weights.parameters = weights.parameters.loaded(best)?;

@@ -1,5 +1,5 @@
-//! The training losses: cross-entropy for classes, squared error for values, and both with a teacher's
-//! outputs as targets.
+//! The training losses: cross-entropy for classification, squared error for regression, and both with a
+//! teacher's outputs as targets.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -9,7 +9,7 @@ use crate::data::{BatchTargets, DataSet};
 use crate::training::class_weights::ClassWeights;
 
 /// Computes the loss of outputs with respect to the targets of their batch. `smoothing` and `weights` apply
-/// to classes only.
+/// to classification only.
 ///
 /// # Shapes
 /// - `outputs`: `[batch, classes]`, or `[batch, values]`
@@ -29,8 +29,8 @@ pub(crate) fn against_targets(
 }
 
 /// Computes the loss of outputs with respect to a teacher's outputs. The teacher receives no gradient.
-/// `targets` states whether outputs are classes or values, and holds the class of each example for class
-/// weights.
+/// `targets` determines whether the task is a classification or a regression. It also contains the class of
+/// each example, which class weights need.
 pub(crate) fn against_teacher(
     outputs: Tensor<2>,
     teacher: Tensor<2>,
@@ -46,13 +46,14 @@ pub(crate) fn against_teacher(
     }
 }
 
-/// The training loss of guessing: equal probabilities for all classes, or the mean of the values. Class
-/// weights do not change this loss, because their mean over the training split is 1.
+/// The training loss of guessing. In a classification, guessing means equal probabilities for all classes. In
+/// a regression, it means always predicting the mean. Class weights do not change this loss, because their
+/// mean over the training split is 1.
 pub(crate) fn of_guessing(data: &DataSet) -> f64 {
     if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
 }
 
-/// Mean squared error over examples and values. Values are in standard deviations from their mean.
+/// Mean squared error over examples and standardized targets.
 fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
     let difference = outputs - values;
     (difference.clone() * difference).mean()

@@ -1,6 +1,6 @@
 //! Milestones: the final states of trainings that are shorter than the whole schedule. A longer training of
-//! the same network can start from a milestone. Its result has the same bits as a training from new weights,
-//! so any milestone may be missing.
+//! the same network can start from a milestone. The result is bitwise equal to the result of a training from
+//! new weights, so any milestone may be missing.
 
 use std::error::Error;
 use std::fs;
@@ -17,7 +17,7 @@ const MOST: usize = 4096;
 /// Maximum total size of the milestones, in bytes.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// The milestones of one network, as seen from one training of that network.
+/// The milestones of one network, for one training of that network.
 pub(crate) struct Milestones {
     /// The folder with all milestones of a study.
     folder: PathBuf,

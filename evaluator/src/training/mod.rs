@@ -1,5 +1,5 @@
 //! Training: losses, optimizers, and the state from which an interrupted training resumes. This module does
-//! not know studies.
+//! not depend on studies.
 
 pub(crate) mod checkpoint;
 mod checkpoint_error;

@@ -23,7 +23,7 @@ const EXPLODED: f64 = 20.0;
 /// The reason why a training stopped early.
 #[derive(Debug)]
 pub(crate) enum Stopped {
-    /// The user interrupted it, or an error occurred that is not the network's fault.
+    /// The user interrupted the training, or an error occurred that the network did not cause.
     Ended(EvalError),
     /// The loss is not finite, or exceeds the limit.
     Diverged { epoch: u32, loss: f64 },
@@ -45,7 +45,7 @@ pub(crate) struct Training<'a> {
     /// Number of training images from which batch-norm statistics are computed when the network is evaluated
     /// after an epoch.
     pub(crate) calibration: usize,
-    /// The device without autodiff. The training adds autodiff to it.
+    /// The device without autodiff. The training enables autodiff.
     pub(crate) device: &'a Device,
 }
 

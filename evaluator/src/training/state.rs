@@ -1,5 +1,5 @@
 //! The state of the training of one network, and the folder that stores it. An interrupted training resumes
-//! from there and produces the same bits.
+//! from this state and produces the same bits.
 
 use std::fs::{self, File};
 use std::io;
@@ -35,8 +35,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Opens the folder whose name begins with `place` and ends with a hash of `identity`. `identity` names
-    /// everything that the training depends on.
+    /// Opens the folder whose name begins with `place` and ends with a hash of `identity`. `identity`
+    /// describes everything that the training depends on.
     pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
         let mut folder = place.into_os_string();
         folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);

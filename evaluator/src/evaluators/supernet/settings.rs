@@ -46,7 +46,7 @@ pub(crate) struct SupernetSettings {
     #[serde(default = "yes")]
     pub(crate) distillation: bool,
     /// Whether batch norms learn a scale and a shift while weights are shared. Without scale and shift, a
-    /// layer reads inputs in the same range, whichever subnet is drawn.
+    /// layer reads inputs in the same range in all subnets.
     ///
     /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has
     /// `affine=False`.
@@ -58,18 +58,20 @@ pub(crate) struct SupernetSettings {
     pub(crate) calibration: usize,
     #[serde(default = "accumulate")]
     pub(crate) accumulate: usize,
-    /// The limit, or the task's default. The default is filled in before the fingerprint is computed.
+    /// The largest norm of a gradient. If the config does not contain the setting, the task's default is
+    /// filled in before the fingerprint is computed.
     #[serde(default)]
     pub(crate) clip_norm: ClipNorm,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
-    /// Weight of each class in the loss. The fingerprint includes the weights only if they differ.
+    /// Weight of each class in the loss. The fingerprint includes the weights only if classes have different
+    /// weights.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
     /// Optional metrics that the config requests.
     #[serde(default, skip_serializing_if = "Asked::is_empty")]
     pub(crate) metrics: Asked,
-    /// Settings of the networks that are trained on their own to correct all estimates.
+    /// Settings of the anchors. These are networks that are trained on their own to correct all estimates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchors: Option<AnchorSettings>,
     /// The score that is returned if a strategy requests a proxy.
@@ -80,7 +82,7 @@ pub(crate) struct SupernetSettings {
     pub(crate) checkpoint_steps: u64,
 }
 
-/// How a step chooses the subnets that it trains.
+/// How the supernet chooses the subnets of each training step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sampling {
@@ -139,7 +141,7 @@ impl SupernetSettings {
         Ok(read)
     }
 
-    /// Fills in the values that depend on data and objectives. Anchors inherit the supernet's class weights
+    /// Resolves the settings that depend on data and objectives. Anchors inherit the supernet's class weights
     /// and metrics, and in regressions also the gradient clipping.
     pub(crate) fn of_data(
         mut self,
@@ -177,11 +179,11 @@ impl SupernetSettings {
         }
     }
 
-    /// Names, as text, every setting that the trained weights depend on.
+    /// Returns a text with every setting that the trained weights depend on.
     pub(crate) fn identity(&self) -> String {
         let mut deciding = self.clone();
-        // Settings that do not affect the weights are set to a fixed value. Calibration affects them only if
-        // patience evaluates the supernet after each epoch.
+        // Settings that do not affect the weights are set to a fixed value. `calibration` affects the weights
+        // only if `patience` is set, because the supernet is then evaluated after each epoch.
         deciding.checkpoint_steps = 1;
         if deciding.patience.is_none() {
             deciding.calibration = 0;

@@ -90,7 +90,7 @@ pub(super) fn train(
     Ok(trained)
 }
 
-/// Mean validation loss of the watched subnets. Returns `None` if an output is not finite.
+/// Mean validation loss of the subnets in `watched`. Returns `None` if an output is not finite.
 fn validation_loss(
     watched: &[Architecture],
     weights: &Weights,
@@ -110,7 +110,7 @@ fn broken(source: SpaceError) -> EvalError {
     EvalError::Space { what: "a subnet of the supernet", source }
 }
 
-/// The state from which training resumes, and the step of the checkpoint that it was read from.
+/// Returns the state from which training resumes, and the step of the checkpoint that contains this state.
 fn start(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -154,7 +154,8 @@ mod tests {
         Settings::new(path, value.as_object().unwrap().clone())
     }
 
-    /// The largest change during a short training, first of scales and shifts, then of all other weights.
+    /// Trains briefly. Returns the largest change of any scale or shift, and the largest change of any other
+    /// weight.
     fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
         let folder = tempfile::tempdir().unwrap();
         let limited = table("data", &json!({ "limit": 200 }));
