@@ -15,7 +15,7 @@ use kiln_kernels::measurement::{self, Seconds, fastest};
 /// Default number of images.
 const BATCH: usize = 64;
 
-/// Number of floats in the array that is copied: as many as 64 channels of 32x32 have.
+/// Number of floats in the array that is copied: a batch of images with 64 channels of 32x32.
 const COPIED: usize = BATCH * 64 * 32 * 32;
 
 /// For each convolution: input channels, output channels, groups, size of the image, kernel, stride.

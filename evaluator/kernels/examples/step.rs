@@ -4,8 +4,8 @@
 //! `cargo run --release -p kiln-kernels --example step [REPEATS]` prints one table. Steps with burn's
 //! operations and with these kernels run alternately, so that other work on the machine disturbs both. Times
 //! are medians over forward and backward pass. On Linux, the program also prints the time during which the
-//! threads were running. With one thread (`RAYON_NUM_THREADS=1`), that is the cost of the kernels even if the
-//! machine is busy.
+//! threads were running. With one thread (`RAYON_NUM_THREADS=1`), the running time measures the kernels even
+//! if the machine is busy.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::fs;
@@ -52,7 +52,7 @@ struct Inputs {
 }
 
 /// Seconds that the threads of this process have run. Returns `None` if the operating system does not report
-/// it.
+/// this time.
 fn running() -> Option<f64> {
     // The operating system updates a thread's running time when the thread stops running, so this thread
     // yields first.
@@ -87,7 +87,7 @@ fn step(case: Case, inputs: &Inputs, ours: bool) -> [f64; 2] {
     [passed, run]
 }
 
-/// Medians of both times, in milliseconds.
+/// Medians of elapsed time and running time, in milliseconds.
 fn median(times: &[[f64; 2]]) -> [f64; 2] {
     [0, 1].map(|kind| {
         let mut times: Vec<f64> = times.iter().map(|times| times[kind] * 1e3).collect();

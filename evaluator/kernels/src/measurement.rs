@@ -10,7 +10,8 @@ use crate::shared::activation::Activation;
 use crate::shared::weight_slice::{Places, WeightSlice, WeightValues};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Seconds of the fastest of several runs, which is the one that other work on the machine disturbed least.
+/// Returns the time of the fastest of several runs, in seconds. Other work on the machine disturbed this run
+/// least.
 pub fn fastest<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
     let seconds = |work: &mut dyn FnMut() -> T| {
         let start = Instant::now();
@@ -50,8 +51,8 @@ impl Kernel for Peak {
 /// Shortest times of a layer, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Seconds {
-    /// Number of floating-point operations in the forward pass, and the same number for each gradient. A
-    /// multiply-add counts as two.
+    /// Number of floating-point operations in the forward pass. Each gradient needs the same number. A
+    /// multiply-add counts as two operations.
     pub operations: f64,
     /// Time of the forward pass.
     pub forward: f64,

@@ -83,7 +83,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
     }
 }
 
-/// Compares output and gradients for one geometry, whose weight is a slice of a larger one.
+/// Compares output and gradients for one geometry. The weight is a slice of a larger weight.
 fn check(
     geometry: &Geometry,
     slice: &WeightSlice,

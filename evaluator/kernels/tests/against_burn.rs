@@ -90,7 +90,7 @@ fn normalize(shape: [usize; 4], activation: Activation, ours: bool) -> Vec<Vec<f
     all
 }
 
-/// Normalized with the statistics of the batch.
+/// Normalizes `x` with the statistics of the batch.
 fn normalized(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<4> {
     batch_norm_activation_train(x, scale, shift, EPSILON, Activation::Identity).output
 }
@@ -246,13 +246,14 @@ fn convolution_without_autodiff_of_a_sliced_tensor_equals_burn() {
     assert_close("sliced", &[read(found)], &[read(expected)]);
 }
 
-/// A slice with the channels from the first of each pair to before the second.
+/// A slice with ranges of channels. The second number of each pair is the exclusive end of a range.
 fn slice(outputs: &[[usize; 2]], inputs: &[[usize; 2]], kernel: usize) -> WeightSlice {
     let ranges = |pairs: &[[usize; 2]]| pairs.iter().map(|[start, end]| *start..*end).collect();
     WeightSlice { outputs: ranges(outputs), inputs: ranges(inputs), kernel: [kernel; 2] }
 }
 
-/// Shapes of weights with slices of them, each with input channels, groups and stride.
+/// Test cases: the shape of a weight, a slice of this weight, and the array of input channels, groups and
+/// stride.
 fn slices() -> Vec<([usize; 4], WeightSlice, [usize; 3])> {
     Vec::from([
         ([24, 20, 5, 5], slice(&[[0, 16]], &[[0, 12]], 3), [12, 1, 1]),

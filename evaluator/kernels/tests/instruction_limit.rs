@@ -1,4 +1,5 @@
-//! The limit of instruction sets. It holds for a whole process, so it has a test program of its own.
+//! Tests `InstructionSet::limit`. The limit applies to the whole process, so this test has its own test
+//! program.
 
 use kiln_kernels::InstructionSet;
 

@@ -1,4 +1,4 @@
-//! Steps of optimizers, compared with burn's own, and between numbers of threads.
+//! Compares optimizer steps with burn's optimizers, and between numbers of threads.
 
 use burn::module::{Module, Param, ParamId};
 use burn::optim::decay::WeightDecayConfig;

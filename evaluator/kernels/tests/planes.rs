@@ -18,8 +18,7 @@ enum Op {
     Max(Window),
     Average(Window),
     Global,
-    /// The sum of a tensor, its activation and the tensor again, so that gradients of several paths are
-    /// added.
+    /// The sum `x + activation(x) + x`, so that gradients of several paths are added.
     Sum,
 }
 

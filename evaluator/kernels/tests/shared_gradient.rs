@@ -1,4 +1,4 @@
-//! Sums of deposited gradients of slices, compared with burn's gradients of whole weights.
+//! Compares the sums of deposited slice gradients with burn's gradients of whole weights.
 
 mod comparison;
 
@@ -21,8 +21,8 @@ fn tracked<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(data, &Device::flex().autodiff()).require_grad()
 }
 
-/// The slices of a network: output channels of the kernel (which the matrix reads), its input channels and
-/// size, and the outputs of the matrix.
+/// The slices of a network: output channels, input channels and size of the convolution's kernel, and the
+/// outputs of the matrix. The matrix reads the kernel's output channels.
 struct Network {
     channels: Range<usize>,
     inputs: Range<usize>,

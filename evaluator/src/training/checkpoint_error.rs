@@ -54,7 +54,7 @@ pub(crate) enum CheckpointError {
     /// The state of early stopping cannot be read.
     #[error(transparent)]
     Patience(#[from] serde_json::Error),
-    /// The actual length of the CPU optimizer's state differs from the length in its header.
+    /// The CPU optimizer's state is truncated or too long.
     #[error("the optimizer's memory is cut off or too long")]
     MemoryLength,
     /// The optimizer state has another number of tensors for each parameter than this optimizer needs.

@@ -1,4 +1,5 @@
-//! Computes weight gradients as sums over the images of a batch, alone or together with the input's gradient.
+//! Computes weight gradients as sums over the images of a batch. The input's gradient can be computed at the
+//! same time.
 //!
 //! The batch is cut into chunks that depend only on the shapes. The sums of the chunks are added in order, so
 //! the result is the same for any number of threads.
@@ -15,8 +16,8 @@ const CHUNKS: usize = 16;
 /// Maximum number of floats in the sums of all chunks together.
 const SUMS: usize = 4 << 20;
 
-/// Number of floats of the output's gradient that both gradients read before they continue. These floats then
-/// stay in the second-level cache.
+/// Number of floats in a piece of the output's gradient. Both gradients read a piece before they continue
+/// with the next, so the piece stays in the second-level cache.
 const CACHED: usize = 32 * 1024;
 
 /// The inputs of a batch, and the gradient of its outputs.
@@ -28,7 +29,7 @@ pub(super) struct Images<'a> {
 
 impl<'a> Images<'a> {
     /// # Panics
-    /// When the batch is empty, or the slices do not hold whole images of it.
+    /// When the batch is empty, or a slice does not contain whole images of the batch.
     pub(super) fn new(batch: usize, x: &'a [f32], gradient: &'a [f32]) -> Self {
         assert!(
             batch > 0 && x.len().is_multiple_of(batch) && gradient.len().is_multiple_of(batch),
@@ -47,8 +48,8 @@ impl<'a> Images<'a> {
         self.batch.div_ceil(CHUNKS.min(SUMS / sums.max(1)).max(1))
     }
 
-    /// Sums over the batch. `add` gets the inputs of some images, the gradient of their outputs, and the sums
-    /// to which it adds their contribution.
+    /// Sums over the batch. The arguments of `add` are the inputs of some images, the gradient of their
+    /// outputs, and the sums. `add` adds the images' contribution to the sums.
     pub(super) fn sums(&self, sums: usize, add: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Buffer {
         let ([x_image, gradient_image], images) = (self.lens(), self.of_chunk(sums));
         let chunks =
@@ -57,8 +58,8 @@ impl<'a> Images<'a> {
         Buffer::total(chunks.map(chunk).collect()).expect("a batch has images")
     }
 
-    /// Computes the input's gradient with `write`, and the sums over the batch. `write` gets the gradient of
-    /// the outputs, and its result has the shape of the input.
+    /// Computes the input's gradient with `write`, and the sums over the batch. The arguments of `write` are
+    /// the gradient of the outputs, and a target with the shape of the input.
     ///
     /// Both computations read the same few images in turn, so the second one reads them from the cache.
     ///

@@ -74,9 +74,8 @@ pub(crate) fn input_gradient(
     correlate(&plan, set, gradient, &packed, None, Activation::Identity)
 }
 
-/// Computes the weight's gradient and passes each of its values to `add`, with output channel, input channel
-/// within the group, and row and column of the kernel. `x` is the input, and `gradient` is the output's
-/// gradient.
+/// Computes the weight's gradient and passes each value to `add`, with output channel, input channel within
+/// the group, and row and column of the kernel. `x` is the input, and `gradient` is the output's gradient.
 pub(crate) fn weight_gradient(
     set: InstructionSet,
     geometry: &Geometry,
@@ -96,8 +95,8 @@ pub(crate) fn weight_gradient(
     }
 }
 
-/// Computes both gradients in one pass over the batch. They are bitwise equal to the results of
-/// [`input_gradient`] and [`weight_gradient`].
+/// Computes the gradients of input and weight in one pass over the batch. They are bitwise equal to the
+/// results of [`input_gradient`] and [`weight_gradient`].
 pub(crate) fn gradients(
     set: InstructionSet,
     geometry: &Geometry,

@@ -103,13 +103,13 @@ impl Task<'_> {
         let in_place = plan.writes_in_place();
         let column_phases = plan.phases().iter().filter(|phase| phase.place[0] == 0).count();
         let mut weights = self.weights.as_ptr();
-        // Scratch contains whole images, so a correlation that uses scratch has only one piece.
+        // The scratch buffer contains whole images, so a correlation that uses the buffer has only one piece.
         let pieces = if in_place { (plan.positions() / plan.piece()).max(1) } else { 1 };
         for group in 0..plan.groups() {
             // SAFETY: `correlate_into` checked the lengths of source, weights and target against the plan,
-            // and lends scratch for the packed planes and the lines of one block. Offsets stay inside the
-            // packed planes for every position, or inside the image if it is read in place. If there are
-            // fewer positions than a vector has lanes, offsets stay inside for a whole vector.
+            // and provides a scratch buffer for the packed planes and the results of one block. Offsets stay
+            // inside the packed planes for every position, or inside the image if it is read in place. If
+            // there are fewer positions than a vector has lanes, offsets stay inside for a whole vector.
             unsafe {
                 let source = self.source.as_ptr().add(group * plan.read() * plan.source_plane());
                 let input = self.input(simd, source, packed);
@@ -148,8 +148,8 @@ impl Task<'_> {
                                     rows,
                                 };
                                 of_phase = of_phase.add(taps * plan.written().next_multiple_of(R));
-                                // A block with few rows omits the missing rows. It computes more vectors at
-                                // once instead, so that the processor can work on several independent sums.
+                                // A block with few rows computes more vectors at once, so that the processor
+                                // can work on several independent sums.
                                 match rows {
                                     ..=2 => block.run::<S, R, 2, 3>(simd, positions),
                                     3 | 4 => block.run::<S, R, 4, 2>(simd, positions),
@@ -198,7 +198,7 @@ impl Task<'_> {
         packed
     }
 
-    /// Copies the lines of a block of channels to their places in the image.
+    /// Copies the results of a block of channels from the scratch buffer to the image.
     ///
     /// # Safety
     /// `lines` contains the results of the block, which are `lines` floats in the plan. `planes` is the

@@ -1,5 +1,5 @@
-//! The plan of a dense correlation. Each written channel is a weighted sum of shifted planes of the read
-//! channels.
+//! Plans dense correlations. In a correlation, each written channel is a weighted sum of shifted planes of
+//! the read channels.
 //!
 //! Both forward convolution and the gradient of its input have this form. `convolution` chooses weights and
 //! axes for them. `correlate` runs a plan.
@@ -9,16 +9,16 @@ use crate::planes::packing::{Packing, Phase, SLACK};
 use crate::planes::unpacking::Unpacking;
 use crate::simd::InstructionSet;
 
-/// Number of pixels that fill a vector of every instruction set. Pointwise convolutions combine several
-/// images that have fewer pixels.
+/// Number of pixels that fill a vector of every instruction set. If images have fewer pixels, pointwise
+/// convolutions combine several images.
 const PIXELS: usize = 16;
 
-/// Number of pixels from which planes are copied instead of read in place. Planes whose distance is a power
-/// of two compete for the same sets of the cache.
+/// Planes with at least this number of pixels are copied instead of read in place. Planes whose distance is a
+/// power of two compete for the same sets of the cache.
 const DIRECT: usize = 128;
 
-/// Number of input floats that all written channels read before they continue with the next piece. These
-/// floats then stay in the second-level cache.
+/// Number of input floats in a piece. All written channels read a piece before they continue with the next,
+/// so the piece stays in the second-level cache.
 const CACHED: usize = 48 * 1024;
 
 /// Number of positions in the smallest piece. It is a multiple of every tile size: 1, 2 or 3 vectors of 8 or
@@ -46,9 +46,9 @@ pub(crate) struct Correlation {
 pub(crate) enum Input {
     /// Reads the images in place.
     Direct,
-    /// Reads scratch, which contains the pixels of this number of small images next to each other.
+    /// Reads a scratch buffer, which contains the pixels of this number of small images next to each other.
     Together(usize),
-    /// Reads scratch, which contains shifted copies of the planes.
+    /// Reads a scratch buffer, which contains shifted copies of the planes.
     Packed,
 }
 
@@ -170,7 +170,7 @@ impl Correlation {
         if let Input::Together(images) = self.input { images } else { 1 }
     }
 
-    /// Whether sums are stored directly in the image, without scratch.
+    /// Whether sums are stored directly in the image, without a scratch buffer.
     pub(super) fn writes_in_place(&self) -> bool {
         let whole = self.phases.len() == 1 && self.target_plane >= PIXELS;
         whole && !matches!(self.input, Input::Together(_))
@@ -185,8 +185,8 @@ impl Correlation {
         }
     }
 
-    /// Number of positions that all written channels compute before they continue with the next piece. The
-    /// input of a piece stays in the second-level cache.
+    /// Number of positions in a piece. All written channels compute a piece before they continue with the
+    /// next, so the piece's input stays in the second-level cache.
     pub(super) fn piece(&self) -> usize {
         let read = self.packed_input() / self.positions().max(1);
         (CACHED / read.max(1) / PIECE).max(1) * PIECE

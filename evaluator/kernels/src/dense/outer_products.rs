@@ -2,15 +2,15 @@
 
 use crate::simd::Simd;
 
-/// Number of pixels that are summed before the sums leave the registers. The values of these pixels stay in
-/// the first-level cache for all tiles.
+/// Number of pixels in a block. Sums stay in registers for a block, and the block's values stay in the
+/// first-level cache for all tiles.
 const PIXELS: usize = 256;
 
 /// Transposes planes of `channels`. Each vector of channels becomes a sequence of vectors, pixel by pixel.
 ///
 /// # Safety
-/// `channels * pixels` floats can be read at `from`. As many can be written at `to`, with the channels
-/// rounded up to a vector.
+/// `channels * pixels` floats can be read at `from`. The same number of floats can be written at `to`, with
+/// the number of channels rounded up to a whole vector.
 #[inline(always)]
 pub(crate) unsafe fn transpose<S: Simd>(
     simd: S,
@@ -102,8 +102,8 @@ impl Products<'_> {
         let count = self.offsets.len();
         for first in (0..count).step_by(K) {
             let mut values = [[simd.zero(); K]; V];
-            // SAFETY: the caller guarantees both operands. After the last offset, the last offset is read
-            // again, and the resulting sums are not stored.
+            // SAFETY: the caller guarantees both operands. If fewer than `K` offsets are left, the last
+            // offset is read repeatedly, and these additional sums are not stored.
             unsafe {
                 let mut reads = [self.read; K];
                 for (index, read) in reads.iter_mut().enumerate() {

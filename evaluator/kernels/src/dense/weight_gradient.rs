@@ -3,7 +3,7 @@
 //!
 //! One operand is transposed, so that a vector contains several channels of one pixel. The other operand is
 //! read pixel by pixel through the taps. The sums of many channels and many weights stay in registers for all
-//! pixels of an image. No sum is added up across the lanes of a vector.
+//! pixels of an image. There is no horizontal sum over the lanes of a vector.
 
 use crate::dense::outer_products::{Products, transpose};
 use crate::planes::geometry::Geometry;
@@ -102,8 +102,8 @@ impl Plan {
         });
     }
 
-    /// Passes each sum to `see`, after output channel, input channel within the group, and row and column of
-    /// the kernel.
+    /// Calls `see` for each sum. The arguments are output channel, input channel within the group, row and
+    /// column of the kernel, and the sum.
     pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
         let (taps, lanes, out_group) = (self.taps.len(), self.set.lanes(), self.geometry.out_group());
         for group in 0..self.geometry.groups() {
@@ -145,8 +145,8 @@ impl Kernel for Task<'_> {
         let (packed, transposed) = scratch.split_at_mut(plan.packed());
         let sums = sums.chunks_exact_mut(plan.group_sums());
         for (group, sums) in sums.enumerate() {
-            // SAFETY: `add` checked the lengths of input and gradient against the plan, lends the scratch of
-            // the plan, and runs the instruction set of the plan. Offsets stay inside the packed planes for
+            // SAFETY: `add` checked the lengths of input and gradient against the plan, provides the plan's
+            // scratch buffer, and runs the plan's instruction set. Offsets stay inside the packed planes for
             // every pixel, or inside the image if it is read in place.
             unsafe {
                 let x = x.as_ptr().add(group * in_group * x_plane);

@@ -1,5 +1,5 @@
-//! Depthwise convolution. It sums each channel's own plane, which is read in place row by row or from shifted
-//! copies.
+//! Depthwise convolution. Each output channel is computed from a single input channel. Planes are read in
+//! place row by row, or from shifted copies.
 
 pub(crate) mod plan;
 mod row_by_row;

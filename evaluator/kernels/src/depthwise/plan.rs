@@ -31,7 +31,7 @@ pub(crate) fn backward(geometry: &Geometry) -> Plan {
     Plan::new(geometry, &Axis::backward(geometry, 0), &Axis::backward(geometry, 1))
 }
 
-/// A weighted sum of the shifted planes of each channel, planned once for any number of planes.
+/// Plans a weighted sum of the shifted planes of each channel. One plan serves any number of planes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     channels: usize,
@@ -139,7 +139,7 @@ impl Plan {
         (PACKED / self.packing.channel_len()).clamp(1, self.channels)
     }
 
-    /// Whether sums are stored directly in the image, without scratch.
+    /// Whether sums are stored directly in the image, without a scratch buffer.
     fn writes_in_place(&self) -> bool {
         self.phases.len() == 1 && self.target_plane >= SLACK
     }
@@ -259,7 +259,7 @@ impl Filter<'_> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize>(&self, simd: S, from: *const f32, to: *mut f32) {
         let mut sums = [simd.splat(self.start); V];
-        // SAFETY: the caller guarantees that both can be accessed.
+        // SAFETY: the caller guarantees that source and target can be accessed.
         unsafe {
             for (offset, weight) in self.offsets.iter().zip(self.weights) {
                 let weight = simd.splat(*weight);

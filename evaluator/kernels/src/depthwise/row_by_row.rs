@@ -1,7 +1,7 @@
 //! Depthwise sums over planes that are read in place, row by row.
 //!
-//! Masks exclude what a tap would read beyond the ends of a row. Each row is read once and added to the sums
-//! of all rows that it contributes to. Those sums stay in registers.
+//! Masks exclude what a tap would read beyond the ends of a row. With stride 1, each input row is read once
+//! and added to the sums of all output rows that it contributes to. These sums stay in registers.
 
 use std::mem::MaybeUninit;
 
@@ -14,8 +14,8 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// Planes of several channels, and what to compute from them.
 pub(super) struct Sums<'a> {
     pub(super) channels: usize,
-    /// Number of the first plane, counted over images and channels. If several planes share a vector, this is
-    /// the number of the first of them.
+    /// Number of the first plane, counted over images and channels. If several planes share a vector, `first`
+    /// is the number of the first of these planes.
     pub(super) first: usize,
     pub(super) source: &'a [f32],
     pub(super) weights: &'a [f32],
@@ -126,7 +126,7 @@ impl Planes<'_> {
         }
     }
 
-    /// Returns strip `number`, counted over the strips of all planes.
+    /// Returns the strip with this number. Strips are numbered over all planes.
     #[inline(always)]
     fn strip<S: Simd, const K: usize, const STRIDE: usize>(
         &mut self,
@@ -158,8 +158,8 @@ impl Planes<'_> {
         let (pitches, count) = ([STRIDE * S::LANES, S::LANES], S::LANES);
         let mut plane = 0;
         while plane < planes {
-            // SAFETY: the scratch has room for two lots, `write` checked that there are weights for each
-            // channel, and masks exclude positions outside a row.
+            // SAFETY: the scratch buffer has room for two lots, `write` checked that there are weights for
+            // each channel, and masks exclude positions outside a row.
             unsafe {
                 let next = plane + self.count::<S>(plane);
                 let one = self.side_by_side::<S, K, STRIDE>(simd, plane, first, masks);
@@ -266,8 +266,8 @@ unsafe fn move_rows<S: Simd>(
     [height, width]: [usize; 2],
 ) {
     for row in 0..height {
-        // SAFETY: the caller guarantees that both can be accessed. A row that is read with stride 2 may be
-        // two vectors long.
+        // SAFETY: the caller guarantees that source and target can be accessed. A row that is read with
+        // stride 2 may be two vectors long.
         unsafe {
             let (from, to) = (from.add(row * pitches[0]), to.add(row * pitches[1]));
             let first = width.min(S::LANES);

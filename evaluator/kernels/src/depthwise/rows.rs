@@ -16,7 +16,7 @@ pub(super) const MASKS: usize = 8;
 pub(super) struct Rows {
     kernel: usize,
     stride: usize,
-    /// First row and column that position zero reads. They are negative if they lie in the padding.
+    /// First row and first column that position zero reads. Rows and columns in the padding are negative.
     first: [isize; 2],
     /// Size of a plane that is read.
     read: [usize; 2],
@@ -27,7 +27,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Returns `None` if the sums do not have this form.
+    /// Returns `None` if this plan does not support the kernel or the stride.
     pub(super) fn new(rows: &Axis, columns: &Axis) -> Option<Self> {
         let [down, along] = [in_order(rows)?, in_order(columns)?];
         let (kernel, stride) = (down.1.len(), rows.read_phases());
@@ -55,7 +55,7 @@ impl Rows {
         self.stride
     }
 
-    /// First row and column that position zero reads. They are negative if they lie in the padding.
+    /// First row and first column that position zero reads. Rows and columns in the padding are negative.
     #[inline]
     pub(super) const fn first(&self) -> [isize; 2] {
         self.first
@@ -117,19 +117,19 @@ impl Rows {
         }
     }
 
-    /// Number of scratch floats: two lots of planes that share vectors, or none.
+    /// Number of floats in the scratch buffer: two lots if planes share vectors, and otherwise zero.
     pub(super) fn scratch(&self, set: InstructionSet) -> usize {
         if self.side_by_side(set.lanes()) == 1 { 0 } else { 2 * self.lot(set.lanes()) }
     }
 
-    /// Number of floats in a lot: the rows that are read and the rows that are written, for planes that share
+    /// Number of floats in a lot. A lot contains the input rows and the output rows of planes that share
     /// vectors.
     pub(super) const fn lot(&self, lanes: usize) -> usize {
         (self.read[0] * self.stride + self.written[0]) * lanes
     }
 
-    /// Masks for the loads of a row, whose lanes start at column `at`. The masks exclude columns beyond the
-    /// row.
+    /// Returns the masks for loads from a row, with lanes that start at column `at`. The masks exclude
+    /// columns beyond the row.
     ///
     /// With stride 1 there is one load per tap. With stride 2 there are two loads per pair of taps: the even
     /// elements belong to the first tap, the odd elements to the second.
@@ -148,8 +148,8 @@ impl Rows {
     }
 }
 
-/// The distance at which the first tap reads, and the indices of all taps in the order of their distances.
-/// Returns `None` if positions are written in phases, or if there are gaps between taps.
+/// Returns the offset at which the first tap reads, and the indices of all taps in the order of their
+/// offsets. Returns `None` if positions are written in phases, or if there are gaps between taps.
 fn in_order(axis: &Axis) -> Option<(isize, Vec<usize>)> {
     let [taps] = axis.taps() else { return None };
     let mut taps: Vec<_> = taps

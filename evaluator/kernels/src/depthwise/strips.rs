@@ -1,11 +1,12 @@
-//! Depthwise sums of strips of columns. A strip is one vector wide, and the sums of its unfinished rows stay
-//! in registers.
+//! Computes depthwise sums for strips of columns. A strip is one vector wide. The sums of unfinished rows
+//! stay in registers.
 
 use crate::depthwise::rows::{MASKS, Rows};
 use crate::shared::activation::Activation;
 use crate::simd::Simd;
 
-/// Columns of a plane, or of planes that share vectors, that fit a vector.
+/// A strip of columns that fits a vector. The columns belong to one plane, or to several planes that share
+/// vectors.
 #[derive(Clone, Copy)]
 pub(super) struct Strip<S: Simd> {
     /// Pointer to the input that the first tap reads for the first position in row zero.

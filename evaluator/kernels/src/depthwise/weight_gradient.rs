@@ -51,7 +51,8 @@ impl Plan {
         });
     }
 
-    /// Passes each sum to `see`, after channel, zero, and row and column of the kernel.
+    /// Calls `see` for each sum. The arguments are the channel, zero, row and column of the kernel, and the
+    /// sum.
     pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
         for (index, lanes) in sums.chunks_exact(self.set.lanes()).enumerate() {
             let (channel, tap) = (index / self.taps.len(), index % self.taps.len());
@@ -102,8 +103,8 @@ impl Kernel for Products<'_> {
                 }
                 let x = x.add(index % together * plan.packing.channel_len());
                 let last = simd.load_first(gradient.as_ptr().add(whole), positions - whole);
-                // Always compute `TAPS` sums, so that they stay in registers. After the last tap, the last
-                // tap is computed again and not stored.
+                // Always compute `TAPS` sums, so that they stay in registers. If fewer taps are left, the
+                // last tap is computed repeatedly, and these additional sums are not stored.
                 for first in (0..taps).step_by(TAPS) {
                     let mut values = [simd.zero(); TAPS];
                     let mut starts = [x.cast_const(); TAPS];

@@ -18,7 +18,8 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// Number of values in a task.
 const TASK: usize = 16 * 1024;
 
-/// Number of values up to which the calling thread works alone, because waking another thread takes longer.
+/// Maximum number of values that the calling thread processes alone, because waking another thread would take
+/// longer.
 const ALONE: usize = 4 * TASK;
 
 /// Adds two tensors of the same shape.

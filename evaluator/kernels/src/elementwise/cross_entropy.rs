@@ -1,4 +1,4 @@
-//! Computes the cross-entropy of classes and its gradient in one pass over the examples.
+//! Computes the cross-entropy loss and the gradient of the logits in one pass over the examples.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::shared::memory::Buffer;
 use crate::shared::primitives::{Primitive, Tracked, Values, applies, large, small};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Computes the mean cross-entropy in nats. Label smoothing mixes each target with the uniform distribution,
-/// which gets the weight `smoothing`.
+/// Computes the mean cross-entropy in nats. Label smoothing mixes each target with the uniform distribution.
+/// The uniform distribution has the weight `smoothing`.
 ///
 /// Source: C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section
 /// 7.

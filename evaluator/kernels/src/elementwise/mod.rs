@@ -1,4 +1,4 @@
-//! Element-wise operations: nonlinearities, sums, batch normalization, losses and optimizer steps.
+//! Nonlinearities, sums, batch normalization, losses and optimizer steps.
 
 pub(crate) mod activation_pass;
 pub(crate) mod addition;

@@ -1,5 +1,5 @@
-//! Batch normalization with the statistics of the batch and a nonlinearity after it, and the gradients of
-//! both.
+//! Batch normalization with the statistics of the batch, a nonlinearity after it, and the backward pass
+//! through both.
 //!
 //! A channel is read once to compute its statistics and again to compute its result. At the second read, most
 //! of the channel is still in the cache.
@@ -164,7 +164,8 @@ impl Forward<'_> {
         let whole = norm.plane - norm.plane % S::LANES;
         let rest = norm.plane - whole;
         let mut sum = simd.zero();
-        // Each image has its own sum: adding many small sums loses less to rounding than one long sum.
+        // Compute a separate sum for each image, because a sum of partial sums has a smaller rounding error
+        // than one long sum.
         for start in norm.starts(self.channel) {
             let mut part = simd.zero();
             // SAFETY: `plane` values begin at each start, as `check` verified.

@@ -14,7 +14,8 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// Number of values in a task.
 const TASK: usize = 16 * 1024;
 
-/// Number of values up to which the calling thread works alone, because waking another thread takes longer.
+/// Maximum number of values that the calling thread processes alone, because waking another thread would take
+/// longer.
 const ALONE: usize = 4 * TASK;
 
 /// Maximum number of state tensors of a parameter.
@@ -23,7 +24,7 @@ const MOST: usize = 2;
 /// The rule by which a step updates a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum UpdateRule {
-    /// Stochastic gradient descent with Nesterov momentum. Its state is the velocity.
+    /// Stochastic gradient descent with Nesterov momentum. The optimizer state is the velocity.
     ///
     /// Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
     /// 2013.
@@ -38,8 +39,8 @@ pub enum UpdateRule {
         /// Weight decay. It is added to the gradient.
         decay: f32,
     },
-    /// Adam with decoupled weight decay. Its state consists of two running means: of the gradient and of its
-    /// square.
+    /// Adam with decoupled weight decay. The optimizer state consists of the running mean of the gradient and
+    /// the running mean of the squared gradient.
     ///
     /// Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2.
     AdamW {
@@ -51,7 +52,7 @@ pub enum UpdateRule {
         epsilon: f32,
         /// Weight decay. It is multiplied by the learning rate.
         decay: f32,
-        /// Number of steps of this parameter, including this one.
+        /// Number of steps that have updated this parameter, including the current step.
         time: u32,
     },
 }
@@ -67,9 +68,9 @@ impl UpdateRule {
     }
 }
 
-/// Applies a step to a parameter and returns the parameter's new value. `memory` is the optimizer state and
-/// is replaced by its new value. It has [`UpdateRule::memories`] tensors, which must be zero before the first
-/// step.
+/// Applies a step to a parameter and returns the parameter's new value. `memory` is the optimizer state,
+/// which is updated in place. It consists of [`UpdateRule::memories`] tensors, which must be zero before the
+/// first step.
 ///
 /// # Shapes
 /// All tensors have the same shape.
@@ -106,7 +107,8 @@ pub fn update<const D: usize>(
 /// Extends the flex backend with this crate's optimizer kernels.
 #[backend_extension(Flex)]
 pub(crate) trait UpdateOps: Backend {
-    /// Returns weight and optimizer state. A rule with one state tensor takes and returns that tensor twice.
+    /// Returns the new weight and the new optimizer state. If the rule has one state tensor, both state
+    /// arguments and both returned state tensors are this tensor.
     fn kernel_update(
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,

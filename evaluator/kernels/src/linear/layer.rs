@@ -22,7 +22,8 @@ pub(crate) struct Linear {
     /// Ranges of outputs and inputs that are read.
     part: [Range<usize>; 2],
     activation: Activation,
-    /// Receives the gradient of the part. If it is `None`, burn receives the gradient of the whole weight.
+    /// Receives the gradient of the part. If `deposit` is `None`, burn receives the gradient of the whole
+    /// weight.
     deposit: Option<Deposit>,
 }
 
@@ -102,7 +103,8 @@ impl Linear {
         self.rows(set, &Product::new(left, self.weight(weight)), self.inputs())
     }
 
-    /// Computes the whole weight's gradient from the gradient of the sums. It is zero outside the part.
+    /// Computes the whole weight's gradient from the gradient of the sums. The gradient is zero outside the
+    /// part.
     pub(crate) fn weight_gradient(&self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
         let [outputs, inputs] = self.whole;
         assert!(self.part[0].end <= outputs && self.part[1].end <= inputs, "a part lies inside its weight");
@@ -145,7 +147,7 @@ impl Linear {
         sums
     }
 
-    /// Computes a product that has a row for each example.
+    /// Computes a matrix product with one row per example.
     fn rows(&self, set: InstructionSet, product: &Product<'_>, columns: usize) -> Buffer {
         let fill = |target: &mut [MaybeUninit<f32>]| {
             // SAFETY: target and product both have `columns` values for each example.

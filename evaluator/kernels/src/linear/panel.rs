@@ -1,7 +1,7 @@
 //! Computes some columns of a matrix product.
 //!
-//! The columns of the right matrix are copied to scratch, as many as fit two vectors. They are multiplied by
-//! single values of the left matrix, six rows at a time. Twelve vectors of sums stay in registers.
+//! As many columns of the right matrix as fit two vectors are copied to a scratch buffer. They are multiplied
+//! by single values of the left matrix, six rows at a time. Twelve vectors of sums stay in registers.
 
 use std::ops::Range;
 
@@ -15,8 +15,8 @@ const ROWS: usize = 6;
 /// Number of vectors that hold the columns.
 pub(super) const VECTORS: usize = 2;
 
-/// Number of terms that are added for all rows before the next terms. The columns that were copied for them
-/// stay in the first-level cache.
+/// Number of terms in a block. A block is added to all rows before the next block is copied, so the copied
+/// columns stay in the first-level cache.
 pub(super) const TERMS: usize = 256;
 
 /// Some columns of a matrix product.
@@ -25,9 +25,9 @@ pub(super) struct Panel<'a> {
     right: Matrix<'a>,
     start: Option<&'a [f32]>,
     activation: Activation,
-    /// The columns. There are at most as many as `VECTORS` vectors have lanes.
+    /// Columns to compute. Their number is at most the number of lanes in `VECTORS` vectors.
     columns: Range<usize>,
-    /// Scratch for `TERMS` lines of `VECTORS` vectors.
+    /// Scratch buffer with `TERMS` rows of `VECTORS` vectors.
     scratch: &'a mut [f32],
     target: SharedMut,
     distance: usize,
@@ -70,8 +70,8 @@ impl Kernel for Panel<'_> {
         loop {
             let to = (from + TERMS).min(terms);
             // SAFETY: both matrices lie inside their slices, as `Matrix::part` checked, and `new` checked
-            // that their shapes match. `gather` checks that the scratch has a line for each term. The caller
-            // of `new` guarantees the target, and only this panel uses these columns of it.
+            // that their shapes match. `gather` checks that the scratch buffer has a row for each term. The
+            // caller of `new` guarantees the target, and only this panel uses these columns of the target.
             unsafe {
                 gather(simd, right, from..to, columns.clone(), scratch);
                 for row in (0..left.rows()).step_by(ROWS) {
@@ -104,8 +104,8 @@ impl Kernel for Panel<'_> {
     }
 }
 
-/// Copies columns of a matrix to scratch: a line of `VECTORS` vectors for each row in `rows`. Lanes after the
-/// last column are zero.
+/// Copies columns of a matrix to the scratch buffer. Each matrix row in `rows` becomes `VECTORS` vectors.
+/// Lanes after the last column are zero.
 ///
 /// # Safety
 /// The matrix contains these rows and columns.
@@ -121,13 +121,13 @@ unsafe fn gather<S: Simd>(
     let [down, along] = matrix.distances();
     let (count, lines) = (columns.len(), rows.len());
     assert!(count <= width && lines * width <= scratch.len(), "there is room for every line");
-    // SAFETY: the caller guarantees the matrix, and the assertion above checked that there is room for every
-    // line.
+    // SAFETY: the caller guarantees the matrix, and the assertion above checked that the scratch buffer has
+    // room for every row.
     unsafe {
         let from = matrix.pointer().add(rows.start * down + columns.start * along);
         let to = scratch.as_mut_ptr();
-        // There are three cases: lines are contiguous, columns are contiguous (and are transposed in blocks
-        // of eight), or neither is contiguous.
+        // There are three cases. Either rows are contiguous, or columns are contiguous and are transposed in
+        // blocks of eight, or neither is contiguous.
         if along == 1 {
             for line in 0..lines {
                 for vector in 0..VECTORS {
@@ -159,7 +159,7 @@ unsafe fn gather<S: Simd>(
 struct Tile {
     left: *const f32,
     distances: [usize; 2],
-    /// A line of `VECTORS` vectors for each term.
+    /// Points to the scratch buffer, which contains `VECTORS` vectors for each term.
     right: *const f32,
     terms: usize,
     /// Initial value of the sums. If it is `None`, the sums continue from the values at the target.
@@ -174,14 +174,15 @@ impl Tile {
     /// Computes `R` rows.
     ///
     /// # Safety
-    /// On the left, `R` rows of the terms can be read, and on the right a line for each term. `VECTORS`
-    /// vectors can be read at the start. At the target, `R` rows of the columns can be written, and they can
-    /// be read if there is no start.
+    /// `R` rows of the terms can be read at `left`, and `VECTORS` vectors for each term at `right`. `VECTORS`
+    /// vectors can be read at `start`. `R` rows of the columns can be written at the target. If `start` is
+    /// `None`, these rows can also be read.
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize>(&self, simd: S) {
         let mut sums = [[simd.zero(); VECTORS]; R];
         let in_vector = |vector: usize| self.columns.saturating_sub(vector * S::LANES).min(S::LANES);
-        // SAFETY: the caller guarantees all three. Masks exclude everything beyond the columns.
+        // SAFETY: the caller guarantees operands, start and target. Masks exclude everything beyond the
+        // columns.
         unsafe {
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
@@ -196,7 +197,7 @@ impl Tile {
             }
             let (mut left, mut right) = (self.left, self.right);
             // Two loads and `R` broadcasts serve `2 * R` multiply-adds. The sums are independent, so the
-            // processor need not wait for one before it computes the next.
+            // processor need not wait for one sum before it computes the next.
             for _ in 0..self.terms {
                 let mut values = [simd.zero(); VECTORS];
                 for (vector, value) in values.iter_mut().enumerate() {

@@ -11,7 +11,7 @@ use crate::shared::activation::Activation;
 use crate::shared::memory::{SharedMut, with_scratch};
 use crate::simd::InstructionSet;
 
-/// Number of multiply-adds in the smallest task. Waking another thread takes about as long.
+/// Number of multiply-adds in the smallest task. Such a task takes about as long as waking another thread.
 const TASK: usize = 512 * 1024;
 
 /// A product of two matrices, with an initial value for its sums and a nonlinearity.
@@ -34,8 +34,8 @@ impl<'a> Product<'a> {
         Self { start, ..self }
     }
 
-    /// Sets the nonlinearity that is applied to the sums. It must be one that can be applied before the sums
-    /// are stored.
+    /// Sets the nonlinearity that is applied to the sums. The nonlinearity must be one that
+    /// [`Activation::is_stored`] accepts.
     pub(super) const fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }

@@ -109,8 +109,8 @@ impl Geometry {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 
-    /// Returns a pointwise convolution with images of one row, because the height of the images does not
-    /// matter then. Other convolutions are returned unchanged.
+    /// If the convolution is pointwise, returns the same convolution on images with a single row, because the
+    /// shape of the images does not matter. Other convolutions are returned unchanged.
     pub(crate) fn flattened(mut self) -> Self {
         if self.is_pointwise() {
             self.input = [1, self.input[0] * self.input[1]];
@@ -128,7 +128,8 @@ impl Geometry {
     }
 }
 
-/// An element of the kernel along one axis. Written position `i` reads position `i + shift` of a phase.
+/// An element of the kernel along one axis. Through this tap, written position `i` reads position `i + shift`
+/// of a phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tap {
     pub(crate) index: usize,
@@ -136,7 +137,8 @@ pub(crate) struct Tap {
     pub(crate) shift: isize,
 }
 
-/// One dimension of a correlation. It is expressed by correlations without stride between phases.
+/// One dimension of a correlation. A strided correlation is split into correlations with stride 1 between
+/// phases.
 ///
 /// A stride of `s` splits the strided side into `s` phases. Phase `r` contains the positions `r, r + s, r + 2
 /// s, ..`, so each tap reads one phase at a constant shift.
@@ -164,8 +166,8 @@ impl Axis {
         Self::new([geometry.input[axis], geometry.stride[axis]], [geometry.output[axis], 1], vec![taps])
     }
 
-    /// The axis of the input's gradient, in which input positions read the output positions that had read
-    /// them.
+    /// The axis of the input's gradient. In it, each input position reads the output positions that read this
+    /// input position in the forward pass.
     pub(crate) fn backward(geometry: &Geometry, axis: usize) -> Self {
         let (stride, padding) = (geometry.stride[axis], geometry.padding[axis]);
         let taps = (0..stride)

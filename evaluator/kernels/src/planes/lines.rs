@@ -1,9 +1,9 @@
-//! Copies lines of floats and fills them with zeros.
+//! Copies rows of floats and fills them with zeros.
 
 use crate::simd::Simd;
 
-/// Copies planes of `height` lines of `width`, shifted by columns. Columns that a shift would read from
-/// outside a line become zero.
+/// Copies planes of `height` rows of `width`, shifted by columns. Columns that a shift would read from
+/// outside a row become zero.
 ///
 /// # Safety
 /// The planes can be read at `from` and written at `to`. `between` contains the distances between planes in
@@ -32,14 +32,14 @@ pub(crate) unsafe fn copy_shifted<S: Simd>(
     }
 }
 
-/// Sets those columns to zero that a shift brings in from outside the lines.
+/// Sets columns to zero that a shift would read from outside the rows.
 ///
 /// # Safety
-/// `height` lines of `width` can be written at `to`.
+/// `height` rows of `width` can be written at `to`.
 #[inline(always)]
 pub(crate) unsafe fn zero_edges<S: Simd>(simd: S, shift: isize, [height, width]: [usize; 2], to: *mut f32) {
     let distance = shift.unsigned_abs().min(width);
-    // SAFETY: the columns are inside the lines.
+    // SAFETY: the columns are inside the rows.
     unsafe {
         let edge = to.add(if shift < 0 { 0 } else { width - distance });
         match distance {
@@ -56,17 +56,17 @@ pub(crate) unsafe fn zero_edges<S: Simd>(simd: S, shift: isize, [height, width]:
     }
 }
 
-/// Sets the first `N` columns of lines to zero.
+/// Sets the first `N` columns of rows to zero.
 ///
 /// `N` is a constant, because the compiler turns a loop of variable length into a call of `memset`. Such a
 /// call costs more than one to three stores.
 ///
 /// # Safety
-/// The columns can be written in `height` lines, which are `width` floats apart.
+/// The columns can be written in `height` rows, which are `width` floats apart.
 #[inline(always)]
 unsafe fn zero_edge<const N: usize>(to: *mut f32, height: usize, width: usize) {
     for row in 0..height {
-        // SAFETY: the caller guarantees the columns of every line.
+        // SAFETY: the caller guarantees the columns of every row.
         unsafe { to.add(row * width).cast::<[f32; N]>().write([0.0; N]) };
     }
 }

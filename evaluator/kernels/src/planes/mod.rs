@@ -1,5 +1,5 @@
-//! Shapes of convolutions, and the layout of image planes in scratch, in which each tap is a constant
-//! distance.
+//! Shapes of convolutions, and the layout of image planes in the scratch buffer. In this layout, each tap
+//! reads at a constant offset.
 
 pub(crate) mod geometry;
 pub(crate) mod lines;

@@ -1,21 +1,22 @@
-//! Copies image planes to scratch, once for each column shift, so that each tap is a constant distance.
+//! Copies image planes to a scratch buffer, once for each column shift. In the copies, each tap reads at a
+//! constant offset.
 //!
-//! In the copy for a shift, lines follow each other without a gap, and positions beyond the ends of a line
-//! are zero. Vectors of positions can therefore cross the ends of lines. Every lane computes a position of
-//! the image, even if the image is narrow.
+//! In the copy for a shift, rows follow each other without a gap, and positions beyond the ends of a row are
+//! zero. Vectors of positions can therefore cross the ends of rows. Every lane computes a position of the
+//! image, even if the image is narrow.
 
 use crate::planes::geometry::{Axis, phase_len};
 use crate::planes::lines::{copy_shifted, zero, zero_edges};
 use crate::simd::Simd;
 
 /// Number of floats in the widest vector. A vector may read or write this many floats beyond the end of a
-/// line.
+/// row.
 pub(crate) const SLACK: usize = 16;
 
-/// Layout of a channel's planes in scratch, from which correlations read.
+/// Layout of a channel's planes in the scratch buffer from which correlations read.
 ///
 /// There is a plane for each row phase and each copy. Planes are `len` floats apart. Each plane begins with
-/// room for a vector that extends to the left of the first line.
+/// room for a vector that extends to the left of the first row.
 #[derive(Debug, Clone)]
 pub(crate) struct Packing {
     image: [usize; 2],
@@ -23,28 +24,28 @@ pub(crate) struct Packing {
     layout: Layout,
     /// Column phase and column shift of each copy, sorted.
     copies: Vec<(usize, isize)>,
-    /// Zero lines above the image.
+    /// Zero rows above the image.
     before: usize,
-    /// Number of lines from the first line of the image to the last line that is read.
+    /// Number of rows from the first row of the image to the last row that is read.
     reach: usize,
-    /// Number of positions in a line.
+    /// Number of positions in a row.
     pitch: usize,
     /// Distance between planes in floats.
     len: usize,
 }
 
-/// How a line of the image is converted to a line of a plane.
+/// How a row of the image is converted to a row of a plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Both lines have the same length.
+    /// Both rows have the same length.
     Same,
-    /// The line of a plane holds every second column of the image.
+    /// The row of the plane contains every second column of the image.
     Halves,
-    /// The line is cut, or filled with zeros.
+    /// The row is cut, or filled with zeros.
     Other,
 }
 
-/// The written positions of one phase. All of them read through the same taps.
+/// The written positions of one phase. All positions of a phase read through the same taps.
 #[derive(Debug, Clone)]
 pub(crate) struct Phase {
     /// Row phase and column phase.
@@ -109,7 +110,7 @@ impl Packing {
         phases
     }
 
-    /// Writes the zeros around the lines of all planes of `channels` channels. The zeros remain valid for any
+    /// Writes the zeros around the rows of all planes of `channels` channels. The zeros remain valid for any
     /// number of calls of `pack`.
     ///
     /// # Safety
@@ -124,14 +125,14 @@ impl Packing {
         }
     }
 
-    /// Writes the zeros around the lines of one plane.
+    /// Writes the zeros around the rows of one plane.
     ///
     /// # Safety
     /// `plane` is one of the planes of this row phase.
     #[inline(always)]
     unsafe fn surround<S: Simd>(&self, simd: S, phase: usize, plane: *mut f32) {
         let (before, height) = (self.before * self.pitch, self.height(phase));
-        // SAFETY: a plane consists of `SLACK` floats, `before + reach` lines of `pitch`, and at least twice
+        // SAFETY: a plane consists of `SLACK` floats, `before + reach` rows of `pitch`, and at least twice
         // `SLACK` floats.
         unsafe {
             zero(simd, plane.add(SLACK), before);
@@ -140,13 +141,13 @@ impl Packing {
         }
     }
 
-    /// Number of lines of the image in a plane of this row phase.
+    /// Number of rows of the image in a plane of this row phase.
     fn height(&self, phase: usize) -> usize {
         phase_len(self.image[0], self.phases[0], phase).min(self.reach)
     }
 
-    /// Writes the lines of all planes of `channels` channels. `prepare` must have written the zeros around
-    /// them.
+    /// Writes the rows of all planes of `channels` channels. `prepare` must have written the zeros around the
+    /// rows.
     ///
     /// # Safety
     /// `channels` planes of the image can be read at `source`, and `channels * channel_len` floats can be
@@ -179,7 +180,8 @@ impl Packing {
         }
     }
 
-    /// Writes the planes of one channel if the length of lines changes.
+    /// Writes the planes of one channel for layouts in which rows of the plane and of the image have
+    /// different lengths.
     ///
     /// # Safety
     /// The channel's plane can be read at `source`; `channel_len` floats can be written at `target`.
@@ -187,10 +189,10 @@ impl Packing {
     unsafe fn pack_phases<S: Simd>(&self, simd: S, source: *const f32, target: *mut f32) {
         for phase in 0..self.phases[0] {
             let height = self.height(phase);
-            // SAFETY: a plane consists of `SLACK` floats, `before + reach` lines of `pitch`, and at least
-            // twice `SLACK` floats. Vectors write beyond the ends of lines. These places are overwritten
-            // later: by the next lines, which are written in order, and then by the zeros at the edges and
-            // around the lines. Reads stay inside the image, as the called functions document.
+            // SAFETY: a plane consists of `SLACK` floats, `before + reach` rows of `pitch`, and at least
+            // twice `SLACK` floats. Vectors write beyond the ends of rows. These places are overwritten
+            // later: by the next rows, which are written in order, and then by the zeros at the edges and
+            // around the rows. Reads stay inside the image, as the called functions document.
             unsafe {
                 let planes = target.add(phase * self.copies.len() * self.len);
                 let lines = planes.add(SLACK + self.before * self.pitch);
@@ -213,17 +215,17 @@ impl Packing {
         }
     }
 
-    /// Splits lines into even and odd columns, for all copies at once. Each half has the length of a line in
-    /// a plane. Writes less than a vector beyond either end.
+    /// Splits rows into even and odd columns, for all copies at once. Each half has the length of a row in a
+    /// plane. Writes less than a vector beyond either end.
     ///
     /// # Safety
-    /// `from` is the first line of a row phase with `height` lines. The lines of all copies can be written at
+    /// `from` is the first row of a row phase with `height` rows. The rows of all copies can be written at
     /// `to`.
     #[inline(always)]
     unsafe fn copy_halves<S: Simd>(&self, simd: S, from: *const f32, height: usize, to: *mut f32) {
         let step = self.phases[0] * self.image[1];
-        // SAFETY: lines are `2 * pitch` long. Whole vectors lie inside them, and the last may overlap the
-        // previous one. Lines shorter than a vector are read with masks.
+        // SAFETY: rows are `2 * pitch` long. Whole vectors lie inside them, and the last may overlap the
+        // previous one. Rows shorter than a vector are read with masks.
         unsafe {
             for row in 0..height {
                 let line = from.add(row * step);
@@ -248,17 +250,15 @@ impl Packing {
         }
     }
 
-    /// Copies the columns of one phase from a line, shifted. Writes less than a vector of zeros after the
-    /// line.
+    /// Copies the columns of one phase from a row, shifted. Writes less than a vector of zeros after the row.
     ///
     /// # Safety
-    /// `from` is a line of the image; `pitch` floats and one vector can be written at `to`.
+    /// `from` is a row of the image; `pitch` floats and one vector can be written at `to`.
     #[inline(always)]
     unsafe fn copy_line<S: Simd>(&self, simd: S, from: *const f32, phase: usize, shift: isize, to: *mut f32) {
         let (width, stride) = (self.image[1], self.phases[1]);
         let first = ((-shift).max(0) as usize).min(self.pitch);
-        // SAFETY: each branch reads only columns below `width`, and writes at most one vector beyond the
-        // line.
+        // SAFETY: each branch reads only columns below `width`, and writes at most one vector beyond the row.
         unsafe {
             for column in 0..first {
                 *to.add(column) = 0.0;
@@ -290,7 +290,7 @@ impl Packing {
 
 /// Rounds up to an odd number of cache lines.
 ///
-/// If the distance between planes were a power of two, the same line of all planes would compete for one set
+/// If the distance between planes were a power of two, the same row of all planes would compete for one set
 /// of the cache.
 const fn uneven(len: usize) -> usize {
     let lines = len.div_ceil(16);

@@ -1,10 +1,11 @@
-//! Copies the results of a correlation that writes in phases from scratch to their places in the image.
+//! Copies the results of a correlation from the scratch buffer to the image. In the scratch buffer, the
+//! results are stored phase by phase.
 
 use crate::planes::geometry::{Axis, phase_len};
 use crate::simd::Simd;
 
-/// The plane that a correlation writes, and its phases in scratch. In scratch, lines of `pitch` floats follow
-/// each other without a gap.
+/// Layout of the plane that a correlation writes, and of the plane's phases in the scratch buffer. There,
+/// rows of `pitch` floats follow each other without a gap.
 #[derive(Debug, Clone)]
 pub(crate) struct Unpacking {
     image: [usize; 2],
@@ -26,8 +27,7 @@ impl Unpacking {
         phase_len(self.image[0], self.phases[0], 0) * self.pitch
     }
 
-    /// Writes the lines of one row phase from its column phases, which are `distance` floats apart in
-    /// scratch.
+    /// Writes the rows of one row phase from its column phases, which are `distance` floats apart in scratch.
     ///
     /// # Safety
     /// `source` contains `positions` floats for each column phase, and the plane can be written at `target`.
@@ -43,7 +43,7 @@ impl Unpacking {
         let width = self.image[1];
         for row in 0..phase_len(self.image[0], self.phases[0], row_phase) {
             // SAFETY: the row of the phase is a row of the image, and `phase + phases * i < width` for `i <
-            // phase_len`. Whole vectors are interleaved only if the line has room for them. The last one may
+            // phase_len`. Whole vectors are interleaved only if the row has room for them. The last one may
             // overlap the previous one.
             unsafe {
                 let from = source.add(row * self.pitch);

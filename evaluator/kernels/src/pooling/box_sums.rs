@@ -1,7 +1,7 @@
-//! Weighted sums over windows that move by one position. They compute average pooling with stride 1, and its
-//! gradient.
+//! Weighted sums over windows with stride 1. They compute average pooling with stride 1, and the gradient of
+//! this pooling.
 //!
-//! Each line and each column has a weight. The lines of a window are added first, then the columns.
+//! Each row and each column has a weight. The rows of a window are added first, then the columns.
 
 use std::mem::MaybeUninit;
 
@@ -11,7 +11,7 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// Number of lanes in the widest vectors.
 const WIDEST: usize = 16;
 
-/// Windows along one axis of a plane.
+/// The windows along one axis of a plane, and the weights of the positions on this axis.
 #[derive(Debug, Clone)]
 pub(super) struct Sides {
     /// Weight of each position that is read.
@@ -50,8 +50,8 @@ impl Boxes {
         [self.rows.read.len() * self.columns.read.len(), self.rows.written.len() * self.columns.written.len()]
     }
 
-    /// Number of scratch floats: a line with the positions before and after it, and one more vector on either
-    /// side.
+    /// Number of floats in the scratch buffer: a row, the padding before and after the row, and one more
+    /// vector on either side.
     fn scratch(&self) -> usize {
         let Sides { read, written, window, before } = &self.columns;
         (before + read.len()).max(written.len() + window) + 2 * WIDEST
@@ -90,10 +90,10 @@ impl Kernel for Planes<'_> {
             for (row, (target, weight)) in lines {
                 let first = row.saturating_sub(rows.before);
                 let window = first..(row + rows.window).saturating_sub(rows.before).min(rows.read.len());
-                // SAFETY: the lines of a window lie in the plane. The last vector of a line is read only up
-                // to the end of the line. The scratch has one more vector on either side than `scratch`
-                // counts. Lanes beyond a line are zero, and so are the positions before and after it, because
-                // nothing else is written there.
+                // SAFETY: the rows of a window lie in the plane. The last vector of a row is read only up to
+                // the end of the row. The scratch has one more vector on either side than `scratch` counts.
+                // Lanes beyond a row are zero, and so are the positions before and after it, because nothing
+                // else is written there.
                 unsafe {
                     for at in (0..from).step_by(S::LANES) {
                         let left = (from - at).min(S::LANES);

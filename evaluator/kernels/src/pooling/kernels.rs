@@ -15,8 +15,8 @@ fn filled(values: &mut [MaybeUninit<f32>], with: f32) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
 }
 
-/// For each window, combines the value at position `tap` with the window's result so far, if the position
-/// lies inside the image.
+/// For each window, combines the value at position `tap` with the window's partial result. Windows in which
+/// this position lies outside the image are skipped.
 ///
 /// The loop runs over windows, not over the values of a window, so that the compiler can vectorize it.
 #[inline(always)]
@@ -76,8 +76,8 @@ impl Kernel for Forward<'_> {
                         }
                     }
                     Kind::Average => {
-                        // Add the lines first: each column is then added up only once for all windows that
-                        // share it.
+                        // Add the rows first. Each column is then summed only once for all windows that
+                        // contain it.
                         line.fill(0.0);
                         for one in lines {
                             line.iter_mut().zip(one).for_each(|(sum, value)| *sum += value);

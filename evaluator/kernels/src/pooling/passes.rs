@@ -1,7 +1,7 @@
 //! Pooling of all planes of a tensor, forward and backward.
 //!
-//! An average first adds the lines of a window, then the columns. `box_sums` computes averages with stride 1.
-//! One task does all the work for a plane, so sums do not depend on the number of threads.
+//! Average pooling first adds the rows of a window, then the columns. `box_sums` computes averages with
+//! stride 1. One task does all the work for a plane, so sums do not depend on the number of threads.
 
 use std::mem::MaybeUninit;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::pooling::box_sums::{Boxes, Sides};
 
-/// How the values of a window are combined.
+/// The kind of pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Max,
@@ -69,8 +69,8 @@ impl Axis {
         start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(self.size)
     }
 
-    /// The windows as weighted sums, for windows that move by one position. Forward, the sums are means.
-    /// Backward, they are the gradients of the positions.
+    /// Describes average pooling with stride 1 as weighted sums over windows. In the forward pass, the sums
+    /// are the means of the windows. In the backward pass, they are the gradients of the input.
     fn sides(&self, backward: bool) -> Sides {
         let means: Vec<f32> = (0..self.output).map(|output| 1.0 / self.window(output).len() as f32).collect();
         let (window, ones) = (self.kernel, vec![1.0; self.size]);
@@ -81,8 +81,8 @@ impl Axis {
         }
     }
 
-    /// The windows whose position `tap` lies inside the image, and that position in the first of these
-    /// windows.
+    /// Returns the windows whose position `tap` lies inside the image. Also returns the image position that
+    /// `tap` has in the first of these windows.
     #[inline(always)]
     pub(super) fn inside(&self, tap: usize) -> (Range<usize>, usize) {
         let from = self.padding.saturating_sub(tap).div_ceil(self.stride);
@@ -120,16 +120,16 @@ impl Pooling {
         [self.rows.size * self.columns.size, self.rows.output * self.columns.output]
     }
 
-    /// Number of scratch floats for a task: a line of the image and two lines of the output.
+    /// Number of floats in a task's scratch buffer: one row of the image and two rows of the output.
     ///
-    /// The caller requests the scratch outside the code that is compiled for an instruction set, because a
+    /// The caller requests the scratch buffer outside the code that is compiled for an instruction set. A
     /// closure inside that code would not be compiled for the instruction set.
     pub(super) const fn scratch(&self) -> usize {
         self.columns.size + 2 * self.columns.output
     }
 
-    /// Splits the scratch into a line of the image, a line of the output, and the number of columns of the
-    /// image in each window.
+    /// Splits the scratch buffer into a row of the image, a row of the output, and a row with the number of
+    /// image columns in each window.
     #[inline(always)]
     pub(super) fn lines<'a>(&self, scratch: &'a mut [f32]) -> [&'a mut [f32]; 3] {
         let (line, rest) = scratch.split_at_mut(self.columns.size);
@@ -140,7 +140,8 @@ impl Pooling {
         [line, output, counts]
     }
 
-    /// An average with stride 1 as weighted sums over windows. Returns `None` for other kinds of pooling.
+    /// Describes average pooling with stride 1 as weighted sums over windows. Returns `None` for other kinds
+    /// of pooling and other strides.
     pub(super) fn boxes(&self, backward: bool) -> Option<Boxes> {
         let without_stride = self.rows.stride == 1 && self.columns.stride == 1;
         let boxes = || Boxes::new([self.rows.sides(backward), self.columns.sides(backward)]);

@@ -65,8 +65,8 @@ impl Activation {
         matches!(self, Self::Identity | Self::Relu | Self::Relu6 | Self::HardSwish)
     }
 
-    /// Whether the slope can be computed from the output: the slope at the output is the same as the slope at
-    /// the input.
+    /// Whether the slope at the output equals the slope at the input, so that the backward pass needs only
+    /// the output.
     pub(crate) const fn keeps_slope(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::Relu6)
     }
@@ -85,7 +85,7 @@ impl Activation {
                 let gate = clamp(simd.add(value, simd.splat(3.0)));
                 simd.mul(value, simd.mul(gate, simd.splat(1.0 / 6.0)))
             }
-            // Other nonlinearities never get here, because `is_stored` is false for them.
+            // Other nonlinearities never reach this case, because `is_stored` returns false for them.
             _ => value,
         }
     }

@@ -1,4 +1,4 @@
-//! Reused memory: scratch that each thread keeps, and a pool of buffers for tensor values.
+//! Reuses memory: a scratch buffer for each thread, and a pool of buffers for tensor values.
 //!
 //! Fresh memory costs a page fault for every 4 KiB. A page fault takes longer than a kernel takes to fill the
 //! page.
@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::{AllocationProperty, Bytes};
 use burn_std::{AccessError, AccessPolicy, AllocationController};
 
-/// The floats of one cache line, aligned to it.
+/// The floats of one cache line, aligned to a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
@@ -27,9 +27,11 @@ thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends `len` floats of this thread's scratch, aligned to a cache line. Their values are arbitrary.
+/// Calls `work` with `len` floats of this thread's scratch buffer, aligned to a cache line. Their values are
+/// arbitrary.
 pub(crate) fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
-    // The scratch is taken out while it is lent. A nested call finds an empty one, which is dropped later.
+    // The scratch buffer is moved out of the thread-local variable while `work` runs. A nested call finds an
+    // empty buffer there and allocates a new one, which is dropped later.
     let mut lines = SCRATCH.with(RefCell::take);
     let needed = len.div_ceil(LINE);
     if lines.len() < needed {
@@ -117,13 +119,13 @@ impl Buffer {
         unsafe { Self::filled(len, fill) }
     }
 
-    /// The values.
+    /// Returns the values.
     pub(crate) fn values(&self) -> &[f32] {
         // SAFETY: the first `len` floats are written, by the contract of `filled`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
-    /// The values, mutably.
+    /// Returns the values for writing.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         // SAFETY: as above, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
@@ -153,7 +155,8 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
         if lines.len() >= SMALLEST && lines.len() <= LARGEST_POOL {
-            // Freed after the lock is released, so that other threads do not wait for it.
+            // Free the buffers after the lock is released, so that other threads do not wait for the
+            // deallocation.
             let dropped = pool().give(lines);
             drop(dropped);
         }

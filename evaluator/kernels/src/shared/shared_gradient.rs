@@ -17,7 +17,7 @@ use crate::shared::weight_slice::Places;
 #[derive(Debug, Clone, Default)]
 pub struct Deposits(Arc<Mutex<BTreeMap<u64, Vec<Block>>>>);
 
-/// The place where a layer deposits the gradient of its weight.
+/// Receives the gradient of one weight from a layer.
 #[derive(Debug, Clone)]
 pub struct Deposit {
     deposits: Deposits,
@@ -34,7 +34,7 @@ struct Block {
 }
 
 impl Deposits {
-    /// Returns the place for the gradient of the weight with this id.
+    /// Returns the [`Deposit`] for the gradient of the weight with this id.
     #[must_use]
     pub fn of(&self, weight: u64) -> Deposit {
         Deposit { deposits: self.clone(), weight }
@@ -95,7 +95,7 @@ impl SharedGradient {
     /// has no deposits.
     ///
     /// # Panics
-    /// When the shape has another size than the one that `sizes` returned in `add`.
+    /// When the shape has another number of elements than `sizes` returned in `add`.
     pub fn take<const D: usize>(&mut self, weight: u64, shape: [usize; D]) -> Option<Tensor<D>> {
         let total = self.totals.remove(&weight)?;
         assert_eq!(total.values().len(), shape.iter().product::<usize>(), "a weight keeps its size");

@@ -1,4 +1,4 @@
-//! Slices of a convolution's weight, which are read and written in place, without a copy.
+//! Slices of a convolution's weight. Kernels read and write the slices in place, without a copy.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ pub struct WeightSlice {
     /// Ranges of input channels within a group, in the order of use.
     pub inputs: Vec<Range<usize>>,
     /// Height and width of the part of the kernel that is used. The part is centered. If the margin is odd,
-    /// the smaller half is above and to the left.
+    /// the smaller half of the margin is above and to the left.
     pub kernel: [usize; 2],
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Places {
     outputs: Vec<usize>,
     /// Offset of each input channel within an output channel.
     inputs: Vec<usize>,
-    /// Distance between lines of the kernel.
+    /// Distance between rows of the kernel.
     pitch: usize,
 }
 

@@ -48,8 +48,8 @@ impl InstructionSet {
         LIMIT.store(self as usize, Ordering::Relaxed);
     }
 
-    /// The set that operations on this thread use: the one that [`InstructionSet::force`] forces, or else the
-    /// best.
+    /// The set that operations on this thread use. It is the set that [`InstructionSet::force`] forces, or
+    /// otherwise [`InstructionSet::best`].
     #[must_use]
     pub fn current() -> Self {
         FORCED.get().unwrap_or_else(Self::best)

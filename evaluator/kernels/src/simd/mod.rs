@@ -1,7 +1,6 @@
-//! Vector instructions: detects the set that this processor supports, and defines the vectors that kernels
-//! use.
+//! Detects the vector instructions that this processor supports, and defines the vectors that kernels use.
 //!
-//! This module does not know tensors or operations.
+//! This module does not depend on tensors or operations.
 
 mod instruction_set;
 mod portable;

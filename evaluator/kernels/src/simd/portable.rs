@@ -142,7 +142,7 @@ impl<const N: usize> Simd for Portable<N> {
     unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
         for row in 0..8 {
             for column in 0..8 {
-                // SAFETY: the caller guarantees eight lines of eight floats on both sides.
+                // SAFETY: the caller guarantees eight rows of eight floats on both sides.
                 unsafe { *to.add(column * to_pitch + row) = *from.add(row * from_pitch + column) };
             }
         }

@@ -5,7 +5,7 @@
 
 /// Work that is compiled separately for every instruction set.
 ///
-/// `run` must be `#[inline(always)]`, and so must everything generic that it calls. Code that is not inlined
+/// `run`, and every generic function that `run` calls, must be `#[inline(always)]`. Code that is not inlined
 /// into the function with the `target_feature` is compiled without the vector instructions.
 pub(crate) trait Kernel {
     type Output;
@@ -34,9 +34,9 @@ pub(crate) trait Simd: Copy {
     fn where_positive(self, control: Self::Vector, value: Self::Vector) -> Self::Vector;
     /// Keeps the first `count <= LANES` lanes and sets the others to zero.
     fn keep_first(self, value: Self::Vector, count: usize) -> Self::Vector;
-    /// The even lanes (0, 2, 4, ..) of `a`, then those of `b`.
+    /// The even lanes (0, 2, 4, ..) of `a`, then the even lanes of `b`.
     fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The odd lanes (1, 3, 5, ..) of `a`, then those of `b`.
+    /// The odd lanes (1, 3, 5, ..) of `a`, then the odd lanes of `b`.
     fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The lanes of `a` and `b` alternately, as two vectors.
     fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
@@ -68,11 +68,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` floats can be written at `to`.
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize);
-    /// Transposes an `8 x 8` block. Lines are `from_pitch` floats apart in `from`, and `to_pitch` floats
-    /// apart in `to`.
+    /// Transposes an `8 x 8` block. Rows are `from_pitch` floats apart in `from`, and `to_pitch` floats apart
+    /// in `to`.
     ///
     /// # Safety
-    /// Eight floats can be read in each line of `from`, and written in each line of `to`.
+    /// Eight floats can be read in each row of `from`, and written in each row of `to`.
     unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize);
 
     #[inline(always)]

@@ -288,7 +288,7 @@ impl Simd for Avx2 {
 /// Transposes an `8 x 8` block in registers.
 ///
 /// # Safety
-/// The processor has AVX. Lines of eight floats can be read and written as [`Simd::transpose`] requires.
+/// The processor has AVX. Rows of eight floats can be read and written as [`Simd::transpose`] requires.
 #[inline(always)]
 unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
     // SAFETY: the caller guarantees the instructions and the memory.

@@ -15,7 +15,8 @@ use crate::tensors::planes::activate;
 
 /// The convolution [`conv2d`] with a constant weight, and a nonlinearity on its output.
 ///
-/// Both run in one pass if autodiff records nothing and the nonlinearity has no exponential.
+/// Convolution and nonlinearity run in one pass if autodiff records nothing and the nonlinearity has no
+/// exponential.
 #[derive(Debug)]
 pub struct FixedConv2d {
     weight: Tensor<4>,

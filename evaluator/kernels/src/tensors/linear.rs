@@ -34,8 +34,8 @@ pub fn linear<const D: usize>(
     linear_sliced(x, weight, [0..outputs, 0..inputs], bias, activation, None)
 }
 
-/// Runs the layer [`linear`] with some outputs and inputs of `weight`. They are read in place, without a
-/// copy.
+/// Runs the layer [`linear`] with some outputs and inputs of `weight`. This part of the weight is read in
+/// place, without a copy.
 ///
 /// `deposit` receives the gradient of that part. Without a deposit, burn receives the gradient of the whole
 /// weight, with zeros outside the part.

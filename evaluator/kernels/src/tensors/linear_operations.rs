@@ -51,7 +51,7 @@ impl LinearOps for Flex {
 struct State {
     x: NodeId,
     weight: NodeId,
-    /// The output, from which the slope of the nonlinearity is computed. `None` for the identity.
+    /// The output, from which the slope of the nonlinearity is computed. It is `None` for the identity.
     output: Option<Primitive>,
     linear: Linear,
 }

@@ -29,7 +29,7 @@ pub(crate) struct Convolution {
     pub(crate) activation: Activation,
     /// Caches the packed form of a weight that never changes.
     pub(crate) kept: Option<Arc<OnceLock<Prepared>>>,
-    /// Receives the gradient of the weight. If it is `None`, burn receives the gradient.
+    /// Receives the gradient of the weight. If `deposit` is `None`, burn receives the gradient.
     pub(crate) deposit: Option<Deposit>,
 }
 

@@ -1,4 +1,4 @@
-//! Shared by the tests against burn's operations: random values, and a comparison with tolerance.
+//! Helpers for the tests against burn's operations: random values, and a comparison with tolerance.
 
 use burn::tensor::Tensor;
 use kiln_kernels::InstructionSet;
