@@ -28,8 +28,8 @@ fn digits(limit: usize) -> Arc<DataSet> {
     DataRegistry::builtin().open("digits", &Opening::new(&table, None)).expect("embedded")
 }
 
-/// The genes are precision and sparsity of the only stage. Stem and head always have 8 bits and are never
-/// pruned.
+/// A genotype chooses the number format and the sparsity of the only stage. Stem and head always have 8-bit
+/// values and are never pruned.
 fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
     let table = json!({
         "stem": { "width": 8, "precision": "int8" },
@@ -164,8 +164,8 @@ fn finished_network_keeps_zeros_and_runs_in_8_bits() {
     let data = digits(400);
     let (built, _) = build("scratch", folder.path(), &data, 6);
     let (model, measured) = finished(&built, [1, 2]);
-    // The stem, two convolutions of the block, its shortcut, the sum and the pooling have grids. The head has
-    // none, because it produces the output.
+    // Quantization grids exist for the stem, the block's two convolutions and shortcut, the sum, and the
+    // pooling. The head has no grid, because it produces the network's output.
     let grids: Vec<&str> = model.quantization.keys().map(String::as_str).collect();
     let block = "stage0.block0.residual";
     let expected = ["a.act", "act", "b.bn", "shortcut.bn"].map(|part| format!("{block}.{part}"));
@@ -212,7 +212,7 @@ fn conversion_to_8_bits_and_back_restores_network() {
     assert_eq!(refused, ConversionError::OtherData { what: "mean or deviation" });
 }
 
-/// Asks to stop after a number of steps, and counts steps and warnings.
+/// A progress callback that requests a stop after a number of steps. It also counts steps and warnings.
 #[derive(Default)]
 struct Steps {
     most: u64,
@@ -245,7 +245,7 @@ fn interrupted_finishing_resumes_to_same_network() {
     let run = |folder: &Path, into: &Path, most: u64| {
         let (built, _) = build_with("scratch", folder, &data, 6, &finish);
         let steps = Steps { most, ..Steps::default() };
-        // Half of the weights become zero during training.
+        // Training sets half of the weights to zero.
         let result = built.finisher.unwrap().finish(&trial([0, 1]), into, &steps);
         (result, steps.done.into_inner())
     };
@@ -253,8 +253,8 @@ fn interrupted_finishing_resumes_to_same_network() {
     let (finished, all) = run(whole.path(), one.path(), u64::MAX);
     let finished = finished.unwrap();
     let mut done = 0;
-    // Stops between two checkpoints, on a checkpoint, in the second half of the training (when no new zeros
-    // are chosen), and at the start.
+    // The training stops between two checkpoints, on a checkpoint, in the second half (in which the masks do
+    // not change), and at the start.
     for most in [5, 3, all / 2, 0] {
         let (result, steps) = run(pieces.path(), other.path(), most);
         assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");

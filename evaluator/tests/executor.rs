@@ -33,8 +33,8 @@ fn random_networks_match_reference_interpreter() {
     }
 }
 
-/// In 8 bits, the last bit of a sum decides how a value halfway between two quantized values is rounded. So a
-/// few outputs may differ, but none by much.
+/// In 8-bit layers, the last bit of a sum decides how a value halfway between two quantized values is
+/// rounded. So a few outputs may differ, but the differences are small.
 fn check_rounded(name: &str, model: &TrainedModel) {
     let raw = raw_input(&model.architecture, 4, 7);
     let expected = run_reference(model, &raw, 4).expect("a sample model is whole");

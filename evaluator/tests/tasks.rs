@@ -1,5 +1,5 @@
-//! Studies that a test assembles by hand, from data to finished network. They test regression, and which
-//! splits the search may read.
+//! Tests regression, and which splits a search may read. Each test builds its own study, from data to
+//! finished network.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -125,7 +125,8 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
 }
 
-/// Targets near 5000 and near 0.01. A network whose targets are not scaled predicts neither.
+/// Each example has a target near 5000 and a target near 0.01. Without standardized targets, a network learns
+/// neither of them.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
     data_set(
@@ -225,7 +226,7 @@ fn scratch_evaluator_trains_regression() {
     assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
 }
 
-/// Mostly small targets with a few far larger ones: quantiles of an exponential distribution.
+/// Targets with a long tail: most are small, and a few are far larger.
 fn far_targets() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
     data_set(examples, Targets::Values { names: vec!["price".to_owned()], values, offsets: Vec::new() })

@@ -1,5 +1,5 @@
-//! Trainings of one network for different numbers of epochs: at the same time, one after another, and each
-//! separately.
+//! Trains one network for different numbers of epochs. The trainings run at the same time, one after another,
+//! or in separate run folders.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 

@@ -1,5 +1,5 @@
-//! Classes of unequal size: class weights in the loss of every training, optional metrics, and the numbers on
-//! the model card.
+//! Tests classes of unequal size. The tests cover class weights in the loss of every training, optional
+//! metrics, and the numbers on the model card.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -32,7 +32,7 @@ const EXAMPLES: usize = 600;
 const TESTED: usize = 120;
 
 /// Two overlapping classes. One example in ten belongs to the second class, so always predicting the first
-/// class is right in nine of ten cases.
+/// class has an accuracy of 90 %.
 fn data() -> Arc<DataSet> {
     let is_rare = |index: usize| index.is_multiple_of(10);
     let spread = |index: usize, by: usize| (index * by % 97) as f32 / 97.0;

@@ -1,5 +1,5 @@
-//! Damaged files of every format: readers return data or an error. They neither panic nor allocate more
-//! memory than the file justifies.
+//! Tests damaged files of every format. Reading such a file returns data or an error. It neither panics nor
+//! allocates much more memory than the size of the file.
 
 use image::ImageFormat;
 use kiln_damage::check_damaged;
@@ -115,7 +115,7 @@ fn damaged_images_do_not_panic() {
     ] {
         check(&whole, &format!("train/b/1.{ending}"), &[image(5, 7, [200, 30, 7], format)], &settings);
     }
-    // Without a configured size, the first image sets it.
+    // If the config states no size, the first image determines the size.
     let settings = json!({ "kind": "images", "color": "gray" });
     check(&whole, "train/a/1.png", &[red], &settings);
 }

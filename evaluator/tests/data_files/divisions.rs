@@ -1,4 +1,4 @@
-//! Splits that the user defines: by files, by a column, by groups, by time.
+//! Tests splits that the user defines by files, by a column, by groups or by time.
 
 use std::collections::BTreeSet;
 

@@ -35,7 +35,8 @@ impl Folder {
         open(settings, Some(self.path()))
     }
 
-    /// The error for data that cannot be opened, without the name of the folder.
+    /// Returns the message of the error for data that cannot be opened. The folder's path is removed from the
+    /// message.
     pub(crate) fn refused(&self, settings: &Value) -> String {
         let error = self.open(settings).unwrap_err();
         let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
@@ -96,8 +97,8 @@ pub(crate) fn idx(labels: &[u8], side: u32) -> [Vec<u8>; 2] {
     [images, file]
 }
 
-/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` when it is deflated. Local headers
-/// have the 64-bit field that NumPy always writes.
+/// An archive of arrays as NumPy's `savez` writes it, or `savez_compressed` if `is_deflated` is set. Local
+/// headers have the 64-bit field that NumPy always writes.
 pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], is_deflated: bool) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in arrays {

@@ -1,4 +1,4 @@
-//! Images are read as a viewer shows them, in every file format, from folders in the usual layouts.
+//! Tests that images are read as a viewer shows them, in every file format and folder layout.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 use kiln_evaluator::data::{DataSet, Split};
@@ -49,7 +49,7 @@ fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 
 #[test]
 fn exif_orientation_is_applied() {
-    // The pixels that a camera held sideways stores: 6 rows of 4 pixels, the upper half white.
+    // A camera in portrait orientation stores these pixels: 6 rows of 4 pixels, the upper half white.
     let stored = RgbImage::from_fn(4, 6, |_, y| Rgb(if y < 3 { [255; 3] } else { [0; 3] }));
     let jpeg = encoded(stored, ImageFormat::Jpeg);
     let gray = json!({ "color": "gray", "size": [4, 6] });
@@ -60,14 +60,14 @@ fn exif_orientation_is_applied() {
             assert!((row[0] - left).abs() < 16.0 && (row[5] - right).abs() < 16.0, "{orientation}: {row:?}");
         }
     }
-    // The size is that of the rotated picture.
+    // The example has the size of the rotated image.
     let values = read("jpg", &turned(&jpeg, 6), &json!({ "color": "gray" }));
     assert_eq!(values.len(), 24);
 }
 
 #[test]
 fn transparent_pixels_show_configured_background() {
-    // A drawing in the alpha channel alone: black everywhere, opaque on the left.
+    // An image that only the alpha channel shows: all pixels are black, and the left half is opaque.
     let drawing = ImageBuffer::from_fn(6, 4, |x, _| Rgba([0, 0, 0, if x < 3 { 255 } else { 0_u8 }]));
     for (ending, format) in
         [("png", ImageFormat::Png), ("webp", ImageFormat::WebP), ("tiff", ImageFormat::Tiff)]
@@ -271,7 +271,7 @@ fn split_folders_in_usual_layouts_are_recognized() {
     folder.put("val/a/1.png", image(4, 6, [9, 9, 9], ImageFormat::Png));
     assert!(folder.refused(&json!({ "kind": "images" })).contains("`valid` beside `val`"));
 
-    // Class folders without folders for splits.
+    // There are only class folders, without folders for splits.
     let folder = Folder::new();
     for index in 0..5 {
         folder.put(&format!("cat/{index}.png"), image(2, 2, [index, 0, 0], ImageFormat::Png));

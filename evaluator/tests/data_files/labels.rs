@@ -1,4 +1,5 @@
-//! Labels as other libraries write them: counted from 1, names, one-hot rows, columns, half precision.
+//! Tests labels as other libraries write them: counted from 1, as names, as one-hot rows, as columns, and in
+//! half precision.
 
 use kiln_evaluator::data::{DataSet, Split};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Errors for wrong files: one message with the file, the place, what was found and what was expected.
+//! Tests the errors for wrong files. One message names the file, the position, the actual content and the
+//! expected content.
 
 use image::ImageFormat;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tests what is read from each file format.
+//! Tests the data that are read from each file format.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -1,4 +1,4 @@
-//! Tests what splits may depend on. Normalization depends on the training split alone.
+//! Tests which data the splits depend on, and that normalization depends only on the training split.
 
 use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_export::InputRecord;

@@ -1,4 +1,4 @@
-//! Tables as users have them: missing values, text, dates, indices, other separators and encodings, and
+//! Tests typical user tables with missing values, text, dates, indices, other separators and encodings, and
 //! numbers far from zero.
 
 use kiln_evaluator::data::{DataSet, Split, Targets};
@@ -192,8 +192,8 @@ fn values_far_from_zero_keep_precision() {
         let data = of(offset);
         assert_ne!(data.offset(0).to_bits(), 0);
         for (found, expected) in standard(&data).iter().zip(&plain) {
-            // The text in the file is precise to about 1e-7 of a standard deviation for 1.7e9 + 3.4 x, and to
-            // 1e-5 for 5e12.
+            // The decimal text in the file has an error of about 1e-7 standard deviations for the offset
+            // 1.7e9, and 1e-5 for 5e12.
             assert!((found - expected).abs() < 1e-4, "{offset}: {found} {expected}");
         }
         assert!(

@@ -1,4 +1,4 @@
-//! Estimates that are corrected with anchors, which are networks trained on their own.
+//! Tests estimates that are corrected with anchors. Anchors are networks that are trained on their own.
 
 use std::fs;
 use std::sync::atomic::AtomicU64;
@@ -76,7 +76,7 @@ fn interrupted_anchors_resume_with_same_result_for_any_workers() {
     let trained = |folder: &std::path::Path| anchors(folder).unwrap().content;
     assert_eq!(trained(whole.path()), trained(pieces.path()));
     assert!(!pieces.path().join("training").exists());
-    // A longer list of anchors begins with the same ones. Anchors in a damaged file are trained again.
+    // A longer list of anchors begins with the same anchors. Anchors in a damaged file are trained again.
     let six = fs::read_to_string(whole.path().join("anchors.json")).unwrap();
     let (more, ..) = build(whole.path(), &with_anchors(8));
     more.evaluator.prepare(&never()).unwrap();

@@ -28,7 +28,7 @@ fn interrupted_training_resumes_to_same_weights() {
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &json!({}));
     built.evaluator.prepare(&never()).unwrap();
-    // Stops between two checkpoints, on a checkpoint, and at the start.
+    // The training stops between two checkpoints, on a checkpoint, and at the start.
     for steps in [6, 4, 0, 5] {
         let (built, _, _) = build(pieces.path(), &json!({}));
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(steps)));

@@ -24,7 +24,7 @@ fn interrupted_training_with_all_options_resumes_to_same_weights() {
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &options);
     built.evaluator.prepare(&never()).unwrap();
-    // Stops within an epoch, at its end, and at the start.
+    // The training stops within an epoch, at the end of an epoch, and at the start.
     for steps in [4, 2, 0, 7] {
         let (built, _, _) = build(pieces.path(), &options);
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(steps)));

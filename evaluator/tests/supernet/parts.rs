@@ -1,4 +1,4 @@
-//! A small supernet on a few embedded digits, and means to interrupt it.
+//! A small supernet on a few embedded digits, and a progress callback that interrupts the training.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Pins the bits of results for each class of device. A change that affects any bit must raise
-//! `RESULTS_VERSION`.
+//! Tests that results are bitwise equal to the stored results of each device class. A change that affects any
+//! bit must raise `RESULTS_VERSION`.
 
 use std::fs;
 
