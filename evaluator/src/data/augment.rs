@@ -49,8 +49,8 @@ impl Augmentation {
         }
     }
 
-    /// Applies the changes to the image `from` and writes the result to `to`. `mean` holds the mean of each
-    /// channel.
+    /// Applies the changes to the image `from` and writes the result to `to`. `mean` contains the mean of
+    /// each channel.
     pub(crate) fn apply(&self, shape: Shape, mean: &[f32], from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
         self.apply_geometry(shape, from, to, rng);
         if self.flip && rng.random_bool(0.5) {

@@ -18,9 +18,9 @@ pub struct Batch {
 /// Targets of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchTargets {
-    /// Classes, `[batch]`.
+    /// Class indices, `[batch]`.
     Labels(Tensor<1, Int>),
-    /// Standardized values, `[batch, values]`: distance from the mean in standard deviations.
+    /// Standardized values, `[batch, targets]`: distance from the mean in standard deviations.
     Values(Tensor<2>),
 }
 

@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100 in the binary version: a record holds labels and three planes of 32 x 32 bytes.
+//! CIFAR-10 and CIFAR-100 in the binary version: a record contains labels and three planes of 32 x 32 bytes.
 //!
 //! Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, and the description
 //! in the data set.

@@ -251,8 +251,8 @@ fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normali
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
         hasher.update(&offset.to_le_bytes());
     }
-    // Earlier builds replaced small standard deviations by 1. Hash only those, so that other data keep their
-    // hash.
+    // Earlier builds replaced small standard deviations by 1. Hash only these standard deviations, so that
+    // other data keep their hash.
     for deviation in normalizations.into_iter().flat_map(Normalization::small) {
         hasher.update(&deviation.to_le_bytes());
     }

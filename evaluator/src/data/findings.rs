@@ -49,7 +49,7 @@ struct Member {
     example: u32,
 }
 
-/// Reports examples whose inputs are bit-identical to those of an example in an earlier split.
+/// Reports examples whose inputs are bit-identical to the inputs of an example in an earlier split.
 fn duplicates(data: &DataSet) -> Vec<String> {
     let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
     let bits = |member: &Member| data.example(member.example).iter().map(|value| value.to_bits());

@@ -1,4 +1,4 @@
-//! Folders of images: `train/CLASS/*` with optional `val/CLASS/*` and `test/CLASS/*`, or `CLASS/*` alone.
+//! Folders of images: `train/CLASS/*` with optional `val/CLASS/*` and `test/CLASS/*`, or only `CLASS/*`.
 
 mod background;
 mod color;

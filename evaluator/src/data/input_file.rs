@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::DataError;
 
-/// Maximum number of values in a data set. Each takes four bytes of memory.
+/// Maximum number of values in a data set. Each value takes four bytes of memory.
 pub(super) const MAX_VALUES: u64 = 1 << 30;
 /// Maximum size of a text in bytes.
 const MAX_TEXT: u64 = 1 << 31;
@@ -17,7 +17,7 @@ pub(super) const MAX_CLASSES: usize = 10_000;
 /// Maximum number of examples in a data set.
 pub(super) const MAX_EXAMPLES: u64 = 100_000_000;
 
-/// An open file.
+/// A data file that is open for reading.
 pub(super) struct InputFile {
     path: PathBuf,
     reader: Box<dyn Read>,

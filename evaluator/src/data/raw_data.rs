@@ -15,8 +15,8 @@ pub struct RawData {
     pub input: String,
     /// Shape of one example.
     pub shape: Shape,
-    /// Raw values minus the offset of their channel. The values of one example follow those of the previous
-    /// one. Each example is `[channels, height, width]`, row-major. All values are finite.
+    /// Raw values minus the offset of their channel. Examples are stored one after another. Each example is
+    /// `[channels, height, width]`, row-major. All values are finite.
     pub examples: Vec<f32>,
     /// Description of each channel. It contains the offset that was subtracted in double precision, so that
     /// single precision keeps small differences.

@@ -195,7 +195,7 @@ pub(crate) fn calibration_batches(
     batches.into_iter().map(move |examples| batcher.plain(&examples).images)
 }
 
-/// Widens a range to hold all values of a tensor.
+/// Widens a range to include all values of a tensor.
 fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
     let ends = Tensor::cat(vec![value.clone().min(), value.clone().max()], 0);
     let ends: Vec<f32> = ends.into_data().try_to_vec().expect("values are single precision");

@@ -54,11 +54,12 @@ pub enum Mismatch {
 #[derive(Clone, Debug)]
 enum Source {
     /// The value at `at`, plus `shift`, the difference of the two offsets. `gap` is a position and a fill
-    /// value. If the example holds 1 at that position, the cell is missing, and the fill value replaces the
-    /// value.
+    /// value. If the example contains 1 at that position, the cell is missing, and the fill value replaces
+    /// the value.
     Value { at: usize, shift: f64, gap: Option<(usize, f32)> },
-    /// 1 if the example holds 1 at one of these positions, and 0 otherwise. `gap` is a position and a flag.
-    /// If the example holds 1 at that position, the cell is missing, and the flag replaces the value.
+    /// 1 if the example contains 1 at one of these positions, and 0 otherwise. `gap` is a position and a
+    /// flag. If the example contains 1 at that position, the cell is missing, and the flag replaces the
+    /// value.
     Any { places: Vec<usize>, gap: Option<(usize, bool)> },
 }
 

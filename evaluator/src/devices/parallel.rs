@@ -1,7 +1,7 @@
 //! Runs independent tasks on their own threads, and returns the results in order.
 //!
 //! These threads are not workers of rayon's common pool. A worker that waits inside a tensor operation starts
-//! other work. That work could then wait for an autodiff lock that the same worker already holds.
+//! other work. That work could then wait for an autodiff lock that the same worker has already taken.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

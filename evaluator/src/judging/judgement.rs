@@ -150,7 +150,7 @@ impl Judgement {
     }
 }
 
-/// The result for one example. A [`Judgement`] holds the means of both numbers.
+/// The result for one example. A [`Judgement`] is computed from the means of these numbers over all examples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ExampleJudgement {
     /// In a classification, 1 if the prediction is wrong and 0 otherwise. In a regression, the squared error

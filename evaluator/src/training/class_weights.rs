@@ -152,7 +152,8 @@ fn by_name(
     Ok(weights)
 }
 
-/// Divides the weights by their mean over all examples. `counts` holds the number of examples of each class.
+/// Divides the weights by their mean over all examples. `counts` contains the number of examples of each
+/// class.
 fn normalized(weights: &[f64], counts: &[usize]) -> Vec<f32> {
     let all: usize = counts.iter().sum();
     let sum: f64 = weights.iter().zip(counts).map(|(weight, count)| weight * *count as f64).sum();

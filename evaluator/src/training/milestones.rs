@@ -12,7 +12,7 @@ use kiln_files::{WholeFile, make_folder};
 
 use crate::training::checkpoint::Checkpoint;
 
-/// Maximum number of milestones that a study keeps. The oldest ones are removed first.
+/// Maximum number of milestones that a study keeps. The oldest milestones are removed first.
 const MOST: usize = 4096;
 /// Maximum total size of the milestones, in bytes.
 const MOST_BYTES: u64 = 512 << 20;

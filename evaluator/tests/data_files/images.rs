@@ -290,7 +290,7 @@ fn duplicates_across_splits_and_empty_channels_are_noted() {
     let found = folder.open(&json!({ "kind": "images", "validation": 0.3 })).unwrap().findings().join("\n");
     assert!(found.contains("1 of 1 test examples have exactly the inputs of a "), "{found}");
 
-    // A drawing in the alpha channel alone disappears on a black background.
+    // An image that only the alpha channel shows disappears on a black background.
     let folder = Folder::new();
     for index in 0..5 {
         let drawing = ImageBuffer::from_fn(3, 3, |x, _| Rgba([0, 0, 0, if x < index { 255 } else { 0_u8 }]));

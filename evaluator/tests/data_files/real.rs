@@ -43,7 +43,7 @@ fn published_uci_tables_are_read() {
         [("iris", 150, 4, 3), ("wine_data", 178, 13, 3), ("breast_cancer", 569, 30, 2)]
     {
         let text = fs::read_to_string(folder.join("uci_tabular").join(format!("{file}.csv"))).unwrap();
-        // The first line holds counts instead of column names.
+        // The first line contains counts instead of column names.
         let (_, lines) = text.split_once('\n').unwrap();
         let names: Vec<String> = (0..features).map(|i| format!("x{i}")).collect();
         let own = Folder::new();

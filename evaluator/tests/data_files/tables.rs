@@ -328,7 +328,7 @@ fn error_lines_match_editor_lines() {
         ["n,y".to_owned()].into_iter().chain(lines).collect::<Vec<_>>().join(end)
     };
     let folder = Folder::new();
-    // Line 1 is the header, so line 30 holds row 28.
+    // Line 1 is the header, so line 30 contains row 28.
     for (text, line) in [
         (table("\n"), 30),
         (table("\r\n"), 30),

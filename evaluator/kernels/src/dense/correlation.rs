@@ -192,18 +192,18 @@ impl Correlation {
         (CACHED / read.max(1) / PIECE).max(1) * PIECE
     }
 
-    /// Number of scratch floats for the positions of one written channel and column phase.
+    /// Number of floats in the scratch buffer for the positions of one written channel and column phase.
     pub(super) fn line(&self) -> usize {
         self.positions().next_multiple_of(SLACK) + SLACK
     }
 
-    /// Number of scratch floats for the results of a block of channels.
+    /// Number of floats in the scratch buffer for the results of a block of channels.
     pub(super) fn lines(&self, set: InstructionSet) -> usize {
         let column_phases = self.phases.iter().filter(|phase| phase.place[0] == 0).count();
         set.block_rows() * column_phases * self.line()
     }
 
-    /// Number of scratch floats for the input of a group.
+    /// Number of floats in the scratch buffer for the input of a group.
     pub(super) fn packed_input(&self) -> usize {
         self.read
             * match self.input {

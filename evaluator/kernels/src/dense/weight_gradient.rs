@@ -14,7 +14,7 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// The part of the computation that is the same for all images.
 pub(crate) struct Plan {
     geometry: Geometry,
-    /// The instruction set. Sums and scratch are laid out for its number of lanes.
+    /// The instruction set. Sums and scratch buffer are laid out for its number of lanes.
     set: InstructionSet,
     packing: Packing,
     /// Row and column of the kernel for each tap.

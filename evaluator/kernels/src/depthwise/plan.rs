@@ -144,12 +144,12 @@ impl Plan {
         self.phases.len() == 1 && self.target_plane >= SLACK
     }
 
-    /// Number of scratch floats for one phase.
+    /// Number of floats in the scratch buffer for one phase.
     fn line(&self) -> usize {
         self.unpacking.positions().next_multiple_of(SLACK) + SLACK
     }
 
-    /// Number of scratch floats for the results of a plane.
+    /// Number of floats in the scratch buffer for the results of a plane.
     fn lines(&self) -> usize {
         if self.writes_in_place() { 0 } else { self.phases.len() * self.line() }
     }
@@ -181,15 +181,15 @@ impl Kernel for Planes<'_> {
         let tiles: Vec<_> = tiles(plan.unpacking.positions(), S::LANES, 8).collect();
         let planes = self.target.len() / plan.target_plane;
         let together = plan.together();
-        // SAFETY: the scratch has room for the planes of `together` channels.
+        // SAFETY: the scratch buffer has room for the planes of `together` channels.
         unsafe { plan.packing.prepare(simd, packed, together) };
         for index in 0..planes {
             let channel = (self.first + index) % plan.channels;
             let start = self.bias.map_or(0.0, |bias| bias[channel]);
             let mut weights = &self.weights[channel * taps..(channel + 1) * taps];
             // SAFETY: source and target are whole planes with the shapes of packing and unpacking, and the
-            // scratch has room for both. Offsets stay inside the packed planes for all positions, and for a
-            // whole vector if there are fewer positions.
+            // scratch buffer has room for both. Offsets stay inside the packed planes for all positions, and
+            // for a whole vector if there are fewer positions.
             unsafe {
                 let target = target.add(index * plan.target_plane);
                 if index % together == 0 {

@@ -221,7 +221,7 @@ impl Planes<'_> {
         Strip {
             input: lot.cast_const().wrapping_offset(rows.first()[1]),
             weights: self.weights[channel / together * K * K * S::LANES..].as_ptr(),
-            // SAFETY: the array holds as many floats as the widest vector.
+            // SAFETY: the array contains as many floats as the widest vector.
             start: unsafe { simd.load(start.as_ptr()) },
             masks,
             output: lot.wrapping_add(rows.read()[0] * STRIDE * S::LANES),

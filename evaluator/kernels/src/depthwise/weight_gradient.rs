@@ -89,13 +89,13 @@ impl Kernel for Products<'_> {
         let x = self.scratch.as_mut_ptr();
         let planes = self.gradient.len() / positions;
         let (together, channels) = (plan.together(), plan.channels);
-        // SAFETY: the scratch has room for the planes of `together` channels.
+        // SAFETY: the scratch buffer has room for the planes of `together` channels.
         unsafe { plan.packing.prepare(simd, x, together) };
         for (index, gradient) in self.gradient.chunks_exact(positions).enumerate() {
             let sums = &mut self.sums[index % channels * taps * S::LANES..][..taps * S::LANES];
-            // SAFETY: the input has the shape of the packing, and the scratch has room for it. Offsets stay
-            // inside the packed planes for all positions and the rest of a vector. The gradient is not read
-            // beyond its end. `sums` has a vector for each tap.
+            // SAFETY: the input has the shape of the packing, and the scratch buffer has room for it. Offsets
+            // stay inside the packed planes for all positions and the rest of a vector. The gradient is not
+            // read beyond its end. `sums` has a vector for each tap.
             unsafe {
                 if index % together == 0 {
                     let source = self.x.as_ptr().add(index * plan.planes[0]);

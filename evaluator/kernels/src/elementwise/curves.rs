@@ -144,7 +144,7 @@ scalar!(Gelu, |x: f32| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)
 fn map<S: Simd>(simd: S, x: S::Vector, gradient: S::Vector, one: impl Fn(f32, f32) -> f32) -> S::Vector {
     const { assert!(S::LANES <= WIDEST) };
     let (mut values, mut gradients) = ([0.0; WIDEST], [0.0; WIDEST]);
-    // SAFETY: the arrays hold at least `LANES` values.
+    // SAFETY: the arrays contain at least `LANES` values.
     unsafe {
         simd.store(values.as_mut_ptr(), x);
         simd.store(gradients.as_mut_ptr(), gradient);
@@ -152,7 +152,7 @@ fn map<S: Simd>(simd: S, x: S::Vector, gradient: S::Vector, one: impl Fn(f32, f3
     for lane in 0..S::LANES {
         values[lane] = one(values[lane], gradients[lane]);
     }
-    // SAFETY: the array holds at least `LANES` values.
+    // SAFETY: the array contains at least `LANES` values.
     unsafe { simd.load(values.as_ptr()) }
 }
 

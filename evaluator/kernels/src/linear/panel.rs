@@ -12,7 +12,7 @@ use crate::simd::{Kernel, Simd};
 
 /// Number of rows whose sums are in registers at once.
 const ROWS: usize = 6;
-/// Number of vectors that hold the columns.
+/// Number of vectors that contain the columns.
 pub(super) const VECTORS: usize = 2;
 
 /// Number of terms in a block. A block is added to all rows before the next block is copied, so the copied

@@ -22,12 +22,13 @@ impl Unpacking {
         }
     }
 
-    /// Number of positions of a phase in scratch.
+    /// Number of positions of a phase in the scratch buffer.
     pub(crate) const fn positions(&self) -> usize {
         phase_len(self.image[0], self.phases[0], 0) * self.pitch
     }
 
-    /// Writes the rows of one row phase from its column phases, which are `distance` floats apart in scratch.
+    /// Writes the rows of one row phase from its column phases, which are `distance` floats apart in the
+    /// scratch buffer.
     ///
     /// # Safety
     /// `source` contains `positions` floats for each column phase, and the plane can be written at `target`.

@@ -127,7 +127,8 @@ impl Kernel for Planes<'_> {
     }
 }
 
-/// Reads the first `count <= LANES` lanes and sets the others to zero. Whole vectors are read without a mask.
+/// Reads the first `count <= LANES` lanes and sets the other lanes to zero. Whole vectors are read without a
+/// mask.
 ///
 /// # Safety
 /// `count` floats can be read at `from`.

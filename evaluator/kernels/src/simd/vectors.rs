@@ -32,7 +32,7 @@ pub(crate) trait Simd: Copy {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `value` in lanes where `control > 0`, and zero in other lanes.
     fn where_positive(self, control: Self::Vector, value: Self::Vector) -> Self::Vector;
-    /// Keeps the first `count <= LANES` lanes and sets the others to zero.
+    /// Keeps the first `count <= LANES` lanes and sets the other lanes to zero.
     fn keep_first(self, value: Self::Vector, count: usize) -> Self::Vector;
     /// The even lanes (0, 2, 4, ..) of `a`, then the even lanes of `b`.
     fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -52,7 +52,7 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `LANES` floats can be written at `to`.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
-    /// Reads the first `count <= LANES` lanes and sets the others to zero.
+    /// Reads the first `count <= LANES` lanes and sets the other lanes to zero.
     ///
     /// # Safety
     /// `count` floats can be read at `from`.

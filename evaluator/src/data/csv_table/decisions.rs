@@ -15,8 +15,8 @@ const FEWEST_ROWS: usize = 20;
 /// If the squared correlation with the target exceeds this limit, the column is the target in another unit.
 /// The margin below 1 covers rounding to single precision.
 const LINEAR: f64 = 1.0 - 1e-10;
-/// Number of rows that are checked first. Often these rows already decide the result, so the others need not
-/// be checked.
+/// Number of rows that are checked first. Often these rows already decide the result, so the other rows need
+/// not be checked.
 const FIRST_ROWS: usize = 2000;
 /// Maximum number of columns in a message.
 const NAMED: usize = 40;

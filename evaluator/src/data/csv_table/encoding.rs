@@ -138,7 +138,7 @@ impl<'a> Encoder<'a> {
         if number.is_nan() { fill.unwrap_or_default() } else { number }
     }
 
-    /// Writes this column's inputs for the lines from `row` on. `values` holds zeros, `width` per line.
+    /// Writes this column's inputs for the lines from `row` on. `values` contains zeros, `width` per line.
     fn write(&self, row: usize, offset: f64, values: &mut [f32], width: usize) {
         if let InputKind::Number { fill, .. } = &self.inputs[0].kind {
             for (row, inputs) in (row..).zip(values.chunks_mut(width)) {

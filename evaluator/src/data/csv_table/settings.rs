@@ -127,7 +127,7 @@ pub(super) enum DivisionColumn {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SplitColumn {
     name: String,
-    /// Folds for validation. If both lists are empty, the column holds names of splits.
+    /// Folds for validation. If both lists are empty, the column contains names of splits.
     validation: Vec<String>,
     test: Vec<String>,
 }

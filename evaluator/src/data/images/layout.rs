@@ -1,4 +1,4 @@
-//! Finds the folders of the splits in the usual layouts: `train`, `val` and `test`, or class folders alone.
+//! Finds the folders of the splits in the usual layouts: `train`, `val` and `test`, or only class folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -190,7 +190,7 @@ fn unpacked(samples: &[u8], bits: u8, width: usize) -> Vec<u8> {
     samples.chunks_exact(width.div_ceil(in_byte)).flat_map(row).collect()
 }
 
-/// The color of a palette entry. The palette holds all red values first, then green and blue, in 16 bits.
+/// The color of a palette entry. The palette contains all red values first, then green and blue, in 16 bits.
 fn color_of(map: &[u16], index: u8) -> Option<[u8; 3]> {
     let entries = map.len() / 3;
     let part = |part: usize| {

@@ -145,7 +145,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     let [name, extra, comment] = [short(bytes, 28)?, short(bytes, 30)?, short(bytes, 32)?].map(usize::from);
     let (mut packed, mut header) = (long(bytes, 20)?, long(bytes, 42)?);
     let extras = bytes.get(46 + name..46 + name + extra)?;
-    // The 64-bit field holds only values that did not fit into 32 bits, in the order unpacked size, packed
+    // The 64-bit field contains only values that did not fit into 32 bits, in the order unpacked size, packed
     // size, offset.
     let wide = |value: u64| value == u64::from(u32::MAX);
     let mut at = field(extras, 1).unwrap_or_default();

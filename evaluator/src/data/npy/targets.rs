@@ -20,7 +20,7 @@ pub(super) enum TaskKind {
     Regression,
 }
 
-/// Converts the concatenated arrays of targets. `names` holds the names of the classes or values. If it is
+/// Converts the concatenated arrays of targets. `names` contains the names of the classes or values. If it is
 /// empty, numbers become the names.
 pub(super) fn read(
     task: TaskKind,

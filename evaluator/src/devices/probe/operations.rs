@@ -37,8 +37,8 @@ const fn values(name: &'static str, run: fn(&Device) -> Parts) -> Operation {
     Operation { name, tolerance: VALUES, run }
 }
 
-/// All operations to compare. Products and convolutions have several shapes, because GPUs choose kernels by
-/// shape.
+/// All operations to compare. Products and convolutions occur with several shapes, because GPUs choose
+/// kernels by shape.
 pub(super) const OPERATIONS: [Operation; 15] = [
     products("matrix product of 64 x 64 and 64 x 64", |device| product(device, [64, 64, 64])),
     products("matrix product of 5 x 37 and 37 x 10", |device| product(device, [5, 37, 10])),

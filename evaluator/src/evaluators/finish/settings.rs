@@ -63,7 +63,7 @@ fn onnx() -> Vec<String> {
 }
 
 impl FinishSettings {
-    /// Reads and checks the settings, and returns the settings of the training. `inherited` holds the
+    /// Reads and checks the settings, and returns the settings of the training. `inherited` contains the
     /// training settings of `[evaluator]`. `has_source` states whether there are shared weights. Balanced
     /// class weights are computed from the training split only, even if finishing also trains on the
     /// validation split.

@@ -100,7 +100,7 @@ pub struct CorrectionPoint {
     pub measured: f64,
 }
 
-/// Cholesky factor of the points' covariance matrix. Row `i` holds the first `i + 1` numbers.
+/// Cholesky factor of the points' covariance matrix. Row `i` contains the first `i + 1` numbers.
 struct Factor(Vec<Vec<f64>>);
 
 impl Factor {

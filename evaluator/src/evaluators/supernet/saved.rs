@@ -30,7 +30,7 @@ pub(super) struct Saved {
     version: u32,
     /// Hash of everything that the training depends on. The checkpoints store the same hash.
     identity: String,
-    /// Step of the checkpoint that holds the weights.
+    /// Step of the checkpoint that contains the weights.
     step: u64,
     /// Hash of the weights with which subnets are evaluated.
     weights: String,

@@ -38,7 +38,7 @@ pub(super) enum Unfit {
         /// Version that this build writes.
         written: u32,
     },
-    /// Data or splits differ from those of the study.
+    /// The data or the splits differ from the study's data or splits.
     #[error(
         "it was trained on other data, on other splits of them, or by a build that read them differently, so \
          it may know the examples that it would be judged on"
