@@ -176,7 +176,7 @@ fn operations_on_common_shapes_equal_burn() {
     check(Op::Average(window(2, 2, 0)), [16, 16, 32, 32]);
     check(Op::Max(window(2, 2, 0)), [64, 6, 28, 28]);
     check(Op::Max(window(3, 2, 1)), [8, 16, 15, 15]);
-    // A window larger than the image, which fits because of its padding.
+    // This window is larger than the image, but fits into the padded image.
     check(Op::Average(window(5, 1, 2)), [2, 3, 2, 1]);
     check(Op::Global, [64, 64, 8, 8]);
     check(Op::Sum, [64, 16, 28, 28]);
@@ -206,7 +206,7 @@ fn plane_gradients_equal_finite_differences() {
             let above = loss(&moved);
             moved[place] -= 0.01;
             let difference = (above - loss(&moved)) / 0.01;
-            // No value is near a kink or a tie, where finite differences would be wrong.
+            // Keep values away from kinks and ties, where finite differences would be wrong.
             assert!(
                 (f64::from(*found) - difference).abs() < 1e-2,
                 "{op:?} at {place}: {found}, not {difference}"

@@ -57,7 +57,8 @@ fn loss(network: &Network, kernel: &Tensor<4>, matrix: Tensor<2>, deposits: Opti
     (x.clone() * x).sum()
 }
 
-/// Gradients of kernel and matrix after `rounds` of all networks.
+/// Returns the gradients of kernel and matrix after all networks have deposited their gradients `rounds`
+/// times.
 fn deposited(rounds: usize) -> Vec<Vec<f32>> {
     let mut shared = SharedGradient::default();
     for _ in 0..rounds {

@@ -91,7 +91,7 @@ pub(super) const PART: DataPart = DataPart::new("CIFAR-10 and CIFAR-100 in the b
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: r#"{ "train": ["train.bin"] }"#, files: sample });
 
-/// The settings that only this kind of data set has.
+/// Schema of the settings that only this kind of data set has.
 const KEYS: &str = r##"
 test_file = { type = "string", description = "File of test records; that of the variant unless stated." }
 
@@ -105,7 +105,7 @@ default = "cifar10"
 description = "Files of training records; those of the variant unless stated."
 "##;
 
-/// The files of a small data set, for tests of the laws.
+/// Returns the files of a small data set, with which tests check the laws of data sets.
 fn sample() -> Vec<(String, Vec<u8>)> {
     // Ten records of each class, and one to test on. Pixels follow each other.
     let record = |index: usize| {
@@ -118,7 +118,8 @@ fn sample() -> Vec<(String, Vec<u8>)> {
 
 fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
-    // If `test` is set, it splits the training records, and the file of test records is not used.
+    // If the setting `test` is set, the test split is taken from the training records, and the file of test
+    // records is not used.
     let offer = Offer { test: true, augment: true, validation: TENTH };
     let (cifar, preparation): (Cifar, _) = Preparation::read(opening, offer)?;
     let (variant, test) = (cifar.variant, preparation.test);

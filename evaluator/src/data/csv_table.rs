@@ -43,10 +43,10 @@ pub(super) const PART: DataPart = DataPart::new("a table of comma-separated valu
         files: sample,
     });
 
-/// The settings that only this kind of data set has.
+/// Schema of the settings that only this kind of data set has.
 const KEYS: &str = include_str!("csv_table/keys.toml");
 
-/// The files of a small data set, for tests of the laws.
+/// Returns the files of a small data set, with which tests check the laws of data sets.
 fn sample() -> Vec<(String, Vec<u8>)> {
     let line = |index: usize| {
         let (color, kind) = (["red", "blue"][index % 2], ["rose", "iris", "lily"][index % 3]);

@@ -100,7 +100,7 @@ impl DataSet {
         matches!(self.targets, Targets::Values { .. })
     }
 
-    /// Meaning of a raw value.
+    /// Meaning of a raw value, such as `grey level 0..255`.
     #[must_use]
     pub fn input(&self) -> &str {
         &self.input
@@ -179,7 +179,7 @@ impl DataSet {
         self.rules
     }
 
-    /// Description of each channel.
+    /// Description of each input channel.
     #[must_use]
     pub fn inputs(&self) -> &[InputRecord] {
         &self.records

@@ -47,7 +47,7 @@ pub(super) const PART: DataPart = DataPart::new("IDX files, as those of MNIST", 
     .with_keys(&[preparation::KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: "{}", files: sample });
 
-/// The settings that only this kind of data set has.
+/// Schema of the settings that only this kind of data set has.
 const KEYS: &str = r##"
 train_labels = { type = "string", description = "Their labels; `train-labels-idx1-ubyte` unless stated." }
 test_images = { type = "string", description = "Images to test on; `t10k-images-idx3-ubyte` unless stated." }
@@ -63,7 +63,7 @@ description = "Names of the classes; numbers unless stated."
 default = []
 "##;
 
-/// The files of a small data set, for tests of the laws.
+/// Returns the files of a small data set, with which tests check the laws of data sets.
 fn sample() -> Vec<(String, Vec<u8>)> {
     let header = |numbers: &[usize]| {
         numbers.iter().flat_map(|number| (*number as u32).to_be_bytes()).collect::<Vec<u8>>()

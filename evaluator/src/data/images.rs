@@ -60,10 +60,10 @@ pub(super) const PART: DataPart = DataPart::new("folders of images, one for each
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: r#"{ "size": [4, 6] }"#, files: sample });
 
-/// The settings that only this kind of data set has.
+/// Schema of the settings that only this kind of data set has.
 const KEYS: &str = include_str!("images/keys.toml");
 
-/// The files of a small data set, for tests of the laws.
+/// Returns the files of a small data set, with which tests check the laws of data sets.
 fn sample() -> Vec<(String, Vec<u8>)> {
     let image = |index: usize| {
         let (name, color) = (["cat", "dog"][index % 2], image::Rgb([index as u8, 200 - index as u8, 7]));

@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// Names of the classes, labels, notes.
+    /// Class names, labels, and notes.
     type Found = (Vec<String>, Vec<u32>, Vec<String>);
 
     fn read(labels: &[u32], names: &[&str]) -> Result<Found, String> {

@@ -71,10 +71,10 @@ pub(super) const PART: DataPart = DataPart::new("arrays of NumPy", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: "{}", files: sample });
 
-/// The settings that only this kind of data set has.
+/// Schema of the settings that only this kind of data set has.
 const KEYS: &str = include_str!("npy/keys.toml");
 
-/// The files of a small data set, for tests of the laws.
+/// Returns the files of a small data set, with which tests check the laws of data sets.
 fn sample() -> Vec<(String, Vec<u8>)> {
     let array = |kind: &str, shape: &str, bytes: Vec<u8>| {
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");

@@ -13,7 +13,7 @@ pub(super) const FIFTH: f64 = 0.2;
 /// Default fraction for large data sets.
 pub(super) const TENTH: f64 = 0.1;
 
-/// The settings that all kinds share, for the schema of configs.
+/// Schema of the settings that all kinds of data sets share.
 pub(super) const KEYS: &str = r##"
 split_seed = { type = "integer", minimum = 0, description = "Draws other splits.", default = 0 }
 limit = { "$ref" = "#/$defs/count", description = "Takes this many examples." }

@@ -23,7 +23,7 @@ pub struct RawData {
     pub inputs: Vec<InputRecord>,
     /// Targets of all examples.
     pub targets: Targets,
-    /// Splits that the files specify, and how to divide the other examples.
+    /// Splits that the files specify, and the rule that divides all other examples.
     pub given: Given,
     /// Notes about the files, one sentence each.
     pub notes: Vec<String>,

@@ -22,7 +22,7 @@ pub enum ReadingRules {
 }
 
 impl ReadingRules {
-    /// The rules of new studies.
+    /// The rules that new studies use.
     pub const CURRENT: Self = Self::Second;
 
     /// The number by which files name the rules.
@@ -66,7 +66,7 @@ pub struct Opening<'a> {
     pub settings: &'a Settings,
     /// Folder of the files, if given.
     pub folder: Option<&'a Path>,
-    /// Rules of reading.
+    /// Rules by which files are read.
     pub rules: ReadingRules,
     /// Selects the categories of a table column that become separate inputs.
     pub names: NamesFrom,

@@ -60,13 +60,13 @@ pub enum Division {
     Times(Vec<f64>),
 }
 
-/// Splits that the files specify, and how to divide the other examples.
+/// Splits that the files specify, and the rule that divides all other examples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
     /// The split of each example, or `None` if the files do not specify the split of that example. The list
     /// is empty if the files specify no splits.
     pub splits: Vec<Option<Split>>,
-    /// How to divide the other examples.
+    /// How to divide the examples that the files assign to no split.
     pub division: Division,
 }
 

@@ -213,7 +213,8 @@ mod tests {
     use super::*;
     use crate::network::statistics::LayerStatistics;
 
-    /// A network that normalizes its input and the output of a convolution, with statistics for both.
+    /// A frozen network with two normalizations, of the input and of a convolution's output, and statistics
+    /// for both.
     fn frozen() -> Frozen {
         let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
         let x = b.batch_norm("first", b.input()).unwrap();

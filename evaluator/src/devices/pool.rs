@@ -31,7 +31,7 @@ pub(crate) struct Lease<'a> {
 }
 
 impl Devices {
-    /// The settings that choose devices, for the config schema.
+    /// Schema of the settings that choose devices.
     pub(crate) const KEYS: &str = r##"
 device = { type = "string", description = "Where networks run: `cpu`, `cuda:0`, `wgpu:0`." }
 

@@ -327,8 +327,8 @@ impl Weights {
         }
     }
 
-    /// Copies the weights that the architecture reads out of the shared weights. The result fits the network
-    /// that `stand_alone` returns.
+    /// Copies the part of these shared weights that the architecture reads. The result fits the network that
+    /// `stand_alone` returns.
     pub(crate) fn inherit(&self, architecture: &Architecture, device: &Device) -> Self {
         Self::from_values(self.detached().arrays(architecture), device)
     }

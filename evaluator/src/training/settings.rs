@@ -44,7 +44,7 @@ pub(crate) const fn checkpoint_steps() -> u64 {
 }
 
 impl TrainingSettings {
-    /// The settings that all evaluators with a training share, for the config schema.
+    /// Schema of the settings that all evaluators with a training share.
     pub(crate) const KEYS: &str = include_str!("keys.toml");
 
     /// Settings of a training without any optional features.

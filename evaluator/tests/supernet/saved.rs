@@ -26,8 +26,8 @@ fn saved_supernet_gives_same_estimates_without_training() {
     let expected = evaluate(&trained, space.as_ref(), &genotype);
     for path in [first.path().to_owned(), first.path().join("supernet")] {
         let (taken, ..) = build(second.path(), &at(&path));
-        // Training reads the stop flag. This flag would stop any training, so `prepare` must not train
-        // anything.
+        // Every training reads the stop flag, and this flag would stop it. So `prepare` succeeds only if it
+        // trains nothing.
         taken.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
         assert_eq!(evaluate(&taken, space.as_ref(), &genotype), expected);
         assert_ne!(taken.evaluator.fingerprint(), trained.evaluator.fingerprint());

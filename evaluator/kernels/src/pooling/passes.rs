@@ -1,4 +1,4 @@
-//! Pooling of all planes of a tensor, forward and backward.
+//! Pools all planes of a tensor, forward and backward.
 //!
 //! Average pooling first adds the rows of a window, then the columns. `box_sums` computes averages with
 //! stride 1. One task does all the work for a plane, so sums do not depend on the number of threads.

@@ -24,7 +24,7 @@ pub struct Deposit {
     weight: u64,
 }
 
-/// The gradient of a slice of a weight, in the order of the slice.
+/// The gradient of a weight slice, in the order of the slice's elements.
 #[derive(Debug)]
 struct Block {
     places: Arc<Places>,

@@ -5,7 +5,7 @@ const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>",
 /// Length in bytes of the longest text in [`MISSING`].
 const LONGEST_MISSING: usize = 4;
 
-/// How cells are interpreted.
+/// The format of cells.
 #[derive(Clone, Debug)]
 pub(super) struct CellFormat {
     /// The decimal separator.

@@ -10,7 +10,7 @@ const MAX_COLUMNS: usize = 65_536;
 /// Maximum number of column names in an error.
 const LISTED: usize = 12;
 
-/// The use of a column.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Numeric network input.

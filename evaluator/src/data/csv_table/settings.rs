@@ -54,7 +54,7 @@ pub(super) struct CsvSettings {
     encoding: Encoding,
 }
 
-/// One name or several names.
+/// A setting that contains one name or a list of names.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "the name of a column, or a list of names")]
 enum OneOrMany {
@@ -105,7 +105,7 @@ pub(super) struct DivisionSettings {
     time: Option<String>,
 }
 
-/// A fold, by name or number.
+/// A fold, identified by name or number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a name or a whole number")]
 enum Fold {
@@ -151,7 +151,7 @@ impl SplitColumn {
     }
 }
 
-/// What to read from each file.
+/// The columns to read from each file, and the format of the file.
 pub(super) struct Wanted {
     pub(super) targets: Vec<String>,
     pub(super) task: TaskKind,
@@ -191,7 +191,7 @@ impl DivisionColumn {
 }
 
 impl CsvSettings {
-    /// What to read from each file.
+    /// The columns to read from each file, and the format of the file.
     ///
     /// # Errors
     /// [`SettingsError`] for contradicting settings.

@@ -12,14 +12,14 @@ use super::text::{TableText, TextFormat, line_of};
 use crate::data::input_file::{MAX_EXAMPLES, MAX_VALUES};
 use crate::data::{DataError, ReadingRules};
 
-/// The content of all files read so far.
+/// The rows of all files that were read so far.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) cells: Vec<Cells>,
     pub(super) rows: usize,
     files: Vec<PathBuf>,
     format: TextFormat,
-    /// Remarks about the files, one sentence each.
+    /// Notes about the files, one sentence each.
     pub(super) notes: Vec<String>,
 }
 

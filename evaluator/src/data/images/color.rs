@@ -6,10 +6,10 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Color {
-    /// Red, green and blue, 0 to 255 each.
+    /// Three channels with red, green and blue, 0 to 255 each.
     #[default]
     Rgb,
-    /// Grey level, 0 to 255.
+    /// One channel with the grey level, 0 to 255.
     Gray,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Labeled {
     pub(super) split: Option<Split>,
 }
 
-/// The content of the folders.
+/// The images, classes and problems found in the folders.
 pub(super) struct Listing {
     /// Names of the classes.
     pub(super) names: Vec<String>,

@@ -15,7 +15,7 @@ use crate::data::ReadingRules;
 /// Factor between 16-bit and 8-bit channel values: 65535 / 255.
 const STEPS: f32 = 257.0;
 
-/// How an image becomes an example.
+/// Settings for converting an image to an example.
 pub(super) struct Reading {
     pub(super) shape: Shape,
     pub(super) color: Color,

@@ -91,7 +91,7 @@ impl Array {
     }
 }
 
-/// Actual and expected value.
+/// The actual and the expected value, for an error.
 type Wrong = (String, &'static str);
 
 fn finite(element: Element, bytes: &[u8]) -> Result<f64, Wrong> {

@@ -51,7 +51,7 @@ pub(super) fn compare(
     })
 }
 
-/// The same value on both devices.
+/// The results of both devices for one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pair {
     found: f32,

@@ -72,7 +72,7 @@ fn input<const D: usize>(device: &Device, dims: [usize; D], salt: u32) -> Tensor
     Tensor::from_data(TensorData::new(noise(dims.iter().product(), salt), dims), device)
 }
 
-/// An input tensor that receives a gradient.
+/// Returns an input tensor for which autodiff computes a gradient.
 fn leaf<const D: usize>(device: &Device, dims: [usize; D], salt: u32) -> Tensor<D> {
     input(&device.clone().autodiff(), dims, salt).require_grad()
 }

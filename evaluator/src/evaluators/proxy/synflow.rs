@@ -13,7 +13,7 @@ use crate::network::weights::Weights;
 /// Computes `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers. `R` is the
 /// sum of the outputs for an input of ones. The network runs without normalization, and each weight is
 /// replaced by its magnitude. Products over many layers are large, so the score is always computed in double
-/// precision on the CPU, whichever device the study uses.
+/// precision on the CPU, even if the study uses another device.
 ///
 /// Source: H. Tanaka, D. Kunin, D. Yamins, S. Ganguli, "Pruning neural networks without any data by
 /// iteratively conserving synaptic flow", `NeurIPS` 2020, equation 1; as a proxy: M. Abdelfattah et al.,

@@ -11,8 +11,8 @@ use crate::evaluators::context::Context;
 use crate::judging::judgement::{LARGEST_ERROR, is_error, logarithm};
 use crate::judging::metrics::Asked;
 
-/// A correction for each metric. It works on logarithms, because the errors of shared weights are factors,
-/// not differences.
+/// A correction for each metric. Corrections apply to logarithms of metrics, because the errors of shared
+/// weights are factors, not differences.
 pub(super) struct Corrections(BTreeMap<String, Correction>);
 
 impl Corrections {

@@ -26,7 +26,7 @@ use crate::seed;
 const DRAWN: usize = 12;
 /// Number of drawn networks that are also trained on their own.
 const ALONE: usize = 2;
-/// Maximum number of examples, spread evenly over the split, that networks are evaluated on.
+/// Maximum number of examples on which a network is evaluated. The examples are spread evenly over the split.
 const EXAMPLES: usize = 2048;
 /// Name of the stage in progress reports.
 const STAGE: &str = "health";

@@ -44,7 +44,7 @@ pub(super) enum Unfit {
          it may know the examples that it would be judged on"
     )]
     Data,
-    /// A shared parameter has another shape, or exists on one side only.
+    /// A shared parameter has another shape, or exists only in the file or only in the study's space.
     #[error(
         "it belongs to another space: `{parameter}` is {} there and {} in this one",
         shown(there.as_deref()),

@@ -120,7 +120,7 @@ const fn calibration() -> usize {
 }
 
 impl SupernetSettings {
-    /// The settings that only this evaluator has, for the config schema.
+    /// Schema of the settings that only this evaluator has.
     pub(super) const KEYS: &str = include_str!("keys.toml");
 
     /// Reads and checks the settings.
