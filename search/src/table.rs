@@ -52,8 +52,7 @@ impl TableEvaluator {
     /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell
     ///   string), `genotype` (option indices joined by `-`) or `digits` (one digit each);
     /// - `signal`: the column on which the search runs, and `direction`: `maximize` (the default, for
-    /// accuracies in
-    ///   percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
+    ///   accuracies in percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
     /// - `metric`: name of the signal's metric, `error_percent` by default;
     /// - `report`: further metrics, each with the name of a column; `direction` also applies to these
     ///   metrics.
