@@ -32,8 +32,8 @@ use crate::trials::{Fidelities, Fidelity};
 /// - the strategy waits while no trial is running;
 /// - its proposals differ between runs with equal seeds, or in a domain that was used before;
 /// - the strategy does not use up a small space, or does not return `Done` afterwards;
-/// - the strategy requests a fidelity that `fidelities` does not return, `fidelities` returns two fidelities of
-///   equal effort, or the strategy reaches full fidelity with a smaller budget than `needs` returns.
+/// - the strategy requests a fidelity that `fidelities` does not return, `fidelities` returns two fidelities
+///   of equal effort, or the strategy reaches full fidelity with a smaller budget than `needs` returns.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     for scenario in scenarios() {
         let run = scenario.with_domain(|domain| {

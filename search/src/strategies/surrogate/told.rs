@@ -20,7 +20,7 @@ pub(in crate::strategies) struct Features {
 pub(in crate::strategies) struct Told {
     pub(in crate::strategies) id: TrialId,
     pub(in crate::strategies) genotype: Genotype,
-    /// The features; `None` until they are needed.
+    /// The features of the genotype. `None` until they are needed.
     pub(in crate::strategies) features: Option<Features>,
     pub(in crate::strategies) objectives: Vec<f64>,
     pub(in crate::strategies) violation: f64,
