@@ -19,7 +19,7 @@ use crate::contracts::{EvalError, Evaluator, Progress, Request};
 use crate::trials::{Measurement, Outcome};
 
 /// Looks up outcomes in a CSV file, plain or `.gz`. The table has one result for each genotype, so it
-/// supports only full effort.
+/// supports only full fidelity.
 ///
 /// # Example
 /// ```

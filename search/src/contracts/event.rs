@@ -36,7 +36,7 @@ pub enum Event {
     Prepared {
         /// Fingerprint of the evaluator.
         fingerprint: String,
-        /// Number of epochs of a training with full effort; 0 if the evaluator trains no networks.
+        /// Number of epochs of a training with full fidelity; 0 if the evaluator trains no networks.
         #[serde(default, skip_serializing_if = "is_zero")]
         full_epochs: u32,
     },

@@ -25,7 +25,7 @@ pub struct SupernetHealth {
 pub struct HealthCheck {
     /// The question.
     pub question: HealthQuestion,
-    /// Whether a well-trained supernet would give this answer.
+    /// Whether this is the answer expected of a well-trained supernet.
     pub passed: bool,
     /// Measured numbers. Each name includes the unit.
     pub numbers: BTreeMap<String, f64>,

@@ -51,7 +51,7 @@ impl Unseen {
         Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
     }
 
-    /// Returns a feasible genotype that is not known. First, it is drawn by [`Domain::sample`]. If several
+    /// Returns a feasible genotype that is not known. If possible, [`Domain::sample`] draws it. If several
     /// draws find only known genotypes, it is a remaining genotype in a small space, or a mutant of a known
     /// genotype in a large space. Returns `None` if the space is used up, or after a bounded number of
     /// attempts.

@@ -61,7 +61,7 @@ impl Spent {
         Self { rungs: rungs.into_values().collect(), epochs, full_epochs }
     }
 
-    /// Whether any trial requested less than full effort.
+    /// Whether any trial requested less than full fidelity.
     #[must_use]
     pub fn has_rungs(&self) -> bool {
         self.rungs.iter().any(|rung| rung.fidelity != Fidelity::Full)

@@ -1,4 +1,4 @@
-//! The search stage: ask the strategy, evaluate the proposals, record the outcomes, and tell the strategy.
+//! The search stage: ask the strategy, evaluate the proposals, record the outcomes, and report the trials.
 //!
 //! [`Search`] contains only the loop. Its steps are in modules: `budget` decides whether the strategy may be
 //! asked again. `admission` checks proposals against the strategy's contract and the journal. `evaluations`
@@ -273,7 +273,7 @@ impl<'a> Search<'a> {
         self.parts.log.record(&event)
     }
 
-    /// Warns if no network was evaluated with full effort.
+    /// Warns if no network was evaluated with full fidelity.
     fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
         let measured = self.told.trials().iter().filter(|trial| trial.outcome.measurement().is_some());
         let highest = measured.map(|trial| trial.proposal.fidelity).max();
