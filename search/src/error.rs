@@ -58,7 +58,7 @@ pub enum StudyError {
         /// Number of proposals that are evaluated at the same time.
         in_flight: usize,
     },
-    /// The strategy never reaches its highest rung.
+    /// The strategy never evaluates a network with full fidelity.
     #[error(
         "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
     )]

@@ -53,7 +53,7 @@ pub struct Study {
     pub costs: CostSet,
     /// Limits on costs.
     pub constraints: Vec<Constraint>,
-    /// Names of metrics or costs to minimize.
+    /// Names of the objectives, which are metrics or costs. All objectives are minimized.
     pub objectives: Vec<String>,
     /// The store. `None` to use the store in the run folder.
     pub store: Option<Box<dyn Store>>,

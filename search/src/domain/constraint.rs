@@ -1,4 +1,4 @@
-//! Upper limits on costs. Candidates are checked before anything is trained.
+//! Upper limits on costs. A network's costs are checked before the network is trained.
 
 use serde::{Deserialize, Serialize};
 

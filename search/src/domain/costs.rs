@@ -108,8 +108,8 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
-    /// Returns how each cost is computed, by the cost's name. A cost is either counted or predicted by a
-    /// model, for a batch size and a number of threads.
+    /// Returns a map from each cost's name to the way in which this cost is computed. A cost is either
+    /// counted, or predicted by a cost model for a batch size and a number of threads.
     #[must_use]
     pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
         let mut origins = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Tests that running a study again resumes it. The study is stopped at any moment, with or without the
+//! Tests that a study can be stopped at any moment and resumed, with or without the store.
 //! store.
 
 use std::fs;

@@ -28,7 +28,7 @@ impl Failures {
         Self { model: Objective::new(surrogate, false, None), learning: false }
     }
 
-    /// Fits the model to the points that failed and those that did not fail.
+    /// Fits the model to all points: target 1 for points that failed, and 0 for all others.
     pub(super) fn learn(&mut self, told: &[Told], points: &Points, fit: Fit, rng: &mut dyn Rng) {
         let failed = |&trial: &usize| told[trial].objectives.is_empty();
         self.learning |= points.trials.iter().any(failed);

@@ -49,7 +49,8 @@ impl Points {
     }
 }
 
-/// Returns all trials. If there are too many, returns the best trials and evenly spaced other trials.
+/// Returns all trials. If there are more than the maximum number, returns the best trials and evenly spaced
+/// other trials.
 fn chosen(order: &[usize]) -> Vec<usize> {
     if order.len() <= CHOSEN {
         return order.to_vec();

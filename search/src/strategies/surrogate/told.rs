@@ -1,4 +1,4 @@
-//! The data that models keep about trials and genotypes.
+//! The data about trials and genotypes that the models use.
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ pub(super) enum Fit {
     From(usize),
 }
 
-/// How an update changed the models. This determines which cached data of candidates stays valid.
+/// The effect of an update on the models. It determines which cached data of candidates is still valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Change {
     /// Points were added, or the models did not change.
