@@ -17,7 +17,7 @@ pub fn results_part() -> String {
     format!("{PART}{RESULTS_VERSION}")
 }
 
-/// Returns the version of the results in a fingerprint. Returns `None` if the fingerprint contains none.
+/// Returns the version of the results in a fingerprint, or `None` if the fingerprint contains no version.
 pub(crate) fn version_in(fingerprint: &str) -> Option<u32> {
     fingerprint.split('/').find_map(|part| part.strip_prefix(PART)?.parse().ok())
 }
