@@ -2,9 +2,9 @@
 
 use crate::vectors::dot;
 
-/// Minimum variance of a point given the others. Two equal points make the matrix singular, and rounding may
-/// even make the remaining variance negative. The code takes the square root of this variance and divides by
-/// it, so the variance must stay positive.
+/// Minimum variance of a point, given the other points. Two equal points make the matrix singular, and
+/// rounding may even make the remaining variance negative. The code divides by the square root of the
+/// variance, so the variance must stay positive.
 pub(crate) const JITTER: f64 = 1e-9;
 
 /// A lower triangular factor `L` with `L Lᵀ` equal to a covariance matrix.
@@ -22,7 +22,7 @@ pub(crate) const JITTER: f64 = 1e-9;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Cholesky {
-    /// Row `i` holds the first `i + 1` numbers of row `i`; the others are zero.
+    /// Row `i` contains the first `i + 1` numbers of the factor's row `i`. The other numbers are zero.
     rows: Vec<Vec<f64>>,
 }
 
@@ -57,8 +57,8 @@ impl Cholesky {
         self.rows.truncate(len);
     }
 
-    /// Completes the projection of a point: the solution `x` of `L x = c`, where `c` are its covariances with
-    /// the points of the factor.
+    /// Completes the projection of a point. The projection is the solution `x` of `L x = c`, where `c`
+    /// contains the point's covariances with the points of the factor.
     ///
     /// Element `i` of the solution depends only on points up to `i`. So a projection computed before the
     /// factor grew is still the beginning of the solution, and only the missing elements are computed. An
@@ -81,7 +81,7 @@ impl Cholesky {
         solution
     }
 
-    /// Logarithm of the determinant of `L`.
+    /// Returns the logarithm of the determinant of `L`.
     #[must_use]
     pub fn ln_determinant(&self) -> f64 {
         self.rows.iter().filter_map(|row| row.last()).map(|d| d.ln()).sum()
@@ -107,7 +107,7 @@ mod tests {
     fn factor_of_three_points_by_hand() {
         let factor = factor();
         assert_eq!(factor.rows, [vec![2.0], vec![1.0, 2.0], vec![1.0, 1.0, 2.0]]);
-        // Forward substitution gives 4 / 2, then (7 - 2) / 2, then (10 - 2 - 2.5) / 2.
+        // Forward substitution yields 4 / 2, then (7 - 2) / 2, then (10 - 2 - 2.5) / 2.
         assert_eq!(factor.solve(&[4.0, 7.0, 10.0]), [2.0, 2.5, 2.75]);
         assert!((factor.ln_determinant() - 8_f64.ln()).abs() < 1e-12);
     }

@@ -1,5 +1,5 @@
-//! Extremely randomized trees. Each tree splits at randomly drawn cuts. The prediction is the mean over the
-//! trees, and its standard deviation is that of the trees' values.
+//! Extremely randomized trees. Each tree splits its points at randomly drawn cuts. A prediction consists of
+//! the mean and the standard deviation of the trees' values.
 //!
 //! Source: Geurts, Ernst, Wehenkel, Extremely randomized trees, Machine Learning 2006, table 1 (randomly
 //! drawn cuts, on all points); Breiman, Random forests, Machine Learning 2001, section 10 (proximity of two
@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 
 use crate::prediction::Prediction;
 
-/// Trees in a forest.
+/// Number of trees in a forest.
 const TREES: usize = 30;
 /// A node with this many points or fewer is not split.
 const SMALLEST: usize = 3;
@@ -31,11 +31,11 @@ pub struct Forest {
     trees: Vec<Tree>,
 }
 
-/// Nodes, the root first.
+/// The nodes of a tree. The root comes first.
 #[derive(Clone, Debug)]
 struct Tree(Vec<Node>);
 
-/// Where a node is cut.
+/// A cut at a node.
 struct Split {
     feature: usize,
     cut: f64,
@@ -45,20 +45,20 @@ struct Split {
 enum Node {
     /// Vectors whose value of `feature` is below `cut` go to node `left`. The others go to node `left + 1`.
     Cut { feature: usize, cut: f64, left: usize },
-    /// Mean of the targets.
+    /// Mean of the leaf's targets.
     Leaf(f64),
 }
 
 impl Forest {
-    /// Grows the trees from points and their targets. Features that the shortest point lacks are ignored.
+    /// Fits a forest to points and their targets. Features that the shortest point lacks are ignored.
     #[must_use]
     pub fn fit<V: AsRef<[f64]>>(points: &[V], targets: &[f64], rng: &mut dyn Rng) -> Self {
         let width = points.iter().map(|point| point.as_ref().len()).min().unwrap_or(0);
         let column = |feature: usize| points.iter().map(|point| point.as_ref()[feature]).collect();
         let columns: Vec<Vec<f64>> = (0..width).map(column).collect();
         let tree = |_| {
-            // A stack replaces recursion, and the right side is split first. The order in which nodes draw
-            // from `rng` affects the result, so it must not change.
+            // A stack replaces recursion, and the right side is split first. The order in which the nodes
+            // draw from `rng` affects the result, so the order must not change.
             let mut nodes = vec![Node::Leaf(0.0)];
             let mut open = vec![(0, (0..points.len()).collect::<Vec<usize>>())];
             while let Some((node, members)) = open.pop() {
@@ -79,7 +79,7 @@ impl Forest {
         Self { trees: (0..TREES).map(tree).collect() }
     }
 
-    /// Mean and standard deviation over the trees.
+    /// Returns the mean and the standard deviation of the trees' values.
     #[must_use]
     pub fn predict(&self, vector: &[f64]) -> Prediction {
         let values: Vec<f64> = self.trees.iter().map(|tree| tree.predict(vector)).collect();
@@ -89,8 +89,8 @@ impl Forest {
         Prediction { mean, deviation }
     }
 
-    /// Returns the share of the trees in which two vectors fall into the same leaf. It is 1 for vectors that
-    /// no tree separates.
+    /// Returns the share of trees in which two vectors fall into the same leaf. The share is 1 for vectors
+    /// that no tree separates.
     #[must_use]
     pub fn proximity(&self, a: &[f64], b: &[f64]) -> f64 {
         let together = self.trees.iter().filter(|tree| tree.leaf(a) == tree.leaf(b)).count();
@@ -115,8 +115,9 @@ impl Tree {
     }
 }
 
-/// Draws several random cuts through these points and returns the one with the smallest sum of squared
-/// differences from the means of both sides. Returns `None` if there are too few points or no feature varies.
+/// Draws several random cuts through these points and returns the best one. The best cut has the smallest sum
+/// of squared differences from the means of both sides. Returns `None` if there are too few points or no
+/// feature varies.
 fn split(columns: &[Vec<f64>], targets: &[f64], members: &[usize], rng: &mut dyn Rng) -> Option<Split> {
     if members.len() <= SMALLEST || columns.is_empty() {
         return None;
@@ -146,8 +147,8 @@ fn split(columns: &[Vec<f64>], targets: &[f64], members: &[usize], rng: &mut dyn
 }
 
 /// Returns the sum of squared differences from the means of both sides, minus the sum of all squared targets.
-/// The subtracted sum is the same for every cut, so cuts can be compared by their counts and sums, in one
-/// pass.
+/// The subtracted sum is the same for every cut. So only the number and the sum of the targets on each side
+/// are needed, and one pass computes them.
 fn remaining(column: &[f64], targets: &[f64], members: &[usize], cut: f64) -> f64 {
     let mut sides = [(0.0, 0.0); 2];
     for &member in members {

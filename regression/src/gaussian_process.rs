@@ -1,5 +1,5 @@
-//! Gaussian process regression on a few hundred points, which are added one at a time. The process sees only
-//! the squared distances between points, not the points.
+//! Gaussian process regression on a few hundred points, which are added one at a time. The process takes the
+//! squared distances between points instead of the points themselves.
 //!
 //! Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, algorithm 2.1
 //! (prediction by Cholesky factor), equations 2.30 (marginal likelihood) and 4.17 (Matern 5/2 kernel).
@@ -9,30 +9,30 @@ use crate::cholesky::{Cholesky, JITTER};
 use crate::prediction::Prediction;
 use crate::vectors::dot;
 
-/// Length scales tried, relative to the root mean squared distance of the points.
+/// Candidate length scales, relative to the root mean squared distance of the points.
 const LENGTHS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
-/// Noise variances tried, relative to the variance of the process.
+/// Candidate noise variances, relative to the variance of the process.
 const NOISES: [f64; 3] = [0.003, 0.03, 0.2];
 
 /// A Gaussian process: the Cholesky factor of the points' covariances, relative to the variance of the
 /// process.
 ///
-/// The process contains no targets: [`GaussianProcess::posterior`] takes them. So one process can be used
-/// with several sets of targets for the same points.
+/// The process contains no targets. Targets are passed to [`GaussianProcess::posterior`], so one process can
+/// be used with several sets of targets for the same points.
 #[derive(Clone, Debug)]
 pub struct GaussianProcess {
     kernel: Kernel,
     factor: Cholesky,
 }
 
-/// Defines how the correlation of two points decreases with their distance, and the noise of each target.
+/// The kernel: how the correlation of two points decreases with their distance, and the noise of each target.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     length: f64,
     noise: f64,
 }
 
-/// Predicts targets from projections.
+/// A Gaussian process conditioned on targets. It predicts targets from projections.
 #[derive(Clone, Debug)]
 pub struct Posterior {
     mean: f64,
@@ -42,11 +42,12 @@ pub struct Posterior {
 }
 
 impl GaussianProcess {
-    /// Chooses length scale and noise by the marginal likelihood of `targets`. Row `i` of `distances` holds
-    /// the squared distances of point `i` to those before it.
+    /// Chooses length scale and noise by the marginal likelihood of `targets`. Row `i` of `distances`
+    /// contains the squared distances of point `i` to the points before it.
     ///
-    /// It tries a grid of twelve kernels instead of following a gradient. With a few dozen points the
-    /// likelihood is flat or has several maxima, and a grid gives bitwise equal results on every machine.
+    /// The method evaluates a grid of twelve kernels instead of following a gradient. With a few dozen
+    /// points, the likelihood is flat or has several maxima. A grid also yields bitwise equal results on
+    /// every machine.
     ///
     /// # Panics
     /// Never, because the grid of kernels is not empty.
@@ -65,7 +66,7 @@ impl GaussianProcess {
         fitted.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are kernels to try").1
     }
 
-    /// Creates the process with a known kernel.
+    /// Creates a process with this kernel.
     #[must_use]
     pub fn with_kernel<R: AsRef<[f64]>>(kernel: Kernel, distances: &[R]) -> Self {
         let mut process = Self { kernel, factor: Cholesky::with_capacity(distances.len()) };
@@ -75,7 +76,7 @@ impl GaussianProcess {
         process
     }
 
-    /// Its kernel.
+    /// Returns the kernel.
     #[must_use]
     pub const fn kernel(&self) -> Kernel {
         self.kernel
@@ -105,7 +106,7 @@ impl GaussianProcess {
         self.factor.truncate(len);
     }
 
-    /// Completes the projection of a point, from which [`Posterior::predict`] predicts. `distances` has one
+    /// Completes the projection of a point, which [`Posterior::predict`] takes. `distances` contains one
     /// squared distance for each point of the process. Elements that `projection` already contains are not
     /// recomputed.
     pub fn project(&self, distances: &[f64], projection: &mut Vec<f64>) {
@@ -113,13 +114,14 @@ impl GaussianProcess {
     }
 
     /// Conditions the process on the targets of its first points. Points without a target lower the standard
-    /// deviation around them but do not change the mean, as if their targets were the predicted values.
+    /// deviation around them but do not change the mean, as if the targets were equal to the predicted
+    /// values.
     #[must_use]
     pub fn posterior(&self, targets: &[f64]) -> Posterior {
         let targets = &targets[..targets.len().min(self.len())];
         let ones = self.factor.solve(&vec![1.0; targets.len()]);
         let mut residuals = self.factor.solve(targets);
-        // Generalized least squares: the mean that leaves the smallest residuals.
+        // The mean is estimated by generalized least squares.
         let mean = if ones.is_empty() { 0.0 } else { dot(&ones, &residuals) / dot(&ones, &ones) };
         for (residual, one) in residuals.iter_mut().zip(&ones) {
             *residual -= mean * one;
@@ -128,7 +130,7 @@ impl GaussianProcess {
         Posterior { mean, variance, residuals }
     }
 
-    /// The logarithm of the marginal likelihood, up to a constant.
+    /// Returns the logarithm of the marginal likelihood, up to a constant.
     fn log_likelihood(&self, targets: &[f64]) -> f64 {
         let variance = self.posterior(targets).variance.max(JITTER);
         -0.5 * targets.len() as f64 * variance.ln() - self.factor.ln_determinant()
@@ -136,10 +138,11 @@ impl GaussianProcess {
 }
 
 impl Posterior {
-    /// Mean and standard deviation at a projected point.
+    /// Returns the mean and the standard deviation of the prediction at a projected point.
     #[must_use]
     pub fn predict(&self, projection: &[f64]) -> Prediction {
-        // Points without a target come after the points with one, so they affect only the standard deviation.
+        // Points without a target come after the points with a target, so they affect only the standard
+        // deviation.
         let known = projection.len().min(self.residuals.len());
         let mean = self.mean + dot(&projection[..known], &self.residuals[..known]);
         let rest = (1.0 - dot(projection, projection)).max(JITTER);
@@ -148,7 +151,7 @@ impl Posterior {
 }
 
 impl Kernel {
-    /// Matern 5/2.
+    /// Returns the covariance by the Matern 5/2 kernel.
     fn covariance(self, squared_distance: f64) -> f64 {
         let r = (5.0 * squared_distance).sqrt() / self.length;
         (1.0 + r + r * r / 3.0) * (-r).exp()
@@ -159,7 +162,7 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    /// Squared distances of each point on a line to those before it.
+    /// Returns the squared distances of each point on a line to the points before it.
     fn triangle(points: &[f64]) -> Vec<Vec<f64>> {
         (0..points.len()).map(|i| distances(points[i], &points[..i])).collect()
     }

@@ -1,13 +1,13 @@
 //! Sums over two vectors, in a fixed order.
 //!
-//! Each function keeps [`LANES`] running sums, which the compiler can hold in wide registers. A single
-//! running sum would chain every addition to the one before it. The order of the additions affects the
-//! rounding, so a different order could change proposals.
+//! Each function keeps [`LANES`] running sums, which fit into SIMD registers. With a single running sum, each
+//! addition would have to wait for the previous one. The order of the additions affects the rounding, so
+//! another order could change the proposals of strategies.
 
-/// Number of running sums: enough independent additions to keep the processor busy.
+/// Number of running sums. It provides enough independent additions to keep the processor busy.
 const LANES: usize = 8;
 
-/// Inner product of two vectors of equal length.
+/// Returns the inner product of two vectors of equal length.
 ///
 /// # Example
 /// ```
@@ -26,7 +26,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Squared Euclidean distance of two vectors. The shorter one counts as padded with zeros.
+/// Returns the squared Euclidean distance of two vectors. A shorter vector counts as padded with zeros.
 ///
 /// # Example
 /// ```

@@ -22,16 +22,16 @@ use kiln_search::bench::{
 const ALPHA: f64 = 0.01;
 const TEST_10: &str = "e200_cifar10_test_acc_mean";
 const TEST_100: &str = "e200_cifar100_test_acc_mean";
-/// Signal, reported column, epochs of an evaluation (`None` for queries), budget.
+/// Signal, reported column, number of epochs of an evaluation (`None` for queries), and budget.
 const PROTOCOLS: [(&str, &str, Option<f64>, f64); 4] = [
     ("e12_cifar10_valid_valid_acc", TEST_10, Some(12.0), 20_000.0),
     ("e12_cifar100_valid_acc", TEST_100, Some(24.0), 40_000.0),
     ("e200_cifar10_valid_valid_acc_mean", TEST_10, None, 100.0),
     ("e200_cifar100_valid_acc_mean", TEST_100, None, 100.0),
 ];
-/// Time of an epoch with validation, relative to an epoch without validation.
+/// Duration of an epoch with validation, relative to an epoch without validation.
 const VALIDATION: f64 = 1.029;
-/// The baseline of the paired tests, if it is among the strategies.
+/// The baselines of the paired tests, if they are among the strategies.
 const BASELINES: [&str; 3] = ["random", "regularized_evolution", "nsga2"];
 
 fn main() -> Result<()> {

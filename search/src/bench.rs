@@ -1,8 +1,8 @@
 //! Compares strategies on problems with known answers: published tables and synthetic functions.
 //!
-//! A [`Problem`] consists of a space, its answers, the cost of each evaluation, and a budget. [`compare()`]
-//! runs strategies on the problem, all with the same seeds, and summarizes their results. No network is
-//! trained.
+//! A [`Problem`] consists of a search space, the known result of every architecture, the cost of each
+//! evaluation, and a budget. [`compare()`] runs strategies on the problem, all with the same seeds, and
+//! summarizes their results. No network is trained.
 
 mod against;
 mod chain;

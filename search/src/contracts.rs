@@ -1,5 +1,5 @@
-//! The contracts of a study: strategies, evaluators, finishers and observers, and the order in which the
-//! strategy is told of trials.
+//! The traits of a study's parts (strategies, evaluators, finishers and observers), and the order in which
+//! trials are reported to the strategy.
 
 mod end;
 mod evaluator;

@@ -1,5 +1,5 @@
 //! The part of a study that a strategy sees: the search space, restricted to genotypes that meet the
-//! constraints. This module trains no networks.
+//! constraints. No networks are trained here.
 
 mod constraint;
 mod costs;
@@ -21,21 +21,21 @@ use crate::trials::Costs;
 
 /// Number of uniform draws that [`Domain::sample`] makes before it repairs the best one.
 const UNIFORM_ATTEMPTS: usize = 2_000;
-/// Number of mutations that [`Domain::sample`] tries before it descends.
+/// Number of mutations that [`Domain::sample`] tries before it starts the steepest descent.
 const REPAIR_ATTEMPTS: usize = 2_000;
 /// Approximate number of neighbors that the descent examines.
 const DESCENT_ATTEMPTS: usize = 10_000;
 /// Number of attempts of [`Domain::mutate`] and [`Domain::crossover`] before they give up.
 const VARIATION_ATTEMPTS: usize = 200;
-/// Maximum number of costs in one generation of the cache; two generations are kept.
+/// Maximum number of entries in one generation of the cost cache. The cache keeps two generations.
 const REMEMBERED: usize = 16_384;
 
-/// Counts of the candidates that were checked since the domain was created.
+/// Statistics of the candidates that were checked since the domain was created.
 #[derive(Clone, Debug, Default)]
 pub struct Rejections {
     /// Number of candidates checked.
     pub candidates: u64,
-    /// Number of candidates refused.
+    /// Number of candidates that were rejected.
     pub rejected: u64,
     /// Smallest value of each constrained cost among the candidates, by the cost's name.
     pub smallest: BTreeMap<String, f64>,
@@ -43,9 +43,9 @@ pub struct Rejections {
     pub without_costs: Option<CostError>,
 }
 
-/// A search space with constraints. Every genotype that it returns is canonical and feasible.
+/// A search space with constraints. Every genotype that its methods return is canonical and feasible.
 ///
-/// A candidate is feasible if all its costs are known and it exceeds no constraint. In a study without
+/// A candidate is feasible if all its costs are known and no cost exceeds a constraint. In a study without
 /// devices and constraints, no costs are computed and every candidate is feasible.
 #[derive(Debug)]
 pub struct Domain<'a> {
@@ -102,10 +102,10 @@ impl<'a> Domain<'a> {
         self.constraints
     }
 
-    /// Costs of the network that a genotype decodes to.
+    /// Returns the costs of the network that a genotype decodes to.
     ///
     /// # Errors
-    /// [`CostError`] if the genotype does not decode, or a cost model cannot predict its cost.
+    /// [`CostError`] if the genotype does not decode, or a cost model fails.
     pub fn costs(&self, genotype: &Genotype) -> Result<Costs, CostError> {
         if let Some(known) = lock(&self.memo).get(genotype) {
             return known;
@@ -118,13 +118,13 @@ impl<'a> Domain<'a> {
         costs
     }
 
-    /// The description of a genotype's network.
+    /// Returns the description of a genotype's network.
     pub(crate) fn description(&self, genotype: &Genotype) -> Arc<Description> {
         self.descriptions.of(self.space(), genotype)
     }
 
-    /// Returns the sum of the relative excesses over the constraints. It is 0 if all constraints are met, and
-    /// `None` if the costs are not known.
+    /// Returns the sum of the relative amounts by which costs exceed the constraints. The sum is 0 if all
+    /// constraints are met. Returns `None` if the costs are not known.
     #[must_use]
     pub fn violation(&self, genotype: &Genotype) -> Option<f64> {
         if self.is_free() {
@@ -180,7 +180,7 @@ impl<'a> Domain<'a> {
         self.first_feasible(|| variation::crossover(self.space(), a, b, rng))
     }
 
-    /// Returns all feasible genotypes that differ in one decision, in the order of the space.
+    /// Returns all feasible genotypes that differ from `genotype` in one decision, in the order of the space.
     #[must_use]
     pub fn neighbors(&self, genotype: &Genotype) -> Vec<Genotype> {
         let mut neighbors = variation::neighbors(self.space(), genotype);
@@ -188,7 +188,7 @@ impl<'a> Domain<'a> {
         neighbors
     }
 
-    /// Counts of candidates so far.
+    /// Returns the statistics of the candidates checked so far.
     #[must_use]
     pub fn rejections(&self) -> Rejections {
         lock(&self.rejections).clone()

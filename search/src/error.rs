@@ -18,32 +18,32 @@ use crate::trials::objectives::UnknownObjective;
 use crate::trials::results::version_in;
 use crate::trials::{Fidelities, Fidelity, TrialId};
 
-/// An error of a study, its journal, its store or its run folder. No finished trial is lost by an error.
+/// An error of a study, its journal, its store or its run folder. Finished trials stay in the journal.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StudyError {
-    /// A setting has an impossible value.
+    /// A setting has an invalid value.
     #[error("`{key}` is {found}, expected {expected}")]
     Setting {
         /// Name of the setting.
         key: &'static str,
-        /// Value found.
+        /// The value found.
         found: String,
-        /// What is accepted.
+        /// The accepted values.
         expected: &'static str,
     },
-    /// A strategy asks for a fidelity that the evaluator does not support.
+    /// A strategy requests a fidelity that the evaluator does not support.
     #[error(
         "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the \
          strategy rungs among these, or choose another evaluator"
     )]
     Fidelity {
-        /// The fidelity that the strategy asks for.
+        /// The fidelity that the strategy requests.
         fidelity: Fidelity,
         /// The fidelities that the evaluator supports.
         answered: Fidelities,
     },
-    /// A budget ends before the first network is evaluated with full effort.
+    /// A budget is used up before the first network is evaluated with full fidelity.
     #[error(
         "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the \
          strategy judges no network with full effort"
@@ -51,14 +51,14 @@ pub enum StudyError {
     Budget {
         /// Name of the budget.
         key: &'static str,
-        /// Its size.
+        /// Size of the budget.
         found: u64,
-        /// What the strategy needs.
+        /// Size of the budget that the strategy needs.
         needed: u64,
         /// Number of proposals that are evaluated at the same time.
         in_flight: usize,
     },
-    /// The strategy never reaches its highest rung.
+    /// The strategy never evaluates a network with full fidelity.
     #[error(
         "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
     )]
@@ -66,7 +66,7 @@ pub enum StudyError {
     /// A constraint limits a cost that none of the study's cost models computes.
     #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
     UnknownCost {
-        /// The requested cost.
+        /// Name of the unknown cost.
         cost: String,
         /// Names of the study's costs.
         known: Vec<String>,
@@ -74,7 +74,7 @@ pub enum StudyError {
     /// An objective is neither a measured metric nor a cost.
     #[error("trial {trial} has no value for objective `{objective}`; known: {}", List(known))]
     UnknownObjective {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
         /// Name of the objective.
         objective: String,
@@ -84,11 +84,11 @@ pub enum StudyError {
     /// A file of the run folder cannot be read or written.
     #[error("{}: cannot {action}", path.display())]
     File {
-        /// File or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Why it failed.
+        /// The cause of the failure.
         source: io::Error,
     },
     /// A file cannot be read or written as a whole, or its content was changed after it was written.
@@ -100,7 +100,7 @@ pub enum StudyError {
         path.display(), Holder(*pid)
     )]
     Held {
-        /// The run folder.
+        /// Path of the run folder.
         path: PathBuf,
         /// Id of the process that locks the folder, if it is known.
         pid: Option<u32>,
@@ -113,7 +113,7 @@ pub enum StudyError {
         path.display(), what.display()
     )]
     Displaced {
-        /// The run folder.
+        /// Path of the run folder.
         path: PathBuf,
         /// The file or folder that is missing or replaced.
         what: PathBuf,
@@ -126,15 +126,15 @@ pub enum StudyError {
     Unmended {
         /// Folder of the store.
         path: PathBuf,
-        /// What is wrong with the store.
+        /// The damage.
         damage: StoreDamage,
-        /// Why it cannot be removed.
+        /// The reason why the store cannot be removed.
         source: io::Error,
     },
     /// A config text is not valid TOML.
     #[error("{}: not a valid config", path.display())]
     Config {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
         /// The parser's message.
         source: Box<toml::de::Error>,
@@ -145,13 +145,13 @@ pub enum StudyError {
          name for the study", path.display()
     )]
     Changed {
-        /// The config in the run folder.
+        /// Path of the config in the run folder.
         path: PathBuf,
-        /// Dotted key.
+        /// Dotted name of the key.
         key: String,
         /// Value in the run folder, or `not set`.
         before: String,
-        /// Value now, or `not set`.
+        /// Value in the config of this run, or `not set`.
         after: String,
     },
     /// The config in the run folder was changed after Kiln wrote it.
@@ -160,63 +160,63 @@ pub enum StudyError {
          that is run; put it back)", path.display()
     )]
     KeptConfig {
-        /// The config in the run folder.
+        /// Path of the config in the run folder.
         path: PathBuf,
-        /// Dotted key.
+        /// Dotted name of the key.
         key: String,
         /// Value in the run folder, or `not set`.
         before: String,
         /// Value in the config of this run, or `not set`.
         after: String,
     },
-    /// A file or a broken link is in the place of a folder.
+    /// A file or a broken link has the path where a folder is needed.
     #[error(
         "{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`",
         path.display()
     )]
     NotAFolder {
-        /// What is there.
+        /// Path of the file or link.
         path: PathBuf,
     },
-    /// Something of another kind is in the place of a file or folder of the run folder.
+    /// An entry of the run folder has the wrong kind, such as a folder with the name of a file.
     #[error("{}: is no {kind}, and the study has one there; move it away", path.display())]
     Misplaced {
-        /// What is there.
+        /// Path of the entry.
         path: PathBuf,
-        /// What should be: `file` or `folder`.
+        /// The expected kind: `file` or `folder`.
         kind: &'static str,
     },
-    /// A link is in the place of a file or folder of the run folder.
+    /// An entry of the run folder is a link.
     #[error(
         "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place \
          (the run folder itself may be a link)", path.display()
     )]
     Linked {
-        /// The link.
+        /// Path of the link.
         path: PathBuf,
     },
     /// A folder is not a run folder.
     #[error("{}: not a run folder ({missing} is missing)", path.display())]
     NotARun {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The file that is missing; every run folder has it.
+        /// Name of the missing file, which every run folder contains.
         missing: &'static str,
     },
-    /// A line of a journal is not the line that was written.
+    /// A line of a journal differs from the line that was written.
     #[error(
         "{}:{line}: damaged ({damage}); restore the file from a copy, or cut it before this line and run \
          the study again, which goes on from there", path.display()
     )]
     JournalLine {
-        /// The journal.
+        /// Path of the journal.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line number, starting at 1.
         line: u64,
-        /// What is wrong with it.
+        /// The damage of the line.
         damage: LineDamage,
     },
-    /// A newer version of this program wrote the record.
+    /// A newer version of Kiln wrote the file or folder.
     #[error(
         "{}: written in version {version} of its format, which this program does not know; use a newer one",
         path.display()
@@ -224,7 +224,7 @@ pub enum StudyError {
     Newer {
         /// File or folder.
         path: PathBuf,
-        /// Version found.
+        /// Version of the format.
         version: u32,
     },
     /// The store failed.
@@ -232,17 +232,17 @@ pub enum StudyError {
     Store {
         /// Folder of the store.
         path: PathBuf,
-        /// Why.
+        /// The cause of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A record of the store is not the record that was written.
+    /// A record of the store differs from the record that was written.
     #[error("{}: damaged record; remove the folder to have it rebuilt from the journal", path.display())]
     StoreRecord {
         /// Folder of the store.
         path: PathBuf,
     },
-    /// The store contradicts a journal line that has no check. It is not possible to determine which of them
-    /// is right.
+    /// The store contradicts a journal line that has no check. It is not possible to determine which of the
+    /// two is right.
     #[error(
         "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a \
          check; one of them is damaged: restore it from a copy, or remove the store's folder to go by the \
@@ -265,7 +265,7 @@ pub enum StudyError {
         trials[0], trials[1], outcomes[0], outcomes[1]
     )]
     Inconsistent {
-        /// The trials.
+        /// Ids of the trials.
         trials: [TrialId; 2],
         /// Outcome of each trial in the journal, as JSON.
         outcomes: [String; 2],
@@ -278,7 +278,7 @@ pub enum StudyError {
     Fingerprint {
         /// Fingerprint in the journal.
         before: String,
-        /// Fingerprint now.
+        /// Fingerprint of the evaluator now.
         after: String,
     },
     /// The strategy's proposal differs from the trial in the journal.
@@ -287,75 +287,76 @@ pub enum StudyError {
          journal; {}: use the same ones, or choose another name for the study", Changed(*has_rungs)
     )]
     Replay {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// Genotype proposed.
+        /// Genotype that the strategy proposed.
         genotype: Genotype,
-        /// Fidelity proposed.
+        /// Fidelity that the strategy proposed.
         fidelity: Fidelity,
         /// Genotype in the journal.
         journaled: Genotype,
         /// Fidelity in the journal.
         journaled_fidelity: Fidelity,
-        /// Whether the journal has trials of less than full effort.
+        /// Whether the journal contains trials with less than full fidelity.
         has_rungs: bool,
     },
     /// A strategy broke its contract: its proposal is infeasible, not canonical, or not in the space.
     #[error("the strategy proposed `{genotype}` as trial {trial}, which is {fault}")]
     Proposal {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// What was proposed.
+        /// The proposed genotype.
         genotype: Genotype,
-        /// What is wrong with it.
+        /// The broken rule.
         fault: ProposalFault,
     },
     /// A strategy's settings do not fit the space or the limits.
     #[error(transparent)]
     Strategy(SettingsError),
-    /// A strategy broke its contract: it waits although nothing is running.
+    /// A strategy broke its contract: it waits although no trial is running.
     #[error("the strategy waits after {trials} trials although nothing is running")]
     Stuck {
-        /// Number of trials that the strategy was told of.
+        /// Number of trials that were reported to the strategy.
         trials: u64,
     },
-    /// The strategy proposed nothing, although there are feasible candidates.
+    /// The strategy proposed no genotype, although there are feasible candidates.
     #[error("the strategy proposed nothing")]
     NothingProposed,
     /// No candidate meets the constraints.
     #[error("no architecture meets the constraints: {}", Refused(rejections, limits))]
     NothingFeasible {
-        /// Counts of the candidates.
+        /// Statistics of the candidates.
         rejections: Box<Rejections>,
-        /// The constraints: each cost, with the largest allowed value.
+        /// The constraints: name and maximum value of each cost.
         limits: Vec<(String, f64)>,
     },
-    /// Evaluations keep panicking.
+    /// Too many evaluations in a row panicked.
     #[error(
         "{count} evaluations in a row panicked, the last one was trial {trial} ({reason}); when the cause is \
          mended, go on with failed trials retried"
     )]
     Panics {
-        /// How many.
+        /// Number of evaluations in a row that panicked.
         count: u32,
-        /// The last one.
+        /// Id of the last trial that panicked.
         trial: TrialId,
-        /// Its message.
+        /// Panic message of the last trial.
         reason: String,
     },
-    /// The health check of the shared weights failed, and the study's settings require it to stop then.
+    /// The health check of the shared weights failed, and the setting `strict` requires the study to stop in
+    /// this case.
     #[error(
         "{}; stopped before the search, as `--strict` asks; without it the same command goes on",
         health.message()
     )]
     Unhealthy {
-        /// What was found.
+        /// Result of the health check.
         health: Box<SupernetHealth>,
     },
     /// A finished network lacks one of its files.
     #[error("finishing trial {trial} gave no file `{file}`")]
     MissingFile {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
         /// The file, relative to the network's folder.
         file: String,
@@ -363,15 +364,15 @@ pub enum StudyError {
     /// The search has not ended, so no network can be finished.
     #[error("{}: the search has not ended; go on with `kiln search` first", path.display())]
     NotEnded {
-        /// The run folder.
+        /// Path of the run folder.
         path: PathBuf,
     },
     /// A trial cannot be finished because it does not exist or failed.
     #[error("trial {trial} cannot be finished: {reason}")]
     NotATrial {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// Why.
+        /// The reason.
         reason: Unfinishable,
     },
     /// The evaluator trains no networks.
@@ -389,7 +390,7 @@ impl From<UnknownObjective> for StudyError {
 }
 
 impl StudyError {
-    /// Returns a function that converts an I/O error into a study error: `action` failed on `path`.
+    /// Returns a function that converts an I/O error into a [`StudyError`] about `action` on `path`.
     pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, action, source }
@@ -418,7 +419,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Displays why a strategy's proposals may have changed.
+/// Displays why a strategy may propose different genotypes than before.
 struct Changed(bool);
 
 impl fmt::Display for Changed {
@@ -445,7 +446,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Displays why two fingerprints differ, as far as they reveal it, and what to do.
+/// Displays the difference between two fingerprints, as far as it is visible in them, and what to do.
 struct Otherwise<'a>(&'a str, &'a str);
 
 impl fmt::Display for Otherwise<'_> {

@@ -1,5 +1,5 @@
-//! Learning from networks: their embedding as vectors, clusters of similar networks, and denoised objectives.
-//! The regression models are in the crate `kiln-regression`.
+//! Models of networks: embeddings as vectors, clusters of similar networks, and denoised objectives. The
+//! regression models are in the crate `kiln-regression`.
 
 pub mod cluster;
 mod denoised;

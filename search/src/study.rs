@@ -39,23 +39,23 @@ use crate::trials::{FailureGroup, Trial, TrialId};
 /// workers and after any interruption. Running a study again resumes it; trials in the journal are not
 /// evaluated again.
 pub struct Study {
-    /// Seed, budgets and the like.
+    /// Name, seed and budgets of the study.
     pub settings: StudySettings,
     /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// The strategy, which proposes.
+    /// The strategy, which proposes the networks to evaluate.
     pub strategy: Box<dyn Strategy>,
     /// The evaluator.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes the best networks of the front; `None` to finish no network.
+    /// Trains and exports the best networks of the front. `None` to finish no network.
     pub finisher: Option<Arc<dyn Finisher>>,
     /// The cost models.
     pub costs: CostSet,
     /// Limits on costs.
     pub constraints: Vec<Constraint>,
-    /// Names of metrics or costs to minimize.
+    /// Names of the objectives, which are metrics or costs. All objectives are minimized.
     pub objectives: Vec<String>,
-    /// The store; `None` for the one in the run folder.
+    /// The store. `None` to use the store in the run folder.
     pub store: Option<Box<dyn Store>>,
     /// The observers.
     pub observers: Vec<Box<dyn Observer>>,
@@ -64,9 +64,9 @@ pub struct Study {
 }
 
 impl Study {
-    /// Checks settings, constraints and objectives, and that strategy and evaluator fit each other.
-    /// [`Study::run`] checks this too. Call this method before [`RunFolder::open`], so that no folder is
-    /// created for a study that cannot run.
+    /// Checks settings, constraints and objectives, and that the evaluator supports the strategy's
+    /// fidelities. [`Study::run`] checks this too. Call this method before [`RunFolder::open`], so that no
+    /// folder is created for a study that cannot run.
     ///
     /// # Errors
     /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`],
@@ -80,7 +80,7 @@ impl Study {
         self.strategy.fits(&domain).map_err(StudyError::Strategy)
     }
 
-    /// Runs all stages, or the remaining stages of a resumed study.
+    /// Runs all stages. For a resumed study, runs the remaining stages.
     ///
     /// # Errors
     /// Any [`StudyError`]. Every finished trial is kept, and running again resumes the study.
@@ -157,7 +157,8 @@ impl Study {
     }
 
     /// Finishes networks of a study whose search has ended, like the finish stage of [`Study::run`]. Networks
-    /// that are already finished stay unchanged, and running again resumes. The search is not continued.
+    /// that are already finished stay unchanged. Calling this method again resumes the work. The search is
+    /// not continued.
     ///
     /// # Errors
     /// Any [`StudyError`]. Finished networks are kept.
@@ -213,7 +214,7 @@ impl Study {
         Ok(Begun { record, cut, log })
     }
 
-    /// Records the start of a run in the journal, and prepares the evaluator.
+    /// Records the start of a run in the journal, then prepares the evaluator.
     fn begin(
         &mut self,
         record: &mut StudyRecord,
@@ -250,7 +251,7 @@ impl Study {
 pub enum Wanted {
     /// The networks of these trials, in this order.
     Trials(Vec<TrialId>),
-    /// The best networks of the front that are not finished yet, as many as given.
+    /// The best networks of the front that are not finished yet. The value is their number.
     Best(usize),
 }
 
@@ -263,7 +264,7 @@ struct Begun {
     log: Log,
 }
 
-/// A run whose evaluator is ready, or that was stopped before.
+/// The result of preparing the evaluator: either it is ready, or the user stopped the run before.
 enum Prepared {
     Ready(Summary),
     Interrupted(Summary),

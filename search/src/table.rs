@@ -19,7 +19,7 @@ use crate::contracts::{EvalError, Evaluator, Progress, Request};
 use crate::trials::{Measurement, Outcome};
 
 /// Looks up outcomes in a CSV file, plain or `.gz`. The table has one result for each genotype, so it
-/// supports only full effort.
+/// supports only full fidelity.
 ///
 /// # Example
 /// ```
@@ -47,21 +47,21 @@ pub struct TableEvaluator {
 }
 
 impl TableEvaluator {
-    /// Reads a table. These are the settings:
-    /// - `file`: its path; relative paths start at `data_dir`;
+    /// Reads a table. `settings` contains these keys:
+    /// - `file`: the table's path; relative paths start at `data_dir`;
     /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell
     ///   string), `genotype` (option indices joined by `-`) or `digits` (one digit each);
-    /// - `signal`: the column to search on, and `direction`: `maximize` (the default, for accuracies in
-    ///   percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
+    /// - `signal`: the column on which the search runs, and `direction`: `maximize` (the default, for
+    ///   accuracies in percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
     /// - `metric`: name of the signal's metric, `error_percent` by default;
     /// - `report`: further metrics, each with the name of a column; `direction` also applies to these
     ///   metrics.
     ///
-    /// A row without a value of the signal is ignored. If another field is empty, the entry lacks that
-    /// metric.
+    /// A row without a value of the signal is ignored. If a field of a reported column is empty, the entry
+    /// lacks the metric of that column.
     ///
     /// # Errors
-    /// [`TableError`] that names the setting, or the file and line.
+    /// [`TableError`] that names the setting, or the file and the line.
     pub fn open(settings: &Settings, data_dir: Option<&Path>) -> Result<Self, TableError> {
         let read = TableSettings::read(settings)?;
         let path = read.path(settings, data_dir)?;
@@ -76,7 +76,7 @@ impl TableEvaluator {
         self.rows.get(genotype)
     }
 
-    /// Returns all entries, ordered by genotype.
+    /// Returns all entries, in the order of their genotypes.
     pub fn entries(&self) -> impl Iterator<Item = (&Genotype, &Measurement)> {
         self.rows.iter()
     }

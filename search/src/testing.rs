@@ -1,5 +1,5 @@
-//! Checks that strategies obey the laws of [`Strategy`](crate::Strategy). Kiln uses it for every registered
-//! strategy, and it can be used for new ones.
+//! Checks that strategies obey the laws of [`Strategy`](crate::Strategy). Kiln runs these checks for every
+//! registered strategy. You can run them for new strategies.
 
 mod scenario;
 
@@ -28,17 +28,17 @@ use crate::trials::{Fidelities, Fidelity};
 ///
 /// # Panics
 /// If the strategy breaks a law:
-/// - a proposal is infeasible, not canonical, does not decode, or was proposed before;
-/// - it waits while nothing is running;
-/// - its asks differ for equal seeds, or differ in a domain that was used before;
-/// - it does not use up a small space, or does not return `Done` after that;
-/// - it asks for a fidelity that it does not state, states two fidelities of equal effort, or reaches full
-///   effort with a smaller budget than it states.
+/// - a proposal is infeasible, not canonical, does not decode, or repeats an earlier proposal;
+/// - the strategy waits while no trial is running;
+/// - its proposals differ between runs with equal seeds, or in a domain that was used before;
+/// - the strategy does not use up a small space, or does not return `Done` afterwards;
+/// - the strategy requests a fidelity that `fidelities` does not return, `fidelities` returns two fidelities
+///   of equal effort, or the strategy reaches full fidelity with a smaller budget than `needs` returns.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     for scenario in scenarios() {
         let run = scenario.with_domain(|domain| {
             let run = scenario.run(domain, build());
-            // The second run uses the caches of the domain. They must not change anything.
+            // The second run uses the filled caches of the domain. The caches must not change the proposals.
             assert_eq!(
                 run,
                 scenario.run(domain, build()),
@@ -54,7 +54,7 @@ pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     }
 }
 
-/// Fidelities of evaluators for which the strategies' stated fidelities are checked.
+/// The evaluators' fidelities with which `check_statement` checks a strategy.
 const STATEMENTS: [Fidelities; 4] = [
     Fidelities::full_only(),
     Fidelities::full_only().with_proxy(),
@@ -62,8 +62,8 @@ const STATEMENTS: [Fidelities; 4] = [
     Fidelities::of_schedule(20).with_proxy(),
 ];
 
-/// Checks that a strategy asks only for the fidelities that it states, and needs the budget that it states to
-/// reach full effort.
+/// Checks that a strategy requests only the fidelities that it states, and that it needs the stated budget to
+/// reach full fidelity.
 fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) {
     let mut strategy = build();
     let (stated, needs) = (strategy.fidelities(answered), strategy.needs(answered, 1));
@@ -171,7 +171,7 @@ mod tests {
     /// A file with lines of the form `version architecture strategy hash`.
     const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/proposals.txt");
 
-    /// Returns a hash of all proposals that a strategy makes with default settings, over all scenarios.
+    /// Returns a hash of all proposals that a strategy with default settings makes in all scenarios.
     fn proposed(name: &str) -> String {
         let registry = StrategyRegistry::builtin();
         let mut hasher = blake3::Hasher::new();

@@ -85,7 +85,7 @@ fn plot_has_a_line_for_each_strategy() {
     assert!(drawn.contains(">local_search</text>"));
 }
 
-/// A function whose objectives have noise and whose reported values have none.
+/// A function whose objectives are noisy and whose reported values are exact.
 struct Noisy(Box<dyn Oracle>);
 
 impl Oracle for Noisy {
@@ -111,7 +111,7 @@ fn denoised_report_is_of_an_architecture_that_was_tried() {
         let denoised = strategy.denoised.expect("it was asked for");
         let Paired { better, worse, equal, .. } = denoised.against_signal;
         assert_eq!(better + worse + equal, 20, "{denoised:?}");
-        // The reported values have no noise, and the best architecture has the reported value 0.
+        // The reported values are exact, and the best architecture has the reported value 0.
         assert!(denoised.report.mean <= 0.0 && better + worse > 0, "{}: {denoised:?}", strategy.strategy);
     }
 }
@@ -135,7 +135,7 @@ fn run_until_found_ends_at_the_optimum() {
     }
 }
 
-/// A strategy that draws at random, and counts at each ask how many trials it was told of.
+/// A strategy that draws at random. At each ask, it records how many trials were reported to it so far.
 struct Listens {
     heard: usize,
     at_ask: Arc<Mutex<Vec<usize>>>,
@@ -166,7 +166,7 @@ fn answers_come_later_and_cost_the_same_with_several_in_flight() {
         (found, at_ask)
     };
     let (one, heard) = with(1);
-    // The last ask returns an evaluation that no longer fits into the budget.
+    // The evaluation that the last ask proposes does not fit into the budget.
     assert_eq!(heard, (0..=20).collect::<Vec<_>>());
     let (several, heard) = with(5);
     assert_eq!(heard, (0..=20_usize).map(|ask| ask.saturating_sub(4)).collect::<Vec<_>>());

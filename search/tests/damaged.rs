@@ -33,7 +33,7 @@ fn damaged_tables_give_an_error_or_results() {
     check(&cells, &format!("arch,acc\n{cell},94.2\n{},93\n", cell.replace("3x3~0", "1x1~0")));
 }
 
-/// A journal that a study wrote.
+/// Writes a journal like the journal of a study. Returns its bytes.
 fn journal(path: &Path) -> Vec<u8> {
     let event = |text: &str| serde_json::from_str::<Event>(text).expect("an event");
     let trial = |id: u64, outcome: &str| {
@@ -67,7 +67,7 @@ fn unchecked(journal: &[u8]) -> Vec<u8> {
     std::str::from_utf8(journal).expect("text").lines().map(line).collect::<String>().into_bytes()
 }
 
-/// Reads a journal in every way. Returns its entries if it can be read.
+/// Reads a journal with every reading function. Returns the entries if the journal can be read.
 fn read(paths: &RunPaths, bytes: &[u8]) -> Option<Vec<JournalEntry>> {
     fs::write(paths.journal(), bytes).expect("a file");
     let entries = JournalReader::open(&paths.journal()).expect("it is there").entries().ok();

@@ -87,7 +87,7 @@ fn early_stopping_beats_random_search_in_equal_time() {
     assert_better(&problem, &format!("random,{}", strategies.join(",")), over_the_budget);
 }
 
-/// After 12 epochs on CIFAR-100, the lowest error among similar cells is often low by chance.
+/// After 12 epochs on CIFAR-100, the lowest error of several similar cells is often low by chance.
 #[test]
 #[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn local_search_reports_better_cells_with_denoised_objectives() {

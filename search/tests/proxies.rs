@@ -15,7 +15,7 @@ use kiln_search::{
 use kiln_space::{Genotype, SearchSpace, Settings, size};
 use serde_json::json;
 
-/// Number of scored cells. The space has 15,625 cells.
+/// Number of scored cells. The space contains 15,625 cells.
 const SCORED: usize = 300;
 const KEPT: usize = 10;
 
@@ -107,12 +107,12 @@ fn first_cells_by_published_proxies_are_better_than_random_cells() {
         "mean error: drawn {mean:.2} %, naswot {:.2} %, synflow {:.2} %, both {both:.2} %",
         alone[0], alone[1]
     );
-    // The mean error over all cells is high because some cells learn nothing. The best tenth has errors of
-    // about 10 %.
+    // The mean error of all cells is high because some cells learn nothing. The best tenth of the cells has
+    // errors of about 10 %.
     assert!(both < 12.0 && both < mean - 3.0, "{both} of {mean}");
 }
 
-/// Reads the cells by their index in the table.
+/// Reads the table's cells. Returns the cell of each index.
 fn indices(data: &Path, space: &dyn SearchSpace) -> BTreeMap<u64, Genotype> {
     let file =
         std::fs::File::open(data.join("nasbench201/nasbench201.csv.gz")).expect("the table can be opened");

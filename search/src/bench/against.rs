@@ -11,16 +11,17 @@ use super::run::Run;
 pub struct Against {
     /// Label of the baseline.
     pub baseline: String,
-    /// Regret at the end.
+    /// Test of the regret at the end of the runs.
     pub regret: Paired,
-    /// Mean regret over the whole budget.
+    /// Test of the mean regret over the whole budget.
     pub mean_regret: Paired,
-    /// Budget spent until the optimum was found; the whole budget if it was not found.
+    /// Test of the budget spent until the optimum was found. A run that did not find the optimum counts with
+    /// its whole budget.
     pub found_at: Paired,
 }
 
 impl Against {
-    /// Compares runs that have equal seeds.
+    /// Compares a strategy's runs with a baseline's runs on the same seeds.
     pub(super) fn of(runs: &[Run], baseline: &[Run], label: &str, budget: f64) -> Self {
         let test = |value: &dyn Fn(&Run) -> f64| {
             let values = |runs: &[Run]| runs.iter().map(value).collect::<Vec<f64>>();

@@ -35,10 +35,10 @@ impl StrategyChoice {
         }
     }
 
-    /// Reads strategies separated by commas. Commas inside settings do not separate strategies.
+    /// Reads a list of strategies, separated by commas. Commas inside settings do not separate strategies.
     ///
     /// # Errors
-    /// As [`StrategyChoice::parse`].
+    /// The same as for [`StrategyChoice::parse`].
     ///
     /// # Example
     /// ```

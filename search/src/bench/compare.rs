@@ -15,9 +15,9 @@ use crate::registry::StrategyRegistry;
 pub struct CompareSettings {
     /// Number of runs of each strategy. Run number `i` has seed `i`.
     pub seeds: u64,
-    /// Labels of the strategies that all others are tested against.
+    /// Labels of the baselines. Every other strategy is tested against each baseline.
     pub baselines: Vec<String>,
-    /// Level of the paired tests.
+    /// Significance level of the paired tests.
     pub alpha: f64,
     /// Settings of each run.
     pub runs: RunSettings,

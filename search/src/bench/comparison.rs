@@ -22,9 +22,9 @@ pub struct Comparison {
     pub seeds: u64,
     /// The baselines of the paired tests.
     pub baselines: Vec<String>,
-    /// Level of the paired tests.
+    /// Significance level of the paired tests.
     pub alpha: f64,
-    /// The results, in the order of the strategies given.
+    /// The results of the strategies, in the order in which the strategies were passed to the comparison.
     pub strategies: Vec<StrategyResult>,
 }
 
@@ -37,19 +37,19 @@ pub struct StrategyResult {
     pub report: Option<Sample>,
     /// The reported value of the architecture chosen by denoised objectives, if `denoise` is set.
     pub denoised: Option<DenoisedReport>,
-    /// Regret at the end.
+    /// Regret at the end of the run.
     pub regret: Sample,
     /// Share of the seeds whose runs found the optimum.
     pub hit_rate: f64,
-    /// Mean regret over the whole budget: the area under the curve, divided by the budget.
+    /// Mean regret over the whole budget: the area under the curve of regret, divided by the budget.
     pub mean_regret: Sample,
-    /// Budget spent until the optimum was found, over the seeds that found it.
+    /// Budget spent until the optimum was found, over the seeds whose runs found it.
     pub found_at: Option<Sample>,
-    /// Evaluations until the optimum was found, over the seeds that found it.
+    /// Number of evaluations until the optimum was found, over the seeds whose runs found it.
     pub evaluations_to_optimum: Option<Sample>,
-    /// Regret after 10, 20 and 50 evaluations, if a run made that many.
+    /// Regret after 10, 20 and 50 evaluations. Numbers of evaluations that no run reached are left out.
     pub regret_after: Vec<Milestone>,
-    /// Number of evaluations.
+    /// Number of evaluations of a run.
     pub evaluations: Sample,
     /// Mean time of ask and tell together, in milliseconds per trial.
     pub ask_tell_ms: f64,
@@ -57,22 +57,22 @@ pub struct StrategyResult {
     pub last_ask_tell_ms: f64,
     /// The paired tests against each baseline other than this strategy.
     pub against: Vec<Against>,
-    /// Regret against budget.
+    /// Curve of mean regret against budget spent.
     pub curve: Curve,
 }
 
 /// The reported value of the trial with the best denoised objective; see [`crate::denoised()`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DenoisedReport {
-    /// What is reported.
+    /// The reported values over all seeds.
     pub report: Sample,
-    /// The paired test against the reported value of the trial with the best measured value. Higher reported
-    /// values are better.
+    /// Paired test of `report` against the reported value of the trial with the best measured value. Higher
+    /// reported values are better.
     pub against_signal: Paired,
 }
 
 impl StrategyResult {
-    /// Summarizes the runs of one strategy within a budget. There is at least one run.
+    /// Summarizes the runs of one strategy within a budget. `runs` must not be empty.
     pub(super) fn of(label: &str, runs: &[Run], against: Vec<Against>, budget: f64) -> Self {
         let sample = |value: &dyn Fn(&Run) -> f64| {
             Sample::of(&runs.iter().map(value).collect::<Vec<f64>>()).expect("there is at least one seed")

@@ -8,12 +8,13 @@ use super::statistics::Sample;
 /// Number of points of a curve after the first one.
 const STEPS: usize = 100;
 
-/// Mean regret against the budget spent. The curve begins where every seed has a result.
+/// Mean regret against the budget spent. The curve begins at the first budget at which every seed has a
+/// result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// Budget spent, ascending, in the unit of the problem.
     pub spent: Vec<f64>,
-    /// Mean regret over the seeds at that point.
+    /// Mean regret over the seeds at each value of `spent`.
     pub regret: Vec<f64>,
     /// Half the width of the mean's 95 % confidence interval.
     pub confidence_95: Vec<f64>,
@@ -38,14 +39,15 @@ impl Curve {
     }
 }
 
-/// Returns the regret after `spent` of the budget; `None` before the first result.
+/// Returns the regret of a run after it has spent `spent` of its budget. Returns `None` if the run has no
+/// result by then.
 fn regret_at(run: &Run, spent: f64) -> Option<f64> {
     let known = run.improvements.partition_point(|(at, _)| *at <= spent);
     Some(run.improvements[known.checked_sub(1)?].1)
 }
 
-/// Returns the mean regret over the whole budget. The regret of the first result also counts for the time
-/// before that result.
+/// Returns the mean regret of a run over the whole budget. For the time before the first result, the regret
+/// of the first result is used.
 pub(super) fn area(run: &Run, budget: f64) -> f64 {
     let Some(&(_, first)) = run.improvements.first() else { return run.regret };
     let (mut at, mut regret, mut total) = (0.0, first, 0.0);
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn area_and_curve_of_a_staircase_by_hand() {
         let run = run(&[(2.0, 4.0), (6.0, 1.0)]);
-        // The regret is 4 until 6 of the budget is spent, then 1 until 10.
+        // The regret is 4 until 6 units of the budget are spent, then 1 until 10 units are spent.
         assert!((area(&run, 10.0) - 2.8).abs() < 1e-12);
         let curve = Curve::of(std::slice::from_ref(&run), 10.0);
         assert!((curve.spent[0] - 2.0).abs() < 1e-12 && (curve.regret[0] - 4.0).abs() < 1e-12);

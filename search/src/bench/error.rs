@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::table::TableError;
 use crate::trials::Fidelity;
 
-/// A comparison that cannot be made.
+/// An error that makes a comparison impossible.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BenchError {
@@ -16,25 +16,25 @@ pub enum BenchError {
     /// A strategy or a problem cannot be built from its settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The text of a strategy is invalid.
+    /// The text that names a strategy is invalid.
     #[error("strategy `{text}`: {fault}; write `NAME` or `NAME:{{\"setting\": value}}`")]
     Strategy {
-        /// What was written.
+        /// The invalid text.
         text: String,
-        /// What is wrong with it.
+        /// The fault in the text.
         fault: ChoiceFault,
     },
-    /// A number is impossible.
+    /// A number is outside its allowed range.
     #[error("`{name}` is {found}, expected {expected}")]
     Value {
         /// Name of the number.
         name: &'static str,
-        /// The value found.
+        /// The number found.
         found: String,
-        /// What is accepted.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// The table has no answer for an architecture that a strategy asked for.
+    /// The table has no result for an architecture that a strategy proposed.
     #[error(
         "the table has no `{column}` for {genotype}; take a table of all architectures, perhaps this one was \
          cut off"
@@ -45,7 +45,7 @@ pub enum BenchError {
         /// The missing column.
         column: String,
     },
-    /// A study has no answer for an architecture that a strategy asked for.
+    /// A study has no trial of an architecture that a strategy proposed.
     #[error(
         "the study has no trial of {genotype}; take one that has judged its whole space, as `random` does \
          with enough trials"
@@ -54,10 +54,10 @@ pub enum BenchError {
         /// The architecture.
         genotype: String,
     },
-    /// A study has no measured trial at full effort.
+    /// A study has no measured trial with full fidelity.
     #[error("study `{study}` has no measured trial, so that there is nothing to find")]
     NoTrials {
-        /// Its name.
+        /// Name of the study.
         study: String,
     },
     /// A strategy asked for a fidelity that the problem does not support.
@@ -86,12 +86,12 @@ pub enum BenchError {
         strategy: String,
         /// The budget.
         budget: f64,
-        /// Its unit.
+        /// Unit of the budget.
         unit: &'static str,
     },
 }
 
-/// What is wrong with the text of a strategy.
+/// The fault in a text that names a strategy.
 #[derive(Debug, Error)]
 pub enum ChoiceFault {
     /// There is no strategy name before the settings.

@@ -1,4 +1,4 @@
-//! Tracks the evaluations of a run in simulated time, and how much of the budget they have used.
+//! Tracks the evaluations of a run in simulated time, and how much of the budget they use.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::error::BenchError;
 use super::problem::{Answer, Problem};
 use crate::trials::{Fidelity, Proposal, TrialId};
 
-/// The evaluations of a run.
+/// The state of a run's evaluations: which are running, and which results are known.
 pub(super) struct Flight<'a> {
     problem: &'a Problem,
-    /// Answers that are paid for.
+    /// Results of the evaluations that the budget has paid for.
     known: BTreeMap<(Genotype, Fidelity), Answer>,
     running: Vec<Running>,
     now: f64,
@@ -34,13 +34,13 @@ pub(super) struct Evaluated {
 }
 
 impl<'a> Flight<'a> {
-    /// Creates a state where nothing is running.
+    /// Creates a state without running evaluations.
     pub(super) const fn new(problem: &'a Problem) -> Self {
         Self { problem, known: BTreeMap::new(), running: Vec::new(), now: 0.0, committed: 0.0 }
     }
 
     /// Starts the evaluation of a proposal. A proposal that was evaluated before takes no time and costs
-    /// nothing. Returns false if the evaluation does not fit into the rest of the budget.
+    /// nothing. Returns false if the cost of the evaluation exceeds the rest of the budget.
     pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, label: &str) -> Result<bool, BenchError> {
         let key = (proposal.genotype.clone(), proposal.fidelity);
         let answer = if let Some(known) = self.known.get(&key) {
@@ -62,8 +62,8 @@ impl<'a> Flight<'a> {
         Ok(true)
     }
 
-    /// Returns the evaluation that ends next, and advances time to its end. If several end at the same time,
-    /// the one that started first is returned.
+    /// Returns the running evaluation that ends next, and advances the simulated time to its end. If several
+    /// evaluations end at the same time, the one that started first is returned.
     pub(super) fn next(&mut self) -> Option<Evaluated> {
         let ends = self.running.iter().enumerate();
         let order =
@@ -79,12 +79,12 @@ impl<'a> Flight<'a> {
         self.running.len()
     }
 
-    /// Number of evaluations paid for, without proxies.
+    /// Number of evaluations that used up budget. Proxies are not counted.
     pub(super) fn evaluations(&self) -> u64 {
         self.known.keys().filter(|(_, fidelity)| *fidelity != Fidelity::Proxy).count() as u64
     }
 
-    /// The answer of an evaluation.
+    /// Returns the result of an evaluation.
     pub(super) fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Option<&Answer> {
         self.known.get(&(genotype.clone(), fidelity))
     }

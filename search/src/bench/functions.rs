@@ -1,4 +1,4 @@
-//! Synthetic functions of genotypes whose optimum is known.
+//! Synthetic functions of genotypes with a known optimum.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const TRAP: usize = 3;
 /// A function to minimize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// Every gene has its own cost. The easiest function.
+    /// The mean of independent costs, one for each gene. This is the easiest function.
     Separable,
     /// Each pair of neighboring genes has a cost, as in an NK landscape with K = 1. Dynamic programming finds
     /// the optimum.
@@ -25,7 +25,7 @@ pub enum Function {
     /// Thompson, Zhang, The computational complexity of NK fitness functions, IEEE TEC 2000 (adjacent
     /// neighborhoods).
     Chained,
-    /// Blocks of three genes. In each block, single improving steps lead away from the optimum.
+    /// A mean over blocks of three genes. In each block, single improving steps lead away from the optimum.
     ///
     /// Source: Deb, Goldberg, Analyzing deception in trap functions, FOGA 1993.
     Trap,
@@ -37,7 +37,7 @@ pub enum Function {
     LeadingTrailing,
 }
 
-/// Settings of a synthetic function: which one, and its size.
+/// Settings of a problem with a synthetic function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
     /// The function.
@@ -51,10 +51,10 @@ pub struct FunctionSettings {
 }
 
 impl FunctionSettings {
-    /// The problem.
+    /// Creates the problem.
     ///
     /// # Errors
-    /// [`BenchError::Value`] for impossible sizes.
+    /// [`BenchError::Value`] if the number of genes, options or evaluations is not allowed.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let refuse = |name, found: usize, expected| {
             Err(BenchError::Value { name, found: found.to_string(), expected })
@@ -99,7 +99,7 @@ impl FunctionSettings {
         }
     }
 
-    /// Values of the objectives.
+    /// Returns the values of the objectives for a genotype.
     fn values(&self, genes: &[u8]) -> Vec<f64> {
         let n = genes.len() as f64;
         let last = (self.options - 1) as u8;
@@ -115,8 +115,8 @@ impl FunctionSettings {
                 let block = |block: &[u8]| {
                     let steps: f64 = block.iter().map(|gene| f64::from(*gene) / f64::from(last)).sum();
                     let share = steps / block.len() as f64;
-                    // A block is optimal if all its genes are at the last option. Otherwise a block is better
-                    // the closer its genes are to the first option.
+                    // A block is optimal if all its genes have the last option. All other blocks are better
+                    // the closer their genes are to the first option.
                     if block.iter().all(|gene| *gene == last) { 0.0 } else { 0.2 + 0.8 * share }
                 };
                 let blocks = genes.chunks(TRAP);

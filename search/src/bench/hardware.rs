@@ -1,4 +1,5 @@
-//! Accuracy against measured cost: a table of accuracies joined with a table of device measurements.
+//! Problems with accuracy and measured costs, from a table of accuracies joined with a table of device
+//! measurements.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,23 +17,23 @@ use crate::domain::CostSet;
 use crate::table::{Columns, TableError};
 use crate::trials::Fidelity;
 
-/// Suffixes of columns that exist for every device. The device's name comes before the suffix.
+/// Suffixes of the columns that exist for every device. A column name is the device's name and a suffix.
 const QUANTITIES: [&str; 2] = ["_latency", "_energy"];
 /// How far the reference point exceeds the worst values of the true front, as a share of the front's extent.
 const BEHIND: f64 = 0.1;
 
-/// Settings of a problem with several objectives on NAS-Bench-201. The objectives are error, parameters,
-/// multiply-accumulates, and all columns of one device in a table of measurements (such as
+/// Settings of a problem with several objectives on NAS-Bench-201. The objectives are the error, the
+/// parameters, the multiply-accumulates, and all columns of one device in a table of measurements (such as
 /// `edgegpu_latency_ms`). The column `index` joins the table of accuracies with the table of measurements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HardwareSettings {
     /// The table of accuracies, with the columns `index` and `arch`.
     pub file: PathBuf,
-    /// The table of measurements, with the column `index`. If a value is not positive, the cell was not
-    /// measured; its evaluation fails.
+    /// The table of measurements, with the column `index`. A value that is not positive means that the cell
+    /// was not measured; the evaluation of that cell fails.
     pub costs: PathBuf,
-    /// Name of the device. The text before `_latency` or `_energy` in a column name is the name of a device.
-    /// A column belongs to the device with the longest name that the column name starts with.
+    /// Name of the device. In a column name, the device's name is the text before `_latency` or `_energy`. A
+    /// column belongs to the device with the longest name that the column name starts with.
     pub device: String,
     /// Column of the accuracy in percent.
     pub signal: String,
@@ -40,7 +41,7 @@ pub struct HardwareSettings {
     pub budget: f64,
 }
 
-/// The objectives of every cell. They are empty for cells that the device cannot run.
+/// The objective values of every cell. Cells that the device cannot run have no values.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl HardwareSettings {
@@ -60,7 +61,7 @@ impl HardwareSettings {
             let column = format!("{}_...", self.device);
             return Err(TableError::missing_column(&self.costs, &column, measured.header()).into());
         }
-        // Cells that are the same network stay distinct, because the tables contain a separate training and
+        // Do not merge cells that are the same network. The tables contain a separate training and
         // measurement for each cell.
         let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
         let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
@@ -107,8 +108,8 @@ fn begins(column: &str, name: &str) -> bool {
     column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
 }
 
-/// Whether a column belongs to this device, and not to one with a longer name: `pi_4_latency_ms` belongs to
-/// `pi_4`, not to `pi`.
+/// Whether a column belongs to `device` and not to a device with a longer name. For example,
+/// `pi_4_latency_ms` belongs to `pi_4`, not to `pi`.
 fn is_of(column: &str, device: &str, header: &[String]) -> bool {
     let quantity = |column: &str| QUANTITIES.iter().filter_map(|quantity| column.rfind(quantity)).max();
     let mut devices = header.iter().filter_map(|column| Some(&column[..quantity(column)?]));
@@ -119,9 +120,9 @@ fn nothing(path: &Path) -> TableError {
     TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }
 }
 
-/// Computes the reference point and the hypervolume of the true front. The reference point's value for an
-/// objective is the objective's limit. If an objective has no limit, the value is computed from the front.
-/// Returns `None` if nothing was measured.
+/// Computes the reference point and the hypervolume of the true front. If an objective has a limit, the
+/// reference point uses that limit. For other objectives, its value is computed from the front. Returns
+/// `None` if no architecture was measured.
 pub(super) fn goal<'a>(
     all: impl Iterator<Item = &'a Vec<f64>>,
     limit: impl Fn(usize) -> Option<f64>,

@@ -1,4 +1,5 @@
-//! Uses a study that has evaluated its whole space as a problem: other strategies run on the study's results.
+//! Creates a problem from a study that has evaluated its whole space. Strategies then run on the study's
+//! results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,31 +12,31 @@ use super::problem::{Answer, Goal, Oracle, Problem};
 use crate::domain::{Constraint, CostSet};
 use crate::trials::{Fidelity, Trial};
 
-/// A study whose trials are used as the answers of a problem.
+/// A study whose trials provide the results of a problem.
 pub struct Journaled<'a> {
-    /// Its name.
+    /// Name of the study.
     pub name: String,
-    /// Its space.
+    /// Search space of the study.
     pub space: Arc<dyn SearchSpace>,
-    /// The costs of its devices.
+    /// Cost models of the study's devices.
     pub costs: CostSet,
-    /// Its constraints.
+    /// Constraints of the study.
     pub constraints: Vec<Constraint>,
-    /// Names of its objectives.
+    /// Names of the study's objectives.
     pub objectives: Vec<String>,
-    /// Its trials.
+    /// Trials of the study.
     pub trials: &'a [Trial],
     /// Number of evaluations of a run.
     pub budget: f64,
 }
 
-/// The objectives of every genotype that was evaluated with full effort. They are empty for genotypes that
-/// failed.
+/// The objective values of every genotype that was evaluated with full fidelity. Genotypes whose evaluation
+/// failed have no values.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl Journaled<'_> {
-    /// Builds the problem. With one objective, the goal is the lowest value. With several objectives, the
-    /// goal is the largest hypervolume within their limits.
+    /// Builds the problem. For one objective, the goal is the lowest value. For several objectives, the goal
+    /// is the largest hypervolume within the objectives' limits.
     ///
     /// # Errors
     /// [`BenchError::NoTrials`] if the study has no measured trial.

@@ -1,5 +1,5 @@
-//! Measures how good a strategy is after few evaluations, and how many evaluations it needs to find the
-//! optimum.
+//! Measures the regret of a strategy after a few evaluations, and the number of evaluations until it finds
+//! the optimum.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ const MILESTONES: [u64; 3] = [10, 20, 50];
 /// Regret after a fixed number of evaluations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Milestone {
-    /// Evaluations that have ended.
+    /// Number of evaluations that have ended.
     pub evaluations: u64,
-    /// Regret after these evaluations, over the seeds that made that many evaluations or found the optimum
-    /// earlier.
+    /// Regret after this number of evaluations, over the seeds that made that many evaluations or found the
+    /// optimum earlier.
     pub regret: Sample,
 }
 
@@ -29,8 +29,8 @@ impl Milestone {
     }
 }
 
-/// Returns the regret after a number of evaluations. Returns `None` if the run ended earlier without finding
-/// the optimum, or if none of these evaluations had a result.
+/// Returns the regret of a run after a number of evaluations. Returns `None` if the run ended earlier without
+/// finding the optimum, or if none of these evaluations had a result.
 fn regret_after(run: &Run, evaluations: u64) -> Option<f64> {
     if run.evaluations < evaluations && evaluations_to_optimum(run).is_none() {
         return None;
@@ -39,7 +39,7 @@ fn regret_after(run: &Run, evaluations: u64) -> Option<f64> {
     Some(run.improvements[known.checked_sub(1)?].1)
 }
 
-/// Evaluations until the optimum was found, if it was.
+/// Returns the number of evaluations until the optimum was found. Returns `None` if the run did not find it.
 pub(super) fn evaluations_to_optimum(run: &Run) -> Option<f64> {
     run.found_at?;
     run.improved_after.last().map(|after| *after as f64)

@@ -13,7 +13,7 @@ pub struct Paired {
     pub better: usize,
     /// Number of seeds on which the strategy is worse.
     pub worse: usize,
-    /// Number of seeds on which both are equal.
+    /// Number of seeds on which the strategy and the baseline are equal.
     pub equal: usize,
     /// p-value of the test that the strategy is better: the probability of at least this much evidence if
     /// there is no difference.
@@ -83,12 +83,12 @@ mod tests {
 
     #[test]
     fn p_values_of_small_samples_by_hand() {
-        // All four differences are in favor of `found`. That is one of 16 sign patterns.
+        // In all four unequal pairs, `found` is lower. This is one of 16 sign patterns.
         let all = wilcoxon(&[1.0, 1.0, 1.0, 1.0, 7.0], &[2.0, 3.0, 4.0, 5.0, 7.0]);
         assert_eq!((all.better, all.worse, all.equal), (4, 0, 1));
         assert!((all.p_better - 1.0 / 16.0).abs() < 1e-12 && (all.p_worse - 1.0).abs() < 1e-12);
-        // `found` is lower at ranks 2, 3 and 4, and higher at rank 1. 2 of 16 sign patterns have a sum of at
-        // least 9.
+        // `found` is lower in the pairs with ranks 2, 3 and 4, and higher in the pair with rank 1. The rank
+        // sum is 9, and 2 of 16 sign patterns have a sum of at least 9.
         let most = wilcoxon(&[3.0, 1.0, 1.0, 1.0], &[2.0, 3.0, 4.0, 5.0]);
         assert!((most.p_better - 2.0 / 16.0).abs() < 1e-12, "{most:?}");
     }
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn ties_share_ranks_in_the_approximation() {
-        // All 60 pairs differ by 1, and `found` is lower in 45 of them. Equal differences make this a sign
-        // test; z = 3.873 without correction.
+        // All 60 pairs differ by 1, and `found` is lower in 45 of them. All differences have equal rank, so
+        // the test is a sign test. Without the continuity correction, z is 3.873.
         let found: Vec<f64> = (0..60).map(|i| if i < 45 { 0.0 } else { 2.0 }).collect();
         let paired = wilcoxon(&found, &[1.0; 60]);
         assert!(paired.p_better < 1e-4 && paired.p_better > 1e-5, "{paired:?}");

@@ -1,4 +1,4 @@
-//! Plots regret against budget.
+//! Plots curves of regret against budget.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ const MARGIN: [f64; 4] = [72.0, 40.0, 20.0, 52.0];
 ///
 /// Source: Okabe, Ito, Color universal design, 2008.
 const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
-/// Dashes of the lines. Strategies that share a color have different dashes.
+/// Dash patterns of the lines. Strategies that share a color have different dash patterns.
 const DASHES: [&str; 3] = ["none", "6 3", "2 2"];
 /// Approximate width of a letter in the legend.
 const LETTER: f64 = 6.3;

@@ -1,4 +1,4 @@
-//! The problems that strategies are compared on.
+//! The problems on which strategies are compared.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::error::BenchError;
 use crate::domain::{Constraint, CostSet, Descriptions};
 use crate::trials::Fidelity;
 
-/// The answer of a problem for an architecture.
+/// The known result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Values of the objectives or proxies, minimized. Empty for an architecture that fails.
@@ -20,9 +20,9 @@ pub struct Answer {
     pub cost: f64,
 }
 
-/// Knows every answer.
+/// Returns the known result of every evaluation.
 pub trait Oracle: Send + Sync {
-    /// Returns the answer for a genotype; `None` if the problem does not have this fidelity.
+    /// Returns the result for a genotype. Returns `None` if the problem does not support this fidelity.
     ///
     /// # Errors
     /// [`BenchError::MissingAnswer`] if a table lacks the genotype.
@@ -52,23 +52,23 @@ pub struct Problem {
     pub name: String,
     /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// Names of the objectives. As in a study, strategies know an objective before the evaluation if its name
-    /// is that of a cost (`parameters`, `macs`).
+    /// Names of the objectives. If an objective has the name of a cost (`parameters`, `macs`), strategies
+    /// know its value before the evaluation, as in a study.
     pub objectives: Vec<String>,
     /// Further costs that strategies know, such as the costs on a study's devices.
     pub costs: CostSet,
     /// Constraints that every proposal meets.
     pub constraints: Vec<Constraint>,
-    /// Names of the answers for [`Fidelity::Proxy`], in order. Empty if the problem has no proxies.
+    /// Names of the scores that [`Fidelity::Proxy`] returns, in order. Empty if the problem has no proxies.
     pub proxies: Vec<String>,
-    /// The answers.
+    /// Returns the known results.
     pub oracle: Box<dyn Oracle>,
-    /// The budget. A run ends before an evaluation that exceeds the rest of the budget.
+    /// The budget. A run ends when the next evaluation would cost more than the rest of the budget.
     pub budget: f64,
-    /// Unit of the budget: `s`, `evaluations`.
+    /// Unit of the budget: `s` or `evaluations`.
     pub unit: &'static str,
     /// The goal of a search.
     pub goal: Goal,
-    /// Descriptions of the architectures. All runs share them, so each is computed once.
+    /// Descriptions of the architectures. All runs share them, so each description is computed once.
     pub descriptions: Arc<Descriptions>,
 }

@@ -1,4 +1,4 @@
-//! Adds a table of zero-cost scores to a problem, for strategies that start with `proxies`.
+//! Adds a table of zero-cost scores to a problem, for strategies with the setting `proxies`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ pub struct ProxySettings {
     pub cells: PathBuf,
 }
 
-/// Answers [`Fidelity::Proxy`] from the scores, and other fidelities from the original problem.
+/// Returns the scores for [`Fidelity::Proxy`], and the original problem's results for other fidelities.
 struct Proxied {
     scores: BTreeMap<Genotype, Vec<f64>>,
     others: Box<dyn Oracle>,
 }
 
 impl ProxySettings {
-    /// Adds the scores to a problem. Since strategies minimize, each score is negated and named `negative_`
-    /// followed by its column. A cell that lacks a finite number in a column fails.
+    /// Adds the scores to a problem. Strategies minimize, so each score is negated. Its name is `negative_`,
+    /// followed by the name of its column. A cell without a finite number in a column fails.
     ///
     /// # Errors
     /// [`BenchError`] that names the file and the column.

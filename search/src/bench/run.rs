@@ -17,7 +17,7 @@ use crate::trials::{Costs, FailureKind, Fidelity, Objectives, Outcome, Proposal,
 pub struct RunSettings {
     /// Whether the run ends when the optimum is found.
     pub until_found: bool,
-    /// Whether to also choose an architecture to report by denoised objectives; see [`denoised`].
+    /// Whether to also report the architecture with the best denoised objective; see [`denoised`].
     pub denoise: bool,
     /// Number of proposals that are evaluated at the same time, in simulated time. At least 1.
     pub in_flight: usize,
@@ -32,35 +32,35 @@ impl Default for RunSettings {
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// Distance of the best architecture from the optimum; see [`Goal`].
+    /// Distance of the best architecture's result from the optimum; see [`Goal`].
     pub regret: f64,
     /// Reported value of the best architecture.
     pub report: Option<f64>,
-    /// Reported value of the best architecture by [`denoised`] objectives, if `denoise` is set.
+    /// Reported value of the architecture with the best [`denoised`] objective, if `denoise` is set.
     pub denoised_report: Option<f64>,
     /// Number of evaluations.
     pub evaluations: u64,
-    /// Budget spent when the optimum was found, if it was.
+    /// Budget spent when the optimum was found. `None` if the run did not find the optimum.
     pub found_at: Option<f64>,
-    /// Each improvement: budget spent so far, and regret after it.
+    /// The improvements: for each one, the budget spent so far and the new regret.
     pub improvements: Vec<(f64, f64)>,
-    /// Number of evaluations that had ended at each improvement.
+    /// For each improvement, the number of evaluations that had ended by then.
     pub improved_after: Vec<u64>,
-    /// Seconds that the strategy took for asks and tells.
+    /// Seconds that the strategy took for all calls of ask and tell.
     pub strategy_seconds: f64,
-    /// Number of asks, including the one that ended the run.
+    /// Number of calls of ask, including the call that ended the run.
     pub asks: u64,
-    /// Seconds that the strategy took for the last tenth of the asks.
+    /// Seconds that the strategy took for ask and tell in the last tenth of the asks.
     pub last_seconds: f64,
 }
 
-/// Runs a strategy until the budget is used up, it has nothing more to propose, or the optimum is found and
-/// `until_found` is set. Only evaluations use up the budget; repeating an evaluation is free. With several
-/// proposals in flight, the strategy is told of each result when the simulated evaluation ends, as in a
-/// study.
+/// Runs a strategy until the budget is used up or the strategy has no more proposals. If `until_found` is
+/// set, the run also ends when the optimum is found. Only evaluations use up the budget, and repeating an
+/// evaluation is free. With several proposals in flight, each result is reported to the strategy when its
+/// simulated evaluation ends, as in a study.
 ///
 /// # Errors
-/// [`BenchError`] if the problem has no answer, or the strategy breaks its contract.
+/// [`BenchError`] if the problem lacks a result, or the strategy breaks its contract.
 pub fn run(
     problem: &Problem,
     label: &str,

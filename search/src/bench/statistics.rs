@@ -8,9 +8,10 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 pub struct Sample {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of the sample, with denominator `n - 1`; 0 for a sample of size one.
+    /// Standard deviation of the sample, with denominator `n - 1`. It is 0 for a sample of size one.
     pub deviation: f64,
-    /// Half the width of the interval, by Student's t distribution; 0 for a sample of size one.
+    /// Half the width of the mean's confidence interval, by Student's t distribution. It is 0 for a sample of
+    /// size one.
     pub confidence_95: f64,
 }
 
@@ -41,7 +42,7 @@ mod tests {
         let sample = Sample::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
         assert!((sample.mean - 2.5).abs() < 1e-12);
         assert!((sample.deviation - (5.0_f64 / 3.0).sqrt()).abs() < 1e-12);
-        // t(3, .975) = 3.18245 (any table of the distribution).
+        // The 0.975 quantile of Student's t distribution with 3 degrees of freedom is 3.18245.
         assert!((sample.confidence_95 - 3.182_45 * sample.deviation / 2.0).abs() < 1e-4);
         assert_eq!(Sample::of(&[2.0]).map(|sample| sample.confidence_95), Some(0.0));
         assert_eq!(Sample::of(&[]), None);

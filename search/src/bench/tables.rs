@@ -13,57 +13,57 @@ use crate::domain::CostSet;
 use crate::table::TableEvaluator;
 use crate::trials::Fidelity;
 
-/// The cost of an evaluation.
+/// How the cost of an evaluation is counted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Protocol {
-    /// The budget is in simulated seconds. The time of an evaluation is the value in a column of the table,
-    /// multiplied by a factor.
+    /// The budget is in simulated seconds. A column of the table, multiplied by a factor, contains the time
+    /// of an evaluation.
     ///
     /// Source: Dong, Liu, Musial, Gabrys, NATS-Bench, TPAMI 2021, section 5.
     Time {
-        /// Column of seconds.
+        /// Name of the column with the seconds.
         cost: String,
-        /// Factor: the epochs of an evaluation, including the time for validation.
+        /// Factor for the column: the epochs of an evaluation, including the time for validation.
         factor: f64,
     },
     /// The budget is a number of evaluations.
     Queries,
 }
 
-/// How to treat different cells that are the same network. The table contains a separate training of each
+/// How different cells that are the same network are treated. The table contains a separate training of each
 /// cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EqualCells {
-    /// Each has its own result.
+    /// Each cell has its own result.
     #[default]
     Apart,
-    /// They all have the result of the first such cell. The strategy does not know this and pays for
-    /// evaluating each cell.
+    /// All these cells have the result of the first one. The strategy does not know that they are the same
+    /// network and pays for each evaluation.
     Alike,
-    /// The strategy sees them as one architecture, as in a study.
+    /// The strategy sees these cells as one architecture, as in a study.
     Merged,
 }
 
-/// Settings of a problem on NAS-Bench-201. The table contains every cell of the space, in the column `arch`
-/// and in the official notation.
+/// Settings of a problem on NAS-Bench-201. The table contains every cell of the space. Its column `arch`
+/// contains the cells in the official notation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NasBench201Settings {
     /// The table, plain or gzipped.
     pub file: PathBuf,
-    /// Column of the accuracy in percent that the search uses.
+    /// Column of the accuracy in percent on which the search runs.
     pub signal: String,
     /// Column of the accuracy in percent that is reported.
     pub report: String,
-    /// Protocol.
+    /// How the cost of an evaluation is counted.
     pub protocol: Protocol,
     /// Budget of a run, in seconds or evaluations.
     pub budget: f64,
-    /// Numbers of epochs below `full_epochs`, each with the column of the signal after these epochs, for
-    /// strategies with several fidelities. Such an evaluation costs the share of its epochs in `full_epochs`.
+    /// The lower fidelities: numbers of epochs below `full_epochs`, each with the column of the signal after
+    /// that many epochs. An evaluation with `n` epochs costs `n / full_epochs` of a full evaluation.
     pub fidelities: Vec<(u32, String)>,
-    /// Epochs of the signal.
+    /// Number of epochs after which the signal was measured.
     pub full_epochs: u32,
-    /// How to treat different cells that are the same network.
+    /// How different cells that are the same network are treated.
     pub equal_cells: EqualCells,
 }
 
@@ -79,17 +79,17 @@ pub struct MacroSettings {
     pub budget: f64,
 }
 
-/// Answers from tables.
+/// Returns results from tables.
 struct Tables {
     /// Column of the signal.
     column: String,
     signal: TableEvaluator,
-    /// Tables of the signal after fewer epochs, by ascending epochs.
+    /// Tables with the signal after fewer epochs, in ascending order of epochs.
     fidelities: Vec<(u32, TableEvaluator)>,
     full_epochs: u32,
     cost: Option<(TableEvaluator, f64)>,
-    /// The space whose canonical form selects the representative of equal architectures, if equal
-    /// architectures have one result.
+    /// The space whose canonical form selects the representative of equal architectures. `None` if equal
+    /// architectures have separate results.
     representatives: Option<Arc<dyn SearchSpace>>,
 }
 
@@ -97,7 +97,7 @@ impl NasBench201Settings {
     /// Reads the table.
     ///
     /// # Errors
-    /// [`BenchError`] with the column or number that is wrong.
+    /// [`BenchError`] that names the invalid column or number.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let open = |table: Value| open(&self.file, "nasbench201", table);
         let signal = json!({ "signal": self.signal, "report": { "report": self.report } });
@@ -147,7 +147,7 @@ impl MacroSettings {
     /// Reads the table.
     ///
     /// # Errors
-    /// [`BenchError`] with the column that is wrong.
+    /// [`BenchError`] that names the invalid column.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let table = json!({ "signal": self.signal, "report": { "report": self.signal } });
         let signal = open(&self.file, "digits", table)?;
@@ -165,13 +165,13 @@ impl MacroSettings {
     }
 }
 
-/// Opens a table that has the architectures in the column `arch`.
+/// Opens a table whose column `arch` contains the architectures.
 pub(super) fn open(
     file: &std::path::Path,
     key_format: &str,
     mut table: Value,
 ) -> Result<TableEvaluator, BenchError> {
-    // Relative paths of tables start at a data folder. Here the data folder is the working directory.
+    // Relative paths of tables start at the data folder. Here the working directory is the data folder.
     let folder = std::env::current_dir().ok();
     table["file"] = json!(file);
     table["key"] = json!("arch");

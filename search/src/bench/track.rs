@@ -7,7 +7,7 @@ use crate::comparison::pareto::dominates;
 /// The optimum counts as found if the regret is below this value. Smaller differences are rounding errors.
 const FOUND: f64 = 1e-9;
 
-/// Tracks the best result of a run, by the goal of the problem.
+/// Tracks the best result of a run with respect to the problem's goal.
 #[derive(Clone, Debug)]
 pub(super) struct Track<'a> {
     goal: &'a Goal,
@@ -22,7 +22,7 @@ impl<'a> Track<'a> {
         Self { goal, lowest: f64::INFINITY, report: None, front: Vec::new(), volume: 0.0 }
     }
 
-    /// Adds an answer that was obtained with full effort. Returns whether it lowered the regret.
+    /// Adds the result of an evaluation with full fidelity. Returns whether the result lowered the regret.
     pub(super) fn add(&mut self, objectives: &[f64], report: Option<f64>) -> bool {
         match self.goal {
             Goal::Lowest { .. } => {
@@ -48,8 +48,8 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// Returns the distance of the best result from the optimum, never negative. Before the first result, the
-    /// distance is infinite, or 1 if the goal is a hypervolume.
+    /// Returns the distance of the best result from the optimum, which is never negative. Before the first
+    /// result, the distance is infinite for a lowest value, and 1 for a hypervolume.
     pub(super) fn regret(&self) -> f64 {
         let regret = match self.goal {
             Goal::Lowest { optimum } => self.lowest - optimum,

@@ -1,4 +1,4 @@
-//! The exact volume that a set of points dominates.
+//! The exact hypervolume of a set of points.
 
 use std::cmp::Ordering;
 
@@ -6,11 +6,11 @@ use super::pareto::dominates;
 
 /// Returns the volume that at least one point dominates, up to the reference point. Every objective is
 /// minimized. Points that are not finite, or not better than the reference point in every objective, add
-/// nothing.
+/// nothing to the volume.
 ///
 /// Source: While, Bradstreet, Barone, A fast way of calculating exact hypervolumes, IEEE TEC 2012 (WFG). For
-/// two objectives the time is `O(n log n)`. In the worst case the time grows exponentially with the number of
-/// objectives; up to four objectives are fast enough.
+/// two objectives the time is `O(n log n)`. In the worst case, the time is exponential in the number of
+/// objectives. Up to four objectives are fast enough.
 ///
 /// # Example
 /// ```
@@ -31,8 +31,8 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     if reference.is_empty() { 0.0 } else { volume(non_dominated(points), reference) }
 }
 
-/// Returns the volume that `point` adds to the volume that `others` dominate. It is 0 if `point` is not
-/// better than the reference point in every objective.
+/// Returns the volume that `point` adds to the volume that `others` dominate. The result is 0 if `point` is
+/// not better than the reference point in every objective.
 ///
 /// # Panics
 /// If a point and the reference point have different numbers of objectives.
@@ -52,22 +52,23 @@ pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f
     inclusive - hypervolume(&limited, reference)
 }
 
-/// Returns the volume that mutually non-dominated points dominate. All are better than the reference point.
+/// Returns the volume that mutually non-dominated points dominate. All points must be better than the
+/// reference point.
 fn volume(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     match reference.len() {
         1 => points.iter().map(|point| reference[0] - point[0]).fold(0.0, f64::max),
         2 => area(points, reference),
         last => {
-            // To find what a point adds, the points after it are limited to its region. Points are sorted by
-            // descending last objective, so the limited points are equal in that objective. More of them are
-            // then dominated and can be dropped.
+            // To compute the volume that a point adds, the later points are limited to the region that the
+            // point dominates. Points are sorted by descending last objective, so the limited points are
+            // equal in that objective. Then more of the limited points are dominated and can be dropped.
             points.sort_by(|a, b| b[last - 1].total_cmp(&a[last - 1]));
             (0..points.len()).map(|i| exclusive(&points[i], &points[i + 1..], reference)).sum()
         }
     }
 }
 
-/// Returns the volume for two objectives, the area of a staircase.
+/// Returns the volume for two objectives, which is the area of a staircase.
 fn area(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     points.sort_by(|a, b| a[0].total_cmp(&b[0]));
     let mut total = 0.0;

@@ -1,6 +1,6 @@
-//! Compares trials by several objectives: dominance, non-dominated ranks, crowding distance, Pareto front.
+//! Compares trials by several objectives: dominance, non-dominated rank, crowding distance, Pareto front.
 //!
-//! Everything is minimized. Feasible trials come before infeasible ones, and failed trials come last.
+//! All objectives are minimized. Feasible trials come before infeasible ones, and failed trials come last.
 
 mod archive;
 mod dominance;
@@ -18,9 +18,9 @@ use crate::trials::{Trial, TrialId};
 /// The values by which a trial is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point<'a> {
-    /// Values of the objectives, finite; empty for a failed trial.
+    /// Values of the objectives, which must be finite. Empty for a failed trial.
     pub objectives: &'a [f64],
-    /// Sum of relative excesses over the constraints; 0 if all constraints are met.
+    /// Sum of the relative amounts by which costs exceed the constraints. It is 0 if all constraints are met.
     pub violation: f64,
 }
 
@@ -38,9 +38,9 @@ impl Point<'_> {
     }
 }
 
-/// Returns the ids of the Pareto front, ascending. The front contains the non-dominated trials among the
-/// feasible trials at the highest measured fidelity. If several of these have equal objectives, the front
-/// contains all of them.
+/// Returns the ids of the trials on the Pareto front, ascending. Only feasible trials at the highest measured
+/// fidelity are considered. If several non-dominated trials have equal objectives, the front contains all of
+/// them.
 #[must_use]
 pub fn front<T: Borrow<Trial>>(trials: &[T]) -> Vec<TrialId> {
     let feasible = || trials.iter().map(Borrow::borrow).filter(|trial| Point::from(*trial).is_feasible());
@@ -83,9 +83,9 @@ pub fn ranks(points: &[Point<'_>]) -> Vec<usize> {
     ranks
 }
 
-/// Returns the crowding distance of each point of one rank. It is the sum, over the objectives, of the gap
-/// between the point's two neighbors, relative to the objective's range. It is infinite for the points at the
-/// ends.
+/// Returns the crowding distance of each point of one rank. The crowding distance is the sum, over the
+/// objectives, of the gap between the point's two neighbors, relative to the objective's range. It is
+/// infinite for points with the lowest or highest value of an objective.
 ///
 /// Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002, section
 /// III.B.
@@ -142,10 +142,10 @@ pub fn order(points: &[Point<'_>]) -> Vec<usize> {
     sorted
 }
 
-/// Rank of each point by dominance alone.
+/// Returns the rank of each point by dominance alone.
 ///
 /// Source: Zhang et al., An efficient approach to non-dominated sorting, IEEE TEC 2015 (ENS-BS). In
-/// lexicographic order only earlier points can dominate a point, so bisection over the fronts found so far
+/// lexicographic order, only earlier points can dominate a point. So bisection over the fronts found so far
 /// finds the point's front.
 fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
@@ -159,7 +159,7 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         return ranks;
     }
     // With two objectives, the last member of a front has the front's lowest second value. If any member
-    // dominates a later point, the last member does.
+    // dominates a later point, the last member also dominates that point.
     let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {

@@ -8,22 +8,23 @@ use crate::trials::seed;
 
 /// Number of bootstrap resamples.
 const RESAMPLES: usize = 2_000;
-/// Share of the resamples on each side of the interval.
+/// Share of the resamples below the interval, and also above the interval.
 const TAIL: f64 = 0.025;
 
 /// A rank correlation with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RankCorrelation {
-    /// 1 for the same order, -1 for the opposite order, about 0 for unrelated orders.
+    /// Kendall's tau: 1 for the same order, -1 for the opposite order, about 0 for unrelated orders.
     pub tau: f64,
-    /// Lower end of the interval.
+    /// Lower end of the confidence interval.
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper end of the confidence interval.
     pub high: f64,
 }
 
-/// Returns Kendall's tau-b of two scores of the same items; `None` if all values of a score are equal.
+/// Returns Kendall's tau-b of two scores of the same items. Returns `None` if all values of one score are
+/// equal.
 ///
 /// `(concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b))`
 ///
@@ -47,13 +48,14 @@ pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     (apart_in_a > 0 && apart_in_b > 0).then(|| agreement as f64 / scale)
 }
 
-/// Returns [`tau_b`] with the percentile interval of a bootstrap over the items. The resamples are drawn from
-/// `seed`. Returns `None` if [`tau_b`] returns `None` for the items or for most resamples.
+/// Returns [`tau_b`] with the percentile interval of a bootstrap over the items. The generator of the
+/// resamples has the seed `seed`. Returns `None` if [`tau_b`] returns `None` for the items or for most
+/// resamples.
 ///
 /// Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979.
 ///
 /// # Panics
-/// As [`tau_b`].
+/// If the two scores have different numbers of values.
 #[must_use]
 pub fn rank_correlation(a: &[f64], b: &[f64], seed: u64) -> Option<RankCorrelation> {
     let tau = tau_b(a, b)?;

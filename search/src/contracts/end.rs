@@ -1,4 +1,4 @@
-//! Why a search ended.
+//! The reason why a search ended.
 
 use std::fmt;
 
@@ -6,35 +6,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::trials::TrialId;
 
-/// Why a search ended.
+/// The reason why a search ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum SearchEnd {
-    /// The strategy was told of all trials of the budget.
+    /// All trials of the budget were reported to the strategy.
     Trials,
-    /// The hours are used up.
+    /// The budget of hours is used up.
     Hours,
-    /// The epochs are used up.
+    /// The budget of epochs is used up.
     Epochs {
         /// Epochs that trials have trained for.
         epochs: u64,
     },
     /// A trial reached the target.
     Target {
-        /// The trial.
+        /// The trial that reached the target.
         trial: TrialId,
     },
-    /// Every feasible network of the space was evaluated.
+    /// Every feasible network of the space has been evaluated.
     Exhausted {
         /// Number of feasible networks.
         networks: u64,
     },
     /// The strategy has nothing more to propose.
     Strategy {
-        /// Number of feasible networks that were not tried; `None` for a space that is too large to
-        /// enumerate.
+        /// Number of feasible networks that were not tried. `None` if the space is too large to enumerate.
         left: Option<u64>,
-        /// The strategy's own reason, if it has one.
+        /// The reason that the strategy reports, if it reports one.
         why: Option<String>,
     },
 }

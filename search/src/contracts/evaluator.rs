@@ -1,4 +1,4 @@
-//! The contracts of evaluating architectures and of finishing the best ones.
+//! The traits for evaluating architectures and for finishing the best ones.
 
 use std::path::{Path, PathBuf};
 
@@ -14,15 +14,15 @@ use crate::trials::{Fidelities, Fidelity, Outcome, Trial, UnansweredFidelity};
 pub struct Request<'a> {
     /// The canonical genotype.
     pub genotype: &'a Genotype,
-    /// The architecture that it decodes to.
+    /// The architecture that `genotype` decodes to.
     pub architecture: &'a Architecture,
-    /// Effort.
+    /// The fidelity of the evaluation.
     pub fidelity: Fidelity,
     /// Seed derived from the study's seed and the genotype. It is the same at every fidelity.
     pub seed: u64,
 }
 
-/// Receives the progress of long work, and tells that work whether to stop.
+/// Receives progress reports of long work, and can request that the work stops.
 pub trait Progress: Send + Sync {
     /// Reports that `done` of `total` steps of `stage` are done. `note` is a text to display, such as a loss
     /// or a file name.
@@ -38,36 +38,36 @@ pub trait Progress: Send + Sync {
     }
 }
 
-/// An error of an evaluator: the environment is broken, or the user stopped the work. Architectures that fail
-/// are outcomes, not errors.
+/// An error of an evaluator: the environment is broken, or the user stopped the work. If an architecture
+/// fails, the failure is an [`Outcome`], not an error.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// The user asked to stop; state is saved.
+    /// The user requested a stop. The state of the work is saved.
     #[error("interrupted; run the same command again to go on")]
     Interrupted,
     /// Data cannot be read.
     #[error("{}: {problem}", path.display())]
     Data {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// The problem and its position in the file.
         problem: String,
     },
     /// A file of the run folder cannot be read or written.
     #[error("{}: cannot {action}", path.display())]
     File {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Why it failed.
+        /// The cause of the failure.
         source: std::io::Error,
     },
     /// A file cannot be read or written as a whole, or its content was changed after it was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// Another training writes the checkpoints.
+    /// Another training is writing checkpoints to the same folder.
     #[error(
         "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this \
          again",
@@ -80,36 +80,36 @@ pub enum EvalError {
     /// A device is missing or stopped working.
     #[error("device `{device}`: {problem}")]
     Device {
-        /// Device.
+        /// Name of the device.
         device: String,
-        /// What is wrong and what to do.
+        /// The problem and how to fix it.
         problem: String,
     },
-    /// A training during the preparation produced numbers that are not finite.
+    /// A training during `prepare` produced numbers that are not finite.
     #[error(
         "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set \
          `clip_norm` or `warmup_epochs`"
     )]
     Diverged {
-        /// What was trained.
+        /// Name of the trained network.
         what: &'static str,
-        /// Step at which this was noticed.
+        /// Step at which the divergence was noticed.
         step: u64,
         /// The loss at that step.
         loss: f64,
     },
-    /// The space decodes to an architecture that cannot be built.
+    /// The space decodes a genotype to an architecture that cannot be built.
     #[error("{what} cannot be built")]
     Space {
-        /// What was to be built.
+        /// Description of the architecture.
         what: &'static str,
-        /// Why it cannot.
+        /// The reason why the architecture cannot be built.
         source: kiln_space::SpaceError,
     },
     /// A table of results has no entry for a genotype.
     #[error("{}: no entry for `{entry}`", path.display())]
     MissingEntry {
-        /// Table.
+        /// Path of the table.
         path: PathBuf,
         /// The missing key.
         entry: String,
@@ -126,9 +126,9 @@ pub enum EvalError {
     /// Exporting failed.
     #[error("cannot export trial {trial}")]
     Export {
-        /// The trial.
+        /// The trial whose network was exported.
         trial: u64,
-        /// Why.
+        /// The cause of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -148,20 +148,20 @@ pub trait Evaluator: Send + Sync {
     /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError>;
 
-    /// Returns a text that identifies everything that an outcome depends on, except genotype and fidelity.
-    /// Valid after `prepare`.
+    /// Returns a text that identifies everything that affects an outcome, except genotype and fidelity. The
+    /// text is valid after `prepare`.
     fn fingerprint(&self) -> String;
 
-    /// Returns the part of the fingerprint that is known before `prepare`, which is its beginning. The study
-    /// compares this part with the journal before anything is trained. So a study is refused immediately if
-    /// the results version or the device class differs.
+    /// Returns the beginning of the fingerprint, which is known before `prepare`. The study compares this
+    /// beginning with the journal before anything is trained. So a study is refused immediately if the
+    /// results version or the device class differs.
     fn fingerprint_start(&self) -> String {
         String::new()
     }
 
-    /// Returns the fidelities that the evaluator supports, and the length of its whole schedule. Both are
-    /// known before `prepare` and never change. The study uses them to plan and count effort, and refuses a
-    /// strategy that asks for other fidelities. The default is [`Fidelity::Full`] only.
+    /// Returns the fidelities that the evaluator supports, and the number of epochs in its whole schedule.
+    /// Both are known before `prepare` and never change. The study uses them to plan and count effort. It
+    /// refuses a strategy that requests other fidelities. By default only [`Fidelity::Full`] is supported.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }
@@ -177,13 +177,13 @@ pub trait Evaluator: Send + Sync {
         Ok(None)
     }
 
-    /// Evaluates one architecture. Equal requests must return equal outcomes. A panic is caught and becomes
-    /// an outcome, so state that evaluations share must stay usable after a panic.
+    /// Evaluates one architecture. Equal requests must return equal outcomes. The study catches a panic and
+    /// records it as an outcome, so state that evaluations share must stay usable after a panic.
     ///
     /// # Errors
     /// [`EvalError::Fidelity`] for a fidelity that the evaluator does not support ([`Fidelities::check`]),
-    /// because a result at another fidelity would mislead the strategy. Other [`EvalError`]s if the
-    /// environment is broken. An architecture that fails is an [`Outcome`].
+    /// because a result at another fidelity would mislead the strategy. Other variants of [`EvalError`] if
+    /// the environment is broken. If the architecture fails, the failure is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 

@@ -1,4 +1,4 @@
-//! The events of a study, for journals, screens and logs.
+//! The events of a study, for journals, terminal UIs and logs.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::finished::Finished;
 use super::supernet_health::SupernetHealth;
 use crate::trials::{Seconds, Trial, TrialId};
 
-/// One thing that happened.
+/// An event of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
@@ -17,82 +17,82 @@ pub enum Event {
         study: String,
         /// Finished trials in the journal.
         resumed: u64,
-        /// Budget of trials, if there is one.
+        /// Budget of trials. `None` if the study has no such budget.
         #[serde(default)]
         trials: Option<u64>,
     },
-    /// Long work advanced.
+    /// Reports the progress of long work.
     Progress {
-        /// `data`, `supernet`, `search`, `finish`.
+        /// Stage of the study: `data`, `supernet`, `search` or `finish`.
         stage: String,
-        /// Steps done.
+        /// Number of steps done.
         done: u64,
-        /// Total number of steps, 0 where it is not known.
+        /// Total number of steps, or 0 if it is not known.
         total: u64,
         /// A text to display.
         note: String,
     },
     /// The evaluator is ready.
     Prepared {
-        /// Its fingerprint.
+        /// Fingerprint of the evaluator.
         fingerprint: String,
-        /// Number of epochs of a training with full effort; 0 if the evaluator trains no networks.
+        /// Number of epochs of a training with full fidelity; 0 if the evaluator trains no networks.
         #[serde(default, skip_serializing_if = "is_zero")]
         full_epochs: u32,
     },
     /// The shared weights were checked, before any network is evaluated with them.
     Health {
-        /// What was found.
+        /// Result of the check.
         health: SupernetHealth,
     },
-    /// The strategy was told of a trial.
+    /// A trial was reported to the strategy.
     Trial {
         /// The trial.
         trial: Trial,
-        /// Whether the outcome was already in the store.
+        /// Whether the store already contained the outcome.
         known: bool,
-        /// Time of its evaluation.
+        /// Time that the evaluation took.
         seconds: Seconds,
-        /// Worker that evaluated it.
+        /// Index of the worker that evaluated the trial.
         worker: usize,
     },
-    /// Evaluations that panicked will be retried. After this event, the strategy is told of every trial
+    /// Evaluations that panicked will be retried. After this event, every trial is reported to the strategy
     /// again.
     Retried {
-        /// Trials that had panicked.
+        /// Ids of the trials whose evaluations panicked.
         trials: Vec<TrialId>,
     },
     /// Number of candidates that the constraints have refused so far.
     Rejections {
         /// Number of candidates checked.
         candidates: u64,
-        /// Number of infeasible candidates among them.
+        /// Number of infeasible candidates among the checked ones.
         rejected: u64,
     },
     /// The search stage ended before it used up its budget of trials.
     SearchEnd {
-        /// Why.
+        /// The reason why the search ended.
         end: SearchEnd,
     },
     /// The search stage ended.
     Searched {
         /// Number of trials reported to the strategy.
         trials: u64,
-        /// Ids of the Pareto front, ascending.
+        /// Ids of the trials on the Pareto front, ascending.
         front: Vec<TrialId>,
     },
     /// A network was finished.
     Finished {
-        /// Its metrics and files.
+        /// Metrics and files of the network.
         finished: Finished,
-        /// Time it took.
+        /// Time that finishing took.
         seconds: Seconds,
     },
     /// All stages are done.
     Ended,
     /// A warning to the user.
     Warning {
-        /// What.
+        /// Text of the warning.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The result of finishing a trial, and a check that its files have not changed since.
+//! The result of finishing a trial, and a check that the written files have not changed since.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
-    /// The trial.
+    /// Id of the trial.
     pub trial: u64,
     /// Metrics, such as those on the test split. Each name includes the unit (`test_accuracy_percent`).
     pub metrics: BTreeMap<String, f64>,
-    /// Files written.
+    /// Files that the finisher wrote.
     pub files: Vec<FinishedFile>,
 }
 
@@ -26,7 +26,7 @@ pub struct FinishedFile {
     /// Path, relative to the run folder's `models/<id>/`.
     pub name: String,
     /// Length and hash of the file. A [`Finisher`](crate::Finisher) need not set this field, because the
-    /// study reads the files. Journals of older builds lack it.
+    /// study reads the files and sets it. The field is `None` in journals of older builds.
     pub content: Option<Content>,
 }
 
@@ -36,7 +36,7 @@ impl<T: Into<String>> From<T> for FinishedFile {
     }
 }
 
-/// A file as the journal records it. Older builds recorded only its name.
+/// The record of a file in the journal. Older builds recorded only the file's name.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Journaled {
@@ -73,33 +73,33 @@ pub enum FileMismatch {
     /// The file does not exist.
     #[error("{}: is missing", path.display())]
     Missing {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The file has a different length.
     #[error("{}: is {found} bytes long, but {written} were written", path.display())]
     Length {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its length.
+        /// Length of the file now.
         found: u64,
-        /// Length in the journal.
+        /// Length of the file according to the journal.
         written: u64,
     },
     /// The file has the same length but different content.
     #[error("{}: was changed since it was written (its hash is not the one in the journal)", path.display())]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The file is empty. An older build wrote the journal, so the journal does not record the file's
     /// content.
     #[error("{}: is empty", path.display())]
     Empty {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{}", .0.said())]
     Unreadable(#[source] FileError),
 }
@@ -111,7 +111,7 @@ impl Finished {
         self.files.iter().filter_map(|file| file.check(folder).err()).collect()
     }
 
-    /// Whether the journal lacks the length and hash of a file, as in journals of older builds.
+    /// Whether the journal lacks the length and hash of any file, as in journals of older builds.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
         self.files.iter().any(|file| file.content.is_none())
@@ -122,7 +122,7 @@ impl FinishedFile {
     /// Compares the file in the network's folder with the length and hash in the journal.
     ///
     /// # Errors
-    /// [`FileMismatch`] if they differ.
+    /// [`FileMismatch`] if the file's length or hash differs.
     pub fn check(&self, folder: &Path) -> Result<(), FileMismatch> {
         let path = folder.join(&self.name);
         let found = optional(Content::of_file(&path)).map_err(FileMismatch::Unreadable)?;

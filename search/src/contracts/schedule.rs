@@ -1,9 +1,9 @@
-//! The virtual completion order: the order in which the strategy is told of trials. It depends only on the
-//! proposals, never on which evaluation was faster.
+//! The virtual completion order: the order in which trials are reported to the strategy. The order depends
+//! only on the proposals, not on the real duration of the evaluations.
 //!
-//! If the strategy were told of trials in the order in which they really end, the search would depend on the
-//! machine and its load. So the schedule simulates workers. Each proposal takes a planned time that follows
-//! from its fidelity, and the strategy is told of trials in the order of their planned ends.
+//! If trials were reported to the strategy in the order in which they really end, the search would depend on
+//! the machine and its load. So the schedule simulates workers. Each proposal has a planned duration, which
+//! depends only on its fidelity. Trials are reported to the strategy in the order of their planned ends.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ use crate::trials::{Fidelities, Fidelity, TrialId};
 /// Maximum number of proposals that are evaluated at the same time.
 pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
 
-/// Planned time of a proxy. It is small but not zero, so that proxies end in the order in which they were
-/// proposed.
+/// Planned duration of a proxy evaluation. It is small but not zero, so that proxy evaluations end in the
+/// order in which they were proposed.
 const PROXY_COST: u64 = 1;
-/// Planned time of an epoch.
+/// Planned duration of an epoch.
 const EPOCH_COST: u64 = 100;
 
-/// Simulates workers. Each worker is busy for the planned time of its proposal.
+/// Simulates workers. Each worker is busy for the planned duration of its proposal.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     answered: Fidelities,
@@ -27,8 +27,9 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Creates a schedule where nothing is running. The planned time follows from the epochs that the
-    /// evaluator states. If the evaluator trains nothing, full effort is planned like one epoch.
+    /// Creates a schedule without running trials. The planned duration is computed from the epochs of
+    /// `answered`. If the evaluator trains no networks, an evaluation with full fidelity has the planned
+    /// duration of one epoch.
     pub(crate) const fn new(answered: Fidelities) -> Self {
         Self { answered, now: 0, busy: BTreeSet::new() }
     }
@@ -42,8 +43,8 @@ impl Schedule {
         self.busy.insert((self.now.saturating_add(cost), trial));
     }
 
-    /// Returns the trial that ends next, and advances virtual time to its end. If several end at the same
-    /// time, the one proposed first is returned.
+    /// Returns the trial that ends next, and advances virtual time to its planned end. If several trials end
+    /// at the same time, the one that was proposed first is returned.
     pub(crate) fn next(&mut self) -> Option<TrialId> {
         let (end, trial) = self.busy.pop_first()?;
         self.now = end;
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn full_training_takes_the_planned_time_of_its_epochs() {
         let short = Fidelity::Epochs(3);
-        // The full training ends at 3000, and so does the tenth short trial on the other worker.
+        // The full training ends at 3000. The tenth short trial on the other worker also ends at 3000.
         let asked: Vec<Fidelity> = std::iter::once(Fidelity::Full).chain([short; 11]).collect();
         let told = order(&asked, 2);
         assert_eq!(told.iter().position(|id| *id == 0), Some(9), "{told:?}");

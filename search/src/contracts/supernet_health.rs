@@ -1,30 +1,31 @@
-//! The result of a short check of trained shared weights. These types are plain data: the evaluator measures
-//! and decides.
+//! The result of a short check of a trained supernet. The evaluator measures the supernet and decides; these
+//! types only store the result.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether estimates with shared weights can rank networks. A few checks before the search answer this.
+/// The result of the checks that test, before the search, whether estimates with shared weights can rank
+/// networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupernetHealth {
     /// Whether every check passed.
     pub healthy: bool,
-    /// The checks, in their order.
+    /// The checks, in the order in which they ran.
     pub checks: Vec<HealthCheck>,
-    /// Advice on what to do; empty for a healthy supernet.
+    /// Advice for the user. Empty for a healthy supernet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub advice: String,
 }
 
-/// One question about the shared weights, with its answer.
+/// One check of the shared weights: a question with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The question.
     pub question: HealthQuestion,
-    /// Whether a well-trained supernet would give this answer.
+    /// Whether this is the answer expected of a well-trained supernet.
     pub passed: bool,
     /// Measured numbers. Each name includes the unit.
     pub numbers: BTreeMap<String, f64>,

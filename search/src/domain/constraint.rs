@@ -1,4 +1,4 @@
-//! Hard limits on costs. They are checked before anything is trained.
+//! Upper limits on costs. A network's costs are checked before the network is trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,19 +11,19 @@ pub struct Constraint {
     /// Name of the cost, including unit and device as in [`Costs`], such as `latency_us`, `latency_us@raspi4`
     /// or `parameters`.
     pub cost: String,
-    /// Largest value allowed.
+    /// Maximum allowed value.
     pub max: f64,
 }
 
 impl Constraint {
-    /// Creates the constraint that `cost` is at most `max`.
+    /// Creates a constraint with the maximum value `max` for `cost`.
     #[must_use]
     pub fn new(cost: impl Into<String>, max: f64) -> Self {
         Self { cost: cost.into(), max }
     }
 
-    /// Returns how far the cost exceeds the limit, relative to the limit. If the limit is not positive, the
-    /// excess is absolute. Returns 0 if the limit is met, and `None` if the cost is missing.
+    /// Returns the amount by which the cost exceeds the limit, relative to the limit. If the limit is not
+    /// positive, the amount is absolute. Returns 0 if the limit is met, and `None` if the cost is missing.
     #[must_use]
     pub fn excess(&self, costs: &Costs) -> Option<f64> {
         let above = (costs.0.get(&self.cost)? - self.max).max(0.0);
@@ -31,7 +31,7 @@ impl Constraint {
     }
 }
 
-/// Returns the sum of the excesses over all constraints, or `None` if a constrained cost is missing.
+/// Returns the sum of the excesses over all constraints. Returns `None` if a constrained cost is missing.
 pub(crate) fn violation(constraints: &[Constraint], costs: &Costs) -> Option<f64> {
     constraints.iter().map(|constraint| constraint.excess(costs)).sum()
 }

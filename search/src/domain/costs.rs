@@ -1,4 +1,4 @@
-//! The cost models of a study. They compute every cost of an architecture; each name includes the unit.
+//! The cost models of a study. They compute every cost of an architecture. Each cost name includes the unit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use thiserror::Error;
 
 use crate::trials::Costs;
 
-/// Costs that need no device.
+/// Costs that do not depend on a device.
 const COUNTED: [&str; 2] = ["parameters", "macs"];
 /// Costs that are predicted for every device.
 const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "model_bytes"];
 
-/// Why a genotype has no costs.
+/// The reason why the costs of a genotype cannot be computed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum CostError {
@@ -30,7 +30,7 @@ pub enum CostError {
     NotFinite {
         /// Name of the cost.
         name: String,
-        /// Its value, as text.
+        /// The returned number, as text.
         value: String,
     },
 }
@@ -39,23 +39,23 @@ pub enum CostError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("device `{device}` is named twice; give each device of a study its own name")]
 pub struct DuplicateDevice {
-    /// The name.
+    /// Name that two devices have.
     pub device: String,
 }
 
 /// How a cost is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostOrigin {
-    /// In words.
+    /// Text that describes the computation.
     pub how: String,
-    /// What predicts it; `None` for a count.
+    /// The cost model that predicts the cost. `None` for a cost that is counted.
     pub predictor: Option<CostPredictor>,
 }
 
-/// What predicts a cost.
+/// The device and the cost model that predict a cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostPredictor {
-    /// The device.
+    /// Name of the device.
     pub device: String,
     /// Name of the cost model.
     pub model: String,
@@ -63,16 +63,16 @@ pub struct CostPredictor {
     pub conditions: Option<Conditions>,
 }
 
-/// Cost models by device name. With one device the names of costs are `latency_us` and so on. With several
-/// devices they are `latency_us@device` and so on.
+/// Cost models by device name. With one device, the names of costs are `latency_us` and so on. With several
+/// devices, the names are `latency_us@device` and so on.
 #[derive(Clone, Default)]
 pub struct CostSet {
     devices: Vec<(String, Arc<dyn CostModel>)>,
 }
 
 impl CostSet {
-    /// Creates the set of these devices' cost models, by device name. The costs `parameters` and `macs` need
-    /// no device.
+    /// Creates the set of cost models from pairs of device name and cost model. The costs `parameters` and
+    /// `macs` need no device.
     ///
     /// # Errors
     /// [`DuplicateDevice`] if two devices have the same name.
@@ -85,7 +85,7 @@ impl CostSet {
         Ok(Self { devices })
     }
 
-    /// Devices and their models, in the order given.
+    /// Returns the devices and their cost models, in the order in which they were passed to `new`.
     #[must_use]
     pub fn devices(&self) -> &[(String, Arc<dyn CostModel>)] {
         &self.devices
@@ -108,8 +108,8 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
-    /// Returns how each cost is computed, by the cost's name. A cost is either counted or predicted by a
-    /// model, for a batch size and a number of threads.
+    /// Returns a map from each cost's name to the way in which this cost is computed. A cost is either
+    /// counted, or predicted by a cost model for a batch size and a number of threads.
     #[must_use]
     pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
         let mut origins = BTreeMap::new();
@@ -119,7 +119,7 @@ impl CostSet {
         }
         for (device, model) in &self.devices {
             for cost in PREDICTED {
-                // The size of a model does not depend on batch size and threads.
+                // The size of a model does not depend on batch size and number of threads.
                 let conditions = model.conditions().filter(|_| cost != "model_bytes");
                 let conditions =
                     conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));

@@ -1,7 +1,7 @@
 //! A numeric description of an architecture, computed once for each genotype.
 //!
 //! A description depends only on the space and the genotype, so all searches over one space can share it. The
-//! embedding (`learning/embedding.rs`) scales descriptions into vectors.
+//! embedding (`learning/embedding.rs`) scales the numbers of a description into a vector.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,20 +12,20 @@ use self::neighborhoods::{BUCKETS, DEPTH};
 
 mod neighborhoods;
 
-/// Maximum number of descriptions in one generation of the cache; two generations are kept.
+/// Maximum number of descriptions in one generation of the cache. The cache keeps two generations.
 const REMEMBERED: usize = 16_384;
-/// Names of the entries in the structural encoding that describe paths.
+/// Names of the entries that describe paths in the structural encoding.
 const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
 
 /// A group of numbers that share one weight in the embedding.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) values: Vec<f64>,
-    /// Whether the numbers have different units. In that case each number is scaled to the same variance.
+    /// Whether the numbers have different units. In that case, each number is scaled to the same variance.
     pub(crate) mixed: bool,
 }
 
-/// The blocks of a genotype. The first block contains its choices. If the genotype decodes, further blocks
+/// The blocks of a genotype. The first block contains its genes. If the genotype decodes, further blocks
 /// describe its layers (by kind and inputs), its paths, and its totals.
 pub(crate) type Description = Vec<Block>;
 
@@ -41,7 +41,7 @@ struct Generations {
 }
 
 impl Descriptions {
-    /// The description of a genotype.
+    /// Returns the description of a genotype. A cached description is not computed again.
     pub(crate) fn of(&self, space: &dyn SearchSpace, genotype: &Genotype) -> Arc<Description> {
         let known = {
             let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

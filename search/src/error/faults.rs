@@ -1,4 +1,4 @@
-//! Describes faults of a proposal, of a store, or of a trial that is to be finished.
+//! The faults of a proposal, of a store, or of a trial that is to be finished.
 
 use kiln_space::SpaceError;
 use thiserror::Error;
@@ -14,35 +14,35 @@ pub enum ProposalFault {
     /// Another genotype is the canonical form of the same network.
     #[error("not canonical")]
     NotCanonical,
-    /// It breaks a constraint.
+    /// The proposal exceeds a constraint.
     #[error("infeasible: it exceeds the constraints by {violation} of their limits")]
     Infeasible {
-        /// Sum of the relative excesses over the constraints.
+        /// Sum of the relative amounts by which costs exceed the constraints.
         violation: f64,
     },
 }
 
-/// Why a trial cannot be finished.
+/// The reason why a trial cannot be finished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unfinishable {
     /// The study has no such trial.
     #[error("the study has {trials} trials, and it is none of them")]
     Unknown {
-        /// Trials of the study.
+        /// Number of trials in the study.
         trials: usize,
     },
     /// The trial failed.
     #[error("it failed in the search ({reason})")]
     Failed {
-        /// The trial's own reason.
+        /// The reason of the failure.
         reason: String,
     },
 }
 
-/// What is wrong with a store.
+/// The damage of a store.
 #[derive(Debug, Error)]
 pub enum StoreDamage {
-    /// It cannot be read.
+    /// The store cannot be read.
     #[error("the store could not be read ({})", chain(.0.as_ref()))]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
     /// The store contradicts a journal line that has a valid check.
@@ -54,7 +54,7 @@ pub enum StoreDamage {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("says `{store}` of trial {trial}, and the journal, whose check holds, says `{journal}`")]
 pub struct Contradiction {
-    /// The trial.
+    /// Id of the trial.
     pub trial: TrialId,
     /// Outcome in the journal, as JSON.
     pub journal: String,

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::trials::TrialId;
 
-/// What is wrong with a journal line.
+/// The damage of a journal line.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LineDamage {
@@ -14,76 +14,76 @@ pub enum LineDamage {
         /// Maximum length of a line in bytes.
         limit: u64,
     },
-    /// The line's check does not follow from the lines before it.
+    /// The line's check does not match the line and the lines before it.
     #[error(transparent)]
     Chain(#[from] ChainBreak),
-    /// Lines of this version must have a check and the line has none, or they must have none and the line has
-    /// one.
+    /// Lines of this version must have a check, but the line has none. Or lines of this version must not have
+    /// a check, but the line has one.
     #[error("a line of version {version} {} a check", if *.is_checked { "with" } else { "without" })]
     Version {
         /// Version of the line.
         version: u32,
-        /// Whether it has a check.
+        /// Whether the line has a check.
         is_checked: bool,
     },
-    /// The line is not the JSON of an entry.
+    /// The line is not a journal entry in JSON.
     #[error(transparent)]
     Json(serde_json::Error),
-    /// No study writes it.
+    /// The line contains an event that no study can write.
     #[error(transparent)]
     Implausible(#[from] Implausible),
 }
 
-/// How a line breaks the chain of checks.
+/// The way in which a line breaks the chain of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChainBreak {
     /// The line, or a line before it, was changed.
     #[error("its check does not follow from it and the lines before")]
     Mismatch,
-    /// It lost its check.
+    /// The line has no check, but an earlier line has one.
     #[error("it has no check, and lines before it have one")]
     Missing,
 }
 
-/// The reasons why no study can have written a line.
+/// The reason why no study can have written a line.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Implausible {
-    /// The journal contains a trial twice, without a retry in between.
+    /// The journal contains a trial twice, without a retry between the two lines.
     #[error("trial {0} is there already")]
     Twice(TrialId),
-    /// The line implies more unfinished trials than a study can have at one time.
+    /// The line implies more unfinished trials than a study can have at the same time.
     #[error("its trial is {trial}, and only {before} are finished before it")]
     Ahead {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// Number of trials that finished before this trial.
+        /// Number of trials in the journal before this trial.
         before: usize,
     },
-    /// Objectives do not follow from metrics and costs.
+    /// The objective values of a trial do not follow from its metrics and costs.
     #[error(
         "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
         wanted(.expected.as_deref())
     )]
     Objectives {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// Values of the line.
+        /// Objective values in the line.
         found: Vec<f64>,
-        /// Values computed from metrics and costs, if the objectives are known.
+        /// Objective values computed from metrics and costs. `None` if the study's objectives are not known.
         expected: Option<Vec<f64>>,
     },
-    /// The violation does not follow from the costs.
+    /// The violation of a trial does not follow from its costs.
     #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
     Violation {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
-        /// Value of the line.
+        /// Violation in the line.
         found: f64,
-        /// Value computed from the costs, if the constraints are known.
+        /// Violation computed from the costs. `None` if the study's constraints are not known.
         expected: Option<f64>,
     },
-    /// The line names a trial that is not in the journal.
+    /// The line contains the id of a trial that is not in the journal.
     #[error("it speaks of trial {0}, which is not finished")]
     Unknown(TrialId),
     /// The trials of a front are not in ascending order.
@@ -100,11 +100,11 @@ pub enum Implausible {
     /// A number is NaN or infinite.
     #[error("`{name}` of trial {trial} is {value:?}, expected a finite number")]
     NotFinite {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
         /// Name of the metric or cost.
         name: String,
-        /// Its value.
+        /// Value of the metric or cost.
         value: f64,
     },
     /// The path of a finished file leads outside the network's folder.
@@ -113,7 +113,7 @@ pub enum Implausible {
         name.escape_debug()
     )]
     Outside {
-        /// The trial.
+        /// Id of the trial.
         trial: TrialId,
         /// Name of the file.
         name: String,

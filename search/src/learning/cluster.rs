@@ -1,5 +1,5 @@
-//! Clusters similar vectors. The clusters are reproducible, and degenerate data yields fewer clusters instead
-//! of errors.
+//! Clusters similar vectors. Equal vectors always yield equal clusters. Degenerate data yields fewer clusters
+//! instead of errors.
 
 mod grouping;
 mod k_means;

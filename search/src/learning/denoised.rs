@@ -1,7 +1,7 @@
-//! Estimates objectives without the noise of single evaluations, to choose the architecture to report.
+//! Estimates objectives without the noise of single evaluations, to choose the architecture that is reported.
 //!
-//! The lowest of many noisy values is usually a lucky one. A Gaussian process over the embedding of the
-//! networks estimates the noise from the trials. Its mean at an evaluated architecture estimates the
+//! The lowest of many noisy values is often low by chance. A Gaussian process over the networks' embeddings
+//! estimates the noise from the trials. The posterior mean at an evaluated architecture estimates the
 //! objective without noise, using the trials of similar networks.
 //!
 //! Source: Frazier, A tutorial on Bayesian optimization, arXiv:1807.02811, 2018 (report the evaluated point
@@ -16,9 +16,9 @@ use super::embedding::Embedder;
 use crate::domain::Domain;
 use crate::trials::{Trial, TrialId, seed};
 
-/// The process is fitted to the best trials. This is their share of all trials; the two limits below also
-/// apply. Fitted to all trials, the process would model the bad networks and blur the differences between the
-/// good ones.
+/// Share of the trials to which the process is fitted, which are the best ones. The two limits below also
+/// apply. If the process were fitted to all trials, it would model the bad networks and blur the differences
+/// between the good ones.
 const SHARE: f64 = 0.25;
 const LEAST: usize = 10;
 const MOST: usize = 200;
@@ -26,20 +26,20 @@ const MOST: usize = 200;
 /// An estimate of an evaluated architecture's objective without noise, in the objective's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denoised {
-    /// The trial.
+    /// Id of the trial.
     pub trial: TrialId,
-    /// The measured value.
+    /// The measured value of the objective.
     pub measured: f64,
-    /// The expected value of another evaluation.
+    /// The predicted value of another evaluation.
     pub mean: f64,
     /// Standard deviation of the estimate, without the noise of a single evaluation.
     pub deviation: f64,
 }
 
 /// Estimates an objective for the best quarter of the trials (at least 10, at most 200). Returns the
-/// estimates from the lowest mean to the highest, so the first one belongs to the architecture to report. If
-/// there are few trials, or they are dissimilar, this is the order of the measured values. Only feasible
-/// trials that were measured at the highest fidelity are used.
+/// estimates in ascending order of the mean, so the first estimate belongs to the architecture to report.
+/// With few or dissimilar trials, this order equals the order of the measured values. Only feasible trials
+/// that were measured at the highest fidelity are used.
 #[must_use]
 pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<Denoised> {
     let best = best(trials, objective);
@@ -67,7 +67,7 @@ pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<
     found
 }
 
-/// Returns the trials to fit to, with their values, from best to worst. Each architecture occurs once.
+/// Returns the trials for the fit and their values, from best to worst. Each architecture occurs once.
 fn best(trials: &[Trial], objective: usize) -> Vec<(&Trial, f64)> {
     let measured = || {
         let feasible = trials.iter().filter(|trial| trial.violation <= 0.0);
@@ -134,7 +134,7 @@ mod tests {
         let domain = Domain::new(space.as_ref(), &costs, &[], &objectives);
         // Cells with more convolutions have lower errors, plus a little noise. One cell without convolutions
         // has a low error by chance. `tests/bench.rs` tests, over many runs, that denoising chooses better
-        // cells than the measured values do.
+        // cells than the measured values.
         let genes = |i: u8| [i % 5, i / 5 % 5, 3, i / 2 % 5, 3, i % 3];
         let value =
             |genes: [u8; 6]| 12.0 - genes.map(|gene| f64::from(u8::from(gene == 3))).iter().sum::<f64>();

@@ -8,7 +8,7 @@
 //! - costs, if the study constrains or minimizes them;
 //! - the predicted rank by zero-cost proxies, if they have scored some genotypes.
 //!
-//! Nothing here learns from trials.
+//! The embedding does not learn from trials.
 
 mod expected;
 
@@ -22,23 +22,23 @@ use crate::domain::{Block, Domain};
 
 /// Number of feasible genotypes that are drawn to estimate the variance of each block.
 const REFERENCE: usize = 64;
-/// After this many candidates, the sample is completed by mutants.
+/// Maximum number of candidates for the sample. Then mutants complete the sample.
 const LOOKED_AT: u64 = 2_000;
 /// Scaled numbers are clamped to this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
 
-/// Computes the vectors. A random sample determines the scale of each block, so that the variances of the
-/// block's columns add up to 1. Columns that do not vary in the sample are left out.
+/// Computes the vectors. The scale of each block is determined from a random sample, so that the variances of
+/// the block's columns add up to 1. Columns that do not vary in the sample are left out.
 #[derive(Debug)]
 pub(crate) struct Embedder {
     with_costs: bool,
     blocks: Vec<Scaling>,
     costs: Scaling,
-    /// Predicts ranks by zero-cost proxies.
+    /// Predicts ranks by zero-cost proxies. `None` without proxies.
     proxies: Option<(Expected, Scaling)>,
 }
 
-/// The columns of a block that vary.
+/// The mean and scale of the columns of a block. Columns that do not vary are left out.
 #[derive(Debug)]
 struct Scaling {
     columns: Vec<Column>,
@@ -53,8 +53,8 @@ struct Column {
 }
 
 impl Embedder {
-    /// Estimates the scale of each block from feasible genotypes drawn with `rng`. `places` is the ranking of
-    /// some genotypes by zero-cost proxies; it is empty without proxies.
+    /// Estimates the scale of each block from feasible genotypes drawn with `rng`. `places` contains the
+    /// ranks of some genotypes by zero-cost proxies. It is empty without proxies.
     pub(crate) fn fit(domain: &Domain<'_>, places: &BTreeMap<Genotype, f64>, rng: &mut dyn Rng) -> Self {
         let sample = sample(domain, REFERENCE, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
@@ -89,7 +89,7 @@ impl Embedder {
         self.with_costs
     }
 
-    /// Computes the vector of a genotype. If the genotype does not decode, only the one-hot block carries
+    /// Computes the vector of a genotype. If the genotype does not decode, only the one-hot block contains
     /// information.
     pub(crate) fn embed(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<f64> {
         let described = domain.description(genotype);
@@ -142,7 +142,7 @@ impl Scaling {
         Self { columns: spreads.into_iter().map(column).collect() }
     }
 
-    /// Appends the scaled values. A missing value counts as the mean of its column.
+    /// Appends the scaled values to `vector`. A missing value is replaced by the mean of its column.
     fn append(&self, block: &Block, vector: &mut Vec<f64>) {
         vector.extend(self.columns.iter().map(|column| {
             let value =
@@ -205,7 +205,7 @@ mod tests {
     fn last_number_predicts_the_place_of_cells_that_proxies_did_not_score() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
-        // Cells with few 3x3 convolutions (gene 3) have good ranks.
+        // Cells with few 3x3 convolutions (gene 3) have low ranks, which are good.
         let place = |genotype: &Genotype| {
             genotype.genes().iter().map(|gene| f64::from(u8::from(*gene == 3))).sum::<f64>()
         };
@@ -215,7 +215,7 @@ mod tests {
         let fit =
             |places: &BTreeMap<Genotype, f64>| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
         let (with, without) = (fit(&places), fit(&BTreeMap::new()));
-        // The last element of the vector ranks cells that were not scored.
+        // The last element of the vector predicts the ranks of cells without scores.
         let others = sample(&domain, 40, &mut Pcg64::seed_from_u64(3));
         let last = |genotype: &Genotype| {
             let vector = with.embed(&domain, genotype);

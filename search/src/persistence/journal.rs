@@ -1,4 +1,4 @@
-//! The journal, with one event per line. It is the authoritative record of a study.
+//! The journal, which has one event per line. It is the authoritative record of a study.
 //!
 //! [`facts`] returns the part of a journal that depends only on the study, not on the processes that ran it.
 

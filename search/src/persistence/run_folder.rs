@@ -24,7 +24,7 @@ pub(crate) use self::place::{Place, Places};
 pub(crate) use self::places::check_file;
 use crate::error::StudyError;
 
-/// A run folder that only this process may write, until this is dropped.
+/// A run folder that only this process may write. The lock is released when the value is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
@@ -35,18 +35,17 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens the run folder, or creates it. Call this last, after everything else about the study was
+    /// Opens the run folder, or creates it. Call this method last, after all other parts of the study were
     /// checked.
     ///
-    /// `config` is the resolved config as TOML. In an existing run folder, it must equal the config there.
+    /// `config` is the resolved config as TOML. In an existing run folder, the stored config must be equal.
     /// Only the dotted keys in `free` (such as `search.trials`) and the keys below them may differ. The new
-    /// text then replaces the old text.
+    /// text then replaces the stored text.
     ///
     /// # Errors
-    /// [`StudyError::Held`] if another process locks the folder; [`StudyError::Changed`] if the config
-    /// differs in a key that is not free; [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] if
-    /// something of another kind is in the place of the folder or of its content; [`StudyError::File`] if the
-    /// folder cannot be created.
+    /// [`StudyError::Held`] if another process locks the folder. [`StudyError::Changed`] if the config
+    /// differs in a key that is not free. [`StudyError::NotAFolder`] or [`StudyError::Misplaced`] if the
+    /// folder or an entry in it has the wrong kind. [`StudyError::File`] if the folder cannot be created.
     pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
@@ -89,7 +88,7 @@ impl RunFolder {
         Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
     }
 
-    /// Whether a process has locked the run folder. Returns without waiting.
+    /// Whether a process has locked the run folder. This function does not wait.
     #[must_use]
     pub fn is_held(paths: &RunPaths) -> bool {
         lock::is_held(paths)
@@ -100,20 +99,20 @@ impl RunFolder {
         self.is_unchanged
     }
 
-    /// Where its files are.
+    /// Returns the paths of the files in the run folder.
     #[must_use]
     pub const fn paths(&self) -> &RunPaths {
         &self.paths
     }
 
-    /// The open files of this process in the folder.
+    /// Returns the places in the run folder that this process has open.
     pub(crate) const fn held(&self) -> &Places {
         &self.held
     }
 }
 
-/// Returns the error for a folder that cannot be created. A file may be in the place of the folder or of a
-/// parent folder.
+/// Returns the error for a folder that cannot be created. The folder's path, or the path of a parent folder,
+/// may lead to a file.
 fn unmade(root: &Path, source: io::Error) -> StudyError {
     let in_the_way = root.ancestors().find(|path| path.symlink_metadata().is_ok() && !path.is_dir());
     match in_the_way {

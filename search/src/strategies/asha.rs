@@ -1,5 +1,5 @@
 //! ASHA: asynchronous successive halving. A genotype in the best third of its rung is promoted to the next
-//! rung immediately. If no genotype can be promoted, a new one starts on the lowest rung.
+//! rung immediately. If no genotype can be promoted, a new genotype starts on the lowest rung.
 //!
 //! Source: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar, A system for massively parallel
 //! hyperparameter tuning, MLSys 2020, algorithm 2; Schmucker, Donini, Zafar, Salinas, Archambeau,
@@ -44,14 +44,14 @@ const MOST_NEEDED: u64 = 100_000;
 struct Asha {
     rungs: Rungs,
     unseen: Unseen,
-    /// Trials that the strategy was told of, by rung.
+    /// Trials that were reported to the strategy, by rung.
     told: Vec<Told>,
     /// Genotypes promoted from each rung.
     promoted: Vec<BTreeSet<Genotype>>,
     running: BTreeSet<(Genotype, Fidelity)>,
 }
 
-/// A genotype for a rung.
+/// A genotype and the rung on which to evaluate it.
 struct Next {
     rung: usize,
     genotype: Genotype,
@@ -95,8 +95,9 @@ impl Asha {
     }
 }
 
-/// Simulates the promotion of trials in virtual completion order, assuming that no trial fails and there is
-/// always a new genotype. Only the number of promotions matters, not which genotypes are promoted.
+/// Simulates the promotion of trials in virtual completion order. The simulation assumes that no trial fails
+/// and that there is always a new genotype. Only the number of promotions matters, not the promoted
+/// genotypes.
 fn needs(rungs: &Rungs, answered: Fidelities, in_flight: usize) -> Option<Needs> {
     let highest = rungs.count() - 1;
     let (mut told, mut promoted) = (vec![0_usize; highest + 1], vec![0_usize; highest + 1]);

@@ -18,11 +18,11 @@ use crate::contracts::{Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Share of proposals drawn at random, as published.
+/// Share of proposals that are drawn at random; the value is from the paper.
 const RANDOM: f64 = 1.0 / 3.0;
-/// Share of the trials that count as good, as published.
+/// Share of the trials that count as good; the value is from the paper.
 const GOOD: f64 = 0.15;
-/// Number of candidates drawn from the density of the good trials, as published.
+/// Number of candidates drawn from the density of the good trials; the value is from the paper.
 const CANDIDATES: usize = 64;
 /// Probability that the kernel redraws a gene uniformly.
 const BANDWIDTH: f64 = 0.3;

@@ -1,6 +1,6 @@
-//! Runs brackets of successive halving, one after the other. A bracket starts a number of genotypes on a
-//! rung. After the strategy was told of all of them, the best are promoted to the next rung, and so on up to
-//! the highest rung.
+//! Runs brackets of successive halving, one after the other. A bracket first evaluates a number of genotypes
+//! on its first rung. After all these trials were reported, the best genotypes are promoted to the next rung.
+//! This repeats up to the highest rung.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ use crate::contracts::{Ask, Needs, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
-/// Chooses the genotypes that start a bracket.
+/// Chooses the genotypes with which a bracket starts.
 pub(super) trait Sampler: Send {
-    /// Returns a feasible new genotype and its origin.
+    /// Returns a feasible genotype that is not known, and its origin.
     fn sample(
         &mut self,
         domain: &Domain<'_>,
@@ -27,7 +27,7 @@ pub(super) trait Sampler: Send {
     fn tell(&mut self, rung: usize, trial: &Trial);
 }
 
-/// Draws at random.
+/// Draws the genotypes of a bracket at random.
 #[derive(Debug)]
 pub(super) struct Uniform;
 
@@ -45,28 +45,28 @@ impl Sampler for Uniform {
     fn tell(&mut self, _: usize, _: &Trial) {}
 }
 
-/// The start of a bracket: its first rung, and the number of genotypes on it.
+/// The first rung of a bracket, and the number of genotypes on this rung.
 pub(super) type Shape = (usize, usize);
 
 /// Runs brackets of several shapes in turn.
 pub(super) struct Brackets {
     rungs: Rungs,
-    /// Computes the shapes of brackets for given rungs.
+    /// Computes the shapes of the brackets from the rungs.
     shaped: fn(&Rungs) -> Vec<Shape>,
     shapes: Vec<Shape>,
     sampler: Box<dyn Sampler>,
     unseen: Unseen,
-    /// Number of brackets started.
+    /// Number of brackets that have started.
     begun: usize,
-    /// Current rung of the bracket.
+    /// Current rung of the running bracket.
     rung: usize,
-    /// Genotypes still to draw on the first rung of the bracket.
+    /// Number of genotypes that are still to be drawn for the bracket's first rung.
     to_draw: usize,
-    /// Promoted genotypes that were not proposed yet; the last element is proposed next.
+    /// Promoted genotypes that were not proposed yet. The last element is proposed next.
     to_promote: Vec<(Genotype, Origin)>,
     running: BTreeSet<Genotype>,
     told: Told,
-    /// Whether no genotype is left to draw.
+    /// Whether there are no more genotypes to draw.
     used_up: bool,
 }
 
@@ -90,8 +90,8 @@ impl Brackets {
         }
     }
 
-    /// Moves to the next rung or the next bracket, if the strategy was told of all trials of the current
-    /// rung. Returns false if nothing is left.
+    /// Moves to the next rung or the next bracket, if all trials of the current rung were reported. Returns
+    /// false if no rung and no bracket is left.
     fn advance(&mut self) -> bool {
         let go_on = self.told.len() / self.rungs.reduction;
         if self.rung + 1 < self.rungs.count() && go_on > 0 {
@@ -125,8 +125,8 @@ impl Brackets {
     }
 }
 
-/// Computes the budget that brackets of these shapes need until one of them reaches the highest rung. A
-/// bracket continues while its rung has enough trials for one promotion.
+/// Computes the budget that brackets of these shapes need until one bracket reaches the highest rung. A
+/// bracket continues as long as its rung has enough trials for one promotion.
 fn needs(rungs: &Rungs, shapes: &[Shape], answered: Fidelities) -> Option<Needs> {
     let mut spent = Needs { trials: 0, epochs: 0 };
     for (first, begin) in shapes {
@@ -189,8 +189,8 @@ impl Strategy for Brackets {
     }
 }
 
-/// Returns the brackets of Hyperband. The first starts many genotypes on the lowest rung, the last starts few
-/// on the highest.
+/// Returns the brackets of Hyperband. The first bracket starts many genotypes on the lowest rung. The last
+/// bracket starts few genotypes on the highest rung.
 pub(super) fn hyperband_shapes(rungs: &Rungs) -> Vec<Shape> {
     let most = rungs.count() - 1;
     let shape = |first: usize| {

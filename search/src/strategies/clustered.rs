@@ -1,6 +1,6 @@
-//! Clustered search. Candidates and trials are clustered by the vectors of their networks, with k-means by
-//! default. Clusters with good trials provide more parents, and the cluster with the largest expected
-//! improvement proposes next.
+//! Clustered search. Candidates and trials are clustered by the embeddings of their networks, with k-means by
+//! default. Clusters with good trials provide more parents. The cluster with the largest expected improvement
+//! proposes next.
 //!
 //! The first trials (`guided/design.rs`) are the genotypes nearest to the centers of k-means clusters of
 //! random genotypes. Each later ask has three steps:
@@ -34,9 +34,9 @@ use crate::learning::cluster::Grouping;
 struct ClusteredSettings {
     /// Number of first trials.
     initial: usize,
-    /// How the first trials are chosen.
+    /// Method that chooses the first trials.
     design: Beginning,
-    /// Maximum number of clusters. The actual number depends on how well the clusters are separated.
+    /// Maximum number of clusters. The actual number depends on the separation of the clusters.
     clusters: usize,
     /// Method that finds the clusters.
     grouping: Grouping,
@@ -71,7 +71,7 @@ pub(crate) const PART: StrategyPart =
         .with_keys(&[guided::KEYS, KEYS])
         .tested_with(SAMPLES);
 
-/// Its own settings.
+/// Schema of the strategy's own settings.
 const KEYS: &str = r##"
 clusters = { "$ref" = "#/$defs/count", description = "Largest number of clusters.", default = 12 }
 

@@ -1,4 +1,4 @@
-//! Bayesian optimization with an ensemble of extremely randomized trees over the vectors of the networks. The
+//! Bayesian optimization with an ensemble of extremely randomized trees over the networks' embeddings. The
 //! standard deviation over the trees measures the uncertainty.
 //!
 //! Source: Hutter, Hoos, Leyton-Brown, Sequential model-based optimization for general algorithm

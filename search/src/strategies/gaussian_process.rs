@@ -1,7 +1,7 @@
-//! Bayesian optimization with a Gaussian process over the vectors of the networks, in any space.
+//! Bayesian optimization with a Gaussian process over the networks' embeddings. It works for any space.
 //!
 //! Candidates are offspring of tournament winners, neighbors of the best trials, and random genotypes. The
-//! vectors describe not only genes but also layers, their inputs, and paths (`learning/embedding.rs`).
+//! embeddings describe not only genes but also layers, their inputs, and paths (`learning/embedding.rs`).
 //!
 //! Source: Snoek, Larochelle, Adams, Practical Bayesian optimization of machine learning algorithms, NeurIPS
 //! 2012; Kandasamy et al., Neural architecture search with Bayesian optimisation and optimal transport,
@@ -33,7 +33,7 @@ impl Default for ModelSettings {
 }
 
 impl ModelSettings {
-    /// Returns the shared settings with this model.
+    /// Returns the settings for a strategy with this model.
     pub(super) const fn guide(&self, surrogate: Surrogate) -> Guide {
         let Self { initial, acquisition, optimism } = *self;
         Guide { initial, design: Beginning::Random, surrogate, acquisition, optimism }

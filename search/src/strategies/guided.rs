@@ -1,4 +1,4 @@
-//! Search guided by a model. The strategies `clustered`, `gaussian_process` and `ensemble` are variants of it
+//! Search guided by a model. The strategies `clustered`, `gaussian_process` and `ensemble` run this search
 //! with different settings.
 //!
 //! The first trials are random, or spread over the space (`guided/design.rs`). Each later ask generates new
@@ -24,7 +24,7 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Settings that all three strategies share, for the schema of configs.
+/// Schema of the settings that all three strategies share.
 pub(super) const KEYS: &str = r##"
 initial = { "$ref" = "#/$defs/count", description = "Trials before the model proposes.", default = 10 }
 
@@ -55,7 +55,7 @@ pub(super) struct Guide {
     pub(super) optimism: f64,
 }
 
-/// Checks the settings and builds the strategy with these clusters.
+/// Checks the settings and builds the strategy. `groups` are its clusters.
 pub(super) fn build(
     settings: &Settings,
     guide: Guide,
@@ -88,7 +88,7 @@ struct Guided {
 
 impl Guided {
     /// Returns the next designed first trial. Returns `None` if first trials are random, or if all designed
-    /// trials were proposed.
+    /// trials have been proposed.
     fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         if self.guide.design == Beginning::Random {
             return None;
@@ -100,7 +100,7 @@ impl Guided {
         Some(Found { genotype, features, origin: Origin::of("design", Vec::new()) })
     }
 
-    /// Returns the model's proposal; `None` if there is no candidate.
+    /// Returns the model's proposal. Returns `None` if there is no candidate.
     ///
     /// The order of the steps matters. The model is updated before candidates are rated. Outdated projections
     /// of candidates are dropped before new candidates are added, so that no old projection is used with a
@@ -116,8 +116,8 @@ impl Guided {
         let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
         self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
         self.candidates.assign(self.groups.clusters(), regrouped);
-        // The rule depends on the number of proposals, not on the number of asks, because a prior's trials
-        // count here too.
+        // The rule depends on the number of proposals, not on the number of asks, because the trials of a
+        // prior also count.
         let proposals = known.told.len() + known.running.len();
         let rule = (self.guide.acquisition.rule(proposals), self.guide.optimism);
         let values = self.model.rate(known.told, self.candidates.all(), &known.running, rule, rng);
@@ -133,7 +133,7 @@ impl Guided {
 
 impl Strategy for Guided {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        // Trials of a prior count as first trials.
+        // Trials of a prior also count as first trials.
         let (told, asked) = (self.history.told_count(), self.history.asked());
         let found = if told.max(asked) < self.guide.initial {
             self.designed(domain, rng)

@@ -1,5 +1,5 @@
-//! Hyperband: brackets of successive halving that start on different rungs in turn. This protects against low
-//! fidelities that rank networks badly.
+//! Hyperband: brackets of successive halving that start on different rungs in turn. The different rungs
+//! protect against low fidelities that rank networks badly.
 //!
 //! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to
 //! hyperparameter optimization, JMLR 2018, algorithm 1. Differs: several objectives are compared by

@@ -30,11 +30,12 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 
 #[derive(Debug, Default)]
 struct LocalSearch {
-    /// The walk's `news` are random starts whose trials were reported while another climb was running.
+    /// The state of the walk. Its `news` are random starts whose trials were reported while another climb was
+    /// running.
     walk: Walk,
     /// The current genotype of the climb.
     current: Option<Genotype>,
-    /// Neighbors that were not examined yet; the last element is next.
+    /// Neighbors that were not examined yet. The last element is examined next.
     open: Vec<Genotype>,
 }
 
@@ -43,7 +44,7 @@ impl LocalSearch {
         self.current.as_ref().is_none_or(|current| self.walk.value(genotype) < self.walk.value(current))
     }
 
-    /// Continues the climb from here.
+    /// Continues the climb from this genotype.
     fn stand(&mut self, genotype: Genotype, domain: &Domain<'_>, rng: &mut dyn Rng) {
         self.open = domain.neighbors(&genotype);
         for at in (1..self.open.len()).rev() {
@@ -66,7 +67,7 @@ impl LocalSearch {
         None
     }
 
-    /// Starts a climb at a random start whose trial was reported. Returns false if there is none.
+    /// Starts a climb from a random start whose trial was reported. Returns false if there is no such start.
     fn restart(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> bool {
         self.current = None;
         self.walk.weighing.draw(domain.objectives().len(), rng);
@@ -79,7 +80,7 @@ impl LocalSearch {
 
     /// Returns the next step of a climb.
     fn next(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
-        // Moving to a better genotype whose trial is known needs no evaluation.
+        // Moving to a better genotype that has a reported trial needs no evaluation.
         let better: Vec<Genotype> = std::mem::take(&mut self.walk.news);
         for genotype in better {
             let beside =

@@ -11,7 +11,7 @@ use crate::trials::{Origin, Trial, TrialId};
 /// Number of attempts to generate an offspring that is not known.
 const ATTEMPTS: usize = 64;
 
-/// Settings of strategies with a population, for the schema of configs.
+/// Schema of the settings for strategies with a population.
 pub(super) const KEYS: &str = r##"
 [population]
 "$ref" = "#/$defs/count"
@@ -50,7 +50,7 @@ impl<'a> From<&'a Member> for Point<'a> {
     }
 }
 
-/// Returns the indices of members from best to worst: by rank, then crowding.
+/// Returns the indices of members from best to worst: by rank, then by crowding distance.
 pub(super) fn order(members: &[Member]) -> Vec<usize> {
     pareto::order(&members.iter().map(Point::from).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! The crate's built-in strategies, one file each, and the code that several of them share.
+//! The built-in strategies, with one file for each strategy, and the code that several strategies share.
 
 pub(crate) mod asha;
 pub(crate) mod bohb;

@@ -1,4 +1,5 @@
-//! NSGA-II: generations of offspring from binary tournaments. The better half by rank and crowding survives.
+//! NSGA-II: generations of offspring from binary tournaments. The better half by rank and crowding distance
+//! survives.
 //!
 //! Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II,
 //! IEEE TEC 2002, sections III.C and VI (constraints by feasibility first).
@@ -17,7 +18,7 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
-/// Settings of the strategy. Default probabilities are those of the paper.
+/// Settings of the strategy. The default probabilities are from the paper.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Nsga2Settings {
@@ -68,7 +69,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 struct Nsga2 {
     settings: Nsga2Settings,
     unseen: Unseen,
-    /// Best first.
+    /// The parents, from best to worst.
     parents: Vec<Member>,
     /// Offspring of this generation whose trials were reported.
     told: Vec<Member>,

@@ -1,5 +1,5 @@
-//! Genotypes to try first. They are listed in the config, taken from the journal of an earlier study, or
-//! chosen by zero-cost proxies.
+//! Genotypes to try first. The config lists them, or they come from the journal of an earlier study, or
+//! zero-cost proxies choose them.
 
 mod candidate;
 mod fit;
@@ -22,10 +22,10 @@ use crate::contracts::{Ask, Needs, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
-/// Keys that every strategy takes.
+/// Keys that every strategy accepts.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
 
-/// The inner strategy counts as exhausted after this many known proposals in a row.
+/// After this many known proposals in a row, the inner strategy counts as exhausted.
 const KNOWN_IN_A_ROW: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,19 +33,19 @@ const KNOWN_IN_A_ROW: usize = 1000;
 struct PriorSettings {
     /// Genotypes to try first.
     start: Vec<Given>,
-    /// An earlier study to take genotypes from.
+    /// The earlier study from which genotypes are taken.
     transfer: Option<Transfer>,
-    /// Settings of the choice by zero-cost proxies.
+    /// Settings for choosing genotypes by zero-cost proxies.
     proxies: Option<ProxySettings>,
 }
 
-/// Settings that choose genotypes of an earlier study.
+/// Settings for taking genotypes from an earlier study.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Transfer {
-    /// The earlier study's `journal.jsonl`.
+    /// Path of the earlier study's `journal.jsonl`.
     journal: PathBuf,
-    /// Number of genotypes to take. They are the best ones that meet the limits of this study.
+    /// Number of genotypes to take. The best genotypes that meet this study's limits are taken.
     #[serde(default = "ten")]
     count: usize,
 }
@@ -54,7 +54,7 @@ const fn ten() -> usize {
     10
 }
 
-/// Wraps a strategy in a prior, if the settings ask for one. The settings contain only keys of [`KEYS`].
+/// Wraps a strategy in a prior, if the settings contain one. The settings contain only keys from [`KEYS`].
 ///
 /// # Errors
 /// [`SettingsError`] if the settings or the journal cannot be read.
@@ -96,30 +96,30 @@ pub(crate) fn before(
     }))
 }
 
-/// Proposes the genotypes to try first, then the proposals of the inner strategy. The inner strategy is told
-/// of every trial except those of proxies.
+/// Proposes the genotypes to try first, then the proposals of the inner strategy. All trials except those of
+/// proxies are reported to the inner strategy.
 struct Prior {
-    /// Settings from which the prior was built, for the keys in errors.
+    /// Settings from which the prior was built. Errors use them to name keys.
     settings: Settings,
     start: VecDeque<Candidate>,
-    /// Number of genotypes of an earlier study that are still to be taken from `start`.
+    /// Number of genotypes of an earlier study that are still to be proposed.
     to_transfer: usize,
-    /// The proxies; `None` after all scores are known.
+    /// The proxies. `None` after all scores are known.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
-    /// Reported trials of these genotypes.
+    /// Reported trials of the genotypes that the prior proposed.
     told: BTreeMap<Genotype, Trial>,
     /// Number of running proposals.
     running: usize,
-    /// Whether the inner strategy proposed only genotypes that the prior had tried.
+    /// Whether the inner strategy only proposed genotypes that the prior has tried.
     repeats: bool,
     then: Box<dyn Strategy>,
 }
 
 impl Prior {
-    /// Returns the next genotype to try first. Before the first ask, the study refuses genotypes that do not
-    /// fit ([`Strategy::fits`]). Only genotypes of an earlier study may still exceed the limits; the next
-    /// best ones replace them.
+    /// Returns the next genotype to try first. The study refuses genotypes that do not fit before the first
+    /// ask ([`Strategy::fits`]). So only genotypes of an earlier study can exceed the limits here. The next
+    /// best genotypes replace them.
     fn next(&mut self, domain: &Domain<'_>) -> Option<Proposal> {
         while let Some(Candidate { genotype, source }) = self.start.pop_front() {
             if matches!(source, Source::Trial(_)) && self.to_transfer == 0 {
@@ -141,7 +141,7 @@ impl Prior {
     }
 
     /// Returns the next proposal of the inner strategy that the prior has not tried. If the inner strategy
-    /// proposes a genotype that the prior has tried, it is told the result immediately.
+    /// proposes a genotype that the prior has tried, the known trial is reported to it immediately.
     fn pass_on(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         for _ in 0..KNOWN_IN_A_ROW {
             let ask = self.then.ask(domain, rng);
@@ -149,12 +149,12 @@ impl Prior {
             if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
                 return ask;
             }
-            // The result is known, or will be reported later.
+            // The trial is known, or will be reported later.
             if let Some(trial) = self.told.get(&proposal.genotype) {
                 self.then.tell(trial);
             }
         }
-        // Only the result of a running trial can lead the strategy to new proposals.
+        // Only the trial of a running proposal can lead the strategy to new proposals.
         self.repeats = self.running == 0;
         if self.repeats { Ask::Done } else { Ask::Wait }
     }
@@ -193,8 +193,8 @@ impl Strategy for Prior {
         self.then.hear_fidelities(answered);
     }
 
-    /// Genotypes from `start` and `transfer` are evaluated with full effort immediately. Genotypes chosen by
-    /// proxies are evaluated after all scores are known.
+    /// Genotypes from `start` and `transfer` are evaluated with full fidelity immediately. Genotypes that
+    /// proxies choose are evaluated after all scores are known.
     fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
         let scored = match &self.proxies {
             Some(proxies) if self.start.is_empty() => proxies.to_draw() as u64,
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn given_genotypes_come_first_in_order_once_and_canonical() {
-        // The second genotype has too few genes, and the third has an option index that is too large. The
-        // last one is the same cell as the first, with nodes 1 and 2 swapped.
+        // The second genotype has too few genes. The third genotype has an option index that is too large.
+        // The last genotype is the same cell as the first one, with nodes 1 and 2 swapped.
         let start =
             json!([[3, 1, 0, 0, 3, 3], [3, 3], [9, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [1, 3, 0, 0, 3, 3]]);
         let proposed = proposed(&json!({ "start": start }), 3);
@@ -285,7 +285,7 @@ mod tests {
         assert!(refused(json!([300])).starts_with("`search.start.0.0`: "));
     }
 
-    /// Checks whether a prior fits a space of cells with at most `macs` multiply-accumulates.
+    /// Checks whether a prior fits a space of cells with a limit of `macs` multiply-accumulates.
     fn fits(settings: &serde_json::Value, macs: f64) -> Result<(), String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
         let strategy =

@@ -26,7 +26,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     Ok(Box::new(Random::default()))
 }
 
-/// Proposes uniform feasible samples without repeats.
+/// Proposes uniform random feasible genotypes without repeats.
 #[derive(Debug, Default)]
 struct Random {
     unseen: Unseen,

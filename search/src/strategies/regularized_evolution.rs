@@ -1,4 +1,5 @@
-//! Regularized (aging) evolution. Tournaments choose the parents; the oldest member leaves the population.
+//! Regularized (aging) evolution. Tournaments choose the parents, and the oldest member leaves the
+//! population.
 //!
 //! Source: Real, Aggarwal, Huang, Le, Regularized evolution for image classifier architecture search, AAAI
 //! 2019, algorithm 1. Differs: several objectives are compared by feasibility, then non-dominated rank, then
@@ -17,7 +18,7 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Number of attempts to generate an offspring that is not known, before a random genotype is proposed.
+/// Number of attempts to generate an offspring that is not known. After that, a random genotype is proposed.
 const ATTEMPTS: usize = 64;
 
 /// Settings of the strategy. The defaults had the best results on NAS-Bench-201 within 100 evaluations.
@@ -26,7 +27,7 @@ const ATTEMPTS: usize = 64;
 struct EvolutionSettings {
     /// Size of the population, and also the number of random first trials.
     population: usize,
-    /// Number of trials drawn for a tournament. The best of them becomes a parent.
+    /// Number of trials in a tournament. The best of these trials becomes a parent.
     tournament: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -42,7 +43,7 @@ impl Default for EvolutionSettings {
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("tournaments in an aging population", build).with_keys(&[KEYS]).tested_with(SAMPLES);
 
-/// Its own settings.
+/// Schema of the strategy's own settings.
 const KEYS: &str = r##"
 [population]
 "$ref" = "#/$defs/count"
@@ -91,15 +92,16 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 struct RegularizedEvolution {
     settings: EvolutionSettings,
     unseen: Unseen,
-    /// Oldest first.
+    /// The members, from oldest to youngest.
     population: VecDeque<Member>,
-    /// Position of each member in the order, 0 for the best. Empty until the next tournament needs it.
+    /// Position of each member in the order from best to worst. Empty until the next tournament needs the
+    /// positions.
     places: Vec<usize>,
     asked: usize,
 }
 
 impl RegularizedEvolution {
-    /// Returns the best of a few random members. The population is not empty.
+    /// Returns the best of a few random members. The population must not be empty.
     fn tournament(&self, rng: &mut dyn Rng) -> &Member {
         let drawn = (0..self.settings.tournament).map(|_| rng.random_range(0..self.population.len()));
         let winner = drawn.min_by_key(|&member| self.places[member]);

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::member::{self, Member};
 use crate::trials::{Fidelities, Fidelity, Trial, TrialId};
 
-/// Default epochs of the lower rungs. Values that are not below the epochs of the whole schedule are left
-/// out.
+/// Default numbers of epochs for the lower rungs. Numbers that are not below the epochs of the whole schedule
+/// are left out.
 const EPOCHS: [u32; 2] = [1, 3];
 
-/// Settings that all strategies with rungs share, for the schema of configs.
+/// Schema of the settings that all strategies with rungs share.
 pub(super) const KEYS: &str = r##"
 [epochs]
 type = "array"
@@ -31,9 +31,9 @@ default = 3
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RungSettings {
-    /// Epochs of the lower rungs, ascending; the highest rung is the whole schedule.
+    /// Numbers of epochs for the lower rungs, ascending. The highest rung is the whole schedule.
     epochs: Option<Vec<u32>>,
-    /// One in this many trials is promoted to the next rung.
+    /// One of this many trials is promoted to the next rung.
     reduction: usize,
 }
 
@@ -46,7 +46,7 @@ impl Default for RungSettings {
 /// The rungs, lowest first, and the reduction factor.
 #[derive(Clone, Debug)]
 pub(super) struct Rungs {
-    /// Epochs of the lower rungs, if the settings list them.
+    /// Numbers of epochs for the lower rungs, if the settings list them.
     stated: Option<Vec<u32>>,
     fidelities: Vec<Fidelity>,
     pub(super) reduction: usize,
@@ -70,13 +70,13 @@ impl Rungs {
         Ok(Self { stated: epochs, fidelities, reduction })
     }
 
-    /// Returns the rungs for an evaluator that supports these fidelities. If the settings list a rung with
-    /// the epochs of the whole schedule, it is the same as the highest rung. So no network is evaluated twice
+    /// Returns the rungs for an evaluator that supports these fidelities. If the settings list a rung with as
+    /// many epochs as the whole schedule, that rung is the highest rung. So no network is evaluated twice
     /// with the same effort.
     pub(super) fn over(&self, answered: Fidelities) -> Self {
         let epochs: Vec<u32> = match &self.stated {
             Some(stated) => stated.iter().copied().filter(|epochs| *epochs != answered.full_epochs).collect(),
-            // If the evaluator supports no shorter training, the default rungs stay, so that the study is
+            // If the evaluator supports no shorter training, the default rungs are kept. The study is then
             // refused with a clear message.
             None if !answered.answers(Fidelity::Epochs(EPOCHS[0])) => EPOCHS.to_vec(),
             None => EPOCHS.into_iter().filter(|epochs| *epochs < answered.full_epochs).collect(),
@@ -85,22 +85,22 @@ impl Rungs {
         Self { fidelities, ..self.clone() }
     }
 
-    /// Fidelities of all rungs, lowest first.
+    /// Returns the fidelities of all rungs, lowest first.
     pub(super) fn fidelities(&self) -> &[Fidelity] {
         &self.fidelities
     }
 
-    /// Number of rungs.
+    /// Returns the number of rungs.
     pub(super) fn count(&self) -> usize {
         self.fidelities.len()
     }
 
-    /// Fidelity of a rung.
+    /// Returns the fidelity of a rung.
     pub(super) fn fidelity(&self, rung: usize) -> Fidelity {
         self.fidelities[rung]
     }
 
-    /// The rung of a fidelity.
+    /// Returns the rung of a fidelity.
     pub(super) fn rung(&self, fidelity: Fidelity) -> Option<usize> {
         self.fidelities.iter().position(|known| *known == fidelity)
     }
@@ -129,8 +129,8 @@ impl Told {
         self.places.contains_key(genotype)
     }
 
-    /// Returns genotypes and trials from best to worst, by non-dominated rank, then crowding. Failed trials
-    /// are left out.
+    /// Returns genotypes and trials from best to worst, by non-dominated rank, then by crowding distance.
+    /// Failed trials are left out.
     pub(super) fn best(&self) -> Vec<(&Genotype, TrialId)> {
         let order = member::order(&self.members).into_iter().map(|at| &self.members[at]);
         order
@@ -152,8 +152,8 @@ mod tests {
     use crate::trials::seed::ask_generator;
     use crate::trials::{Costs, Objectives, Outcome, Proposal};
 
-    /// Computes two objectives. High first genes are bad for the first objective and good for the second.
-    /// High last genes are bad for the second objective.
+    /// Computes two objectives. A high first gene is bad for the first objective and good for the second. A
+    /// high last gene is bad for the second objective.
     fn objectives(genotype: &Genotype) -> Vec<f64> {
         let sum = |genes: &[u8]| genes.iter().map(|gene| f64::from(*gene)).sum::<f64>();
         let (first, last) = genotype.genes().split_at(3);

@@ -1,4 +1,4 @@
-//! Simulated annealing: a random walk that also moves to worse neighbors, but less and less often.
+//! Simulated annealing: a random walk that also moves to worse neighbors, less and less often.
 //!
 //! Source: Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983. Differs:
 //! differences are relative to the range of the values so far, so that one temperature fits every objective.
@@ -14,13 +14,13 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Maximum number of steps over known genotypes, before a random one is proposed.
+/// Maximum number of steps over known genotypes. After that, a random genotype is proposed.
 const STEPS: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AnnealingSettings {
-    /// Number of random trials before the walk.
+    /// Number of random trials before the walk starts.
     initial: usize,
     /// Initial temperature, as a share of the range of values.
     temperature: f64,
@@ -40,7 +40,7 @@ impl Default for AnnealingSettings {
 pub(crate) const PART: StrategyPart =
     StrategyPart::new("a walk that cools down", build).with_keys(&[KEYS]).tested_with(SAMPLES);
 
-/// Its own settings.
+/// Schema of the strategy's own settings.
 const KEYS: &str = r##"
 initial = { "$ref" = "#/$defs/count", description = "Random trials before the walk.", default = 5 }
 
@@ -93,7 +93,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 #[derive(Debug)]
 struct SimulatedAnnealing {
     settings: AnnealingSettings,
-    /// The walk's `news` are the trials reported to the strategy after the last ask.
+    /// The state of the walk. Its `news` are the trials reported to the strategy after the last ask.
     walk: Walk,
     current: Option<Genotype>,
     temperature: f64,

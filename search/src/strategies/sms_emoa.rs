@@ -1,5 +1,5 @@
-//! SMS-EMOA: evolution with one offspring at a time. The member of the worst front that adds the least
-//! hypervolume leaves the population.
+//! SMS-EMOA: evolution with one offspring at a time. A member of the worst front leaves the population: the
+//! one that adds the least hypervolume.
 //!
 //! Source: Beume, Naujoks, Emmerich, SMS-EMOA: multiobjective selection based on dominated hypervolume, EJOR
 //! 2007, algorithms 1 and 2 (with several fronts the member with the most dominating points leaves; the ends
@@ -19,7 +19,7 @@ use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
-/// Each component of the reference point, on a scale where the front extends from 0 to 1.
+/// Each component of the reference point. The scale is such that the front extends from 0 to 1.
 const REFERENCE: f64 = 1.1;
 
 /// Settings of the strategy.
@@ -53,7 +53,7 @@ const SAMPLES: Samples = &[
 /// Builds the strategy from `population` and `crossover`.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let SmsEmoaSettings { population, crossover } = settings.read()?;
-    // After each trial the strategy computes the volumes of a front, which takes much longer with more
+    // After each trial, the strategy computes the hypervolumes of a front. This takes much longer with more
     // members.
     if !(1..=1_000).contains(&population) {
         return Err(SettingsError::value(settings.key("population"), population, "1 to 1000"));
@@ -73,7 +73,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 struct SmsEmoa {
     settings: SmsEmoaSettings,
     unseen: Unseen,
-    /// Oldest first.
+    /// The members, from oldest to youngest.
     members: Vec<Member>,
     asked: usize,
 }
@@ -98,9 +98,9 @@ impl Strategy for SmsEmoa {
     }
 }
 
-/// Returns the member that leaves the population. If there are several ranks, it is the member of the worst
-/// rank that the most members dominate. If there is only one rank, it is the member that adds the least
-/// volume. Among equal members, the youngest leaves.
+/// Returns the member that leaves the population. If there are several ranks, this is the member of the worst
+/// rank that the most members dominate. If there is only one rank, this is the member that adds the least
+/// volume. Of equal members, the youngest one leaves.
 fn dispensable(members: &[Member]) -> usize {
     let points: Vec<Point<'_>> = members.iter().map(Point::from).collect();
     let ranks = pareto::ranks(&points);
@@ -123,8 +123,8 @@ fn dispensable(members: &[Member]) -> usize {
     least.into_iter().min_by(order).map_or(0, |(_, member)| member)
 }
 
-/// Returns the volume that each point of a front adds, on a scale where the front extends from 0 to 1. It is
-/// infinite for the lowest point of each objective.
+/// Returns the volume that each point of a front adds. Objectives are scaled so that the front extends from 0
+/// to 1. The volume is infinite for the lowest point of each objective.
 fn contributions(front: &[&[f64]]) -> Vec<f64> {
     let dimensions = front.first().map_or(0, |point| point.len());
     let range = |d: usize| {

@@ -1,5 +1,5 @@
-//! Successive halving evaluates many genotypes with little effort, then the best third of them with three
-//! times the effort, and so on.
+//! Successive halving evaluates many genotypes with few epochs. Then it evaluates the best third of them with
+//! three times as many epochs, and so on.
 //!
 //! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
 //! AISTATS 2016. Differs: several objectives are compared by non-dominated rank, then crowding distance.
@@ -18,8 +18,8 @@ pub(crate) const PART: StrategyPart =
 /// Sample settings at the limits of their valid ranges.
 const SAMPLES: Samples = &["{}", r#"{ "epochs": [1, 20] }"#, r#"{ "epochs": [1, 2, 3], "reduction": 100 }"#];
 
-/// Builds the strategy from `epochs` and `reduction`. A bracket starts with just enough genotypes for one of
-/// them to reach the highest rung.
+/// Builds the strategy from `epochs` and `reduction`. A bracket starts with the smallest number of genotypes
+/// with which one of them reaches the highest rung.
 fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))

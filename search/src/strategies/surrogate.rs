@@ -1,5 +1,5 @@
 //! Rates candidates. Objectives that are costs are computed, and models predict the other objectives. An
-//! acquisition rule turns the predictions into a rating.
+//! acquisition function turns the predictions into a rating.
 
 mod acquisition;
 mod candidates;

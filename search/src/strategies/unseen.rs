@@ -1,4 +1,4 @@
-//! Finds genotypes that a strategy has not proposed yet. Every such search has a maximum number of attempts.
+//! Finds genotypes that a strategy has not proposed yet. Every method makes a limited number of attempts.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,18 @@ use crate::trials::{Fidelity, Origin, Proposal};
 
 /// Number of random draws before a small space is enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;
-/// Maximum size of a space that strategies enumerate. In such a space, they end after they have proposed
+/// Maximum size of a space that strategies enumerate. In such a space, a strategy ends after it has proposed
 /// every genotype.
 pub const ENUMERABLE: u32 = 20_000;
 /// Number of mutations of known genotypes that are tried in a space too large to enumerate.
 const MUTATION_ATTEMPTS: usize = 200;
 
-/// Records the genotypes that were proposed or reported, and finds others.
+/// Records the genotypes that were proposed or reported, and finds other genotypes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
     known: BTreeSet<Genotype>,
-    /// Genotypes of an enumerated space that were not known when it was enumerated. Some may be known since.
+    /// Genotypes that were not known when the space was enumerated. Some of them may be known by now. `None`
+    /// before the space is enumerated.
     open: Option<Vec<Genotype>>,
 }
 
@@ -36,7 +37,7 @@ impl Unseen {
         self.known.insert(genotype.clone())
     }
 
-    /// Proposes `found` with full effort, or a random genotype if `found` is `None`. Returns `Done` if no
+    /// Proposes `found` with full fidelity, or a random genotype if `found` is `None`. Returns `Done` if no
     /// genotype is left.
     pub(super) fn propose(
         &mut self,
@@ -50,8 +51,8 @@ impl Unseen {
         Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
     }
 
-    /// Returns a feasible genotype that is not known. It draws from [`Domain::sample`] while this finds new
-    /// genotypes. After that it returns a remaining genotype in a small space, or a mutant of a known
+    /// Returns a feasible genotype that is not known. If possible, [`Domain::sample`] draws it. If several
+    /// draws find only known genotypes, it is a remaining genotype in a small space, or a mutant of a known
     /// genotype in a large space. Returns `None` if the space is used up, or after a bounded number of
     /// attempts.
     pub(super) fn sample(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {

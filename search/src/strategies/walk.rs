@@ -13,13 +13,13 @@ pub(super) struct Walk {
     pub(super) unseen: Unseen,
     pub(super) weighing: Weighing,
     told: BTreeMap<Genotype, (TrialId, Vec<f64>)>,
-    /// Genotypes whose trials were reported and which the walk has not used yet. Failed trials are left out.
+    /// Reported genotypes that the walk has not used yet. Genotypes of failed trials are left out.
     pub(super) news: Vec<Genotype>,
 }
 
 impl Walk {
-    /// Returns the objectives as one number. It is infinite for a genotype whose trial was not reported or
-    /// failed.
+    /// Returns the objectives of a genotype as one number. The number is infinite if the genotype's trial
+    /// failed or was not reported.
     pub(super) fn value(&self, genotype: &Genotype) -> f64 {
         self.told.get(genotype).map_or(f64::INFINITY, |(_, objectives)| self.weighing.value(objectives))
     }

@@ -26,8 +26,8 @@ impl Weighing {
         }
     }
 
-    /// Returns the weighted sum of the values, each scaled to 0..1 by its range. It is infinite for a failed
-    /// trial.
+    /// Returns the weighted sum of the values. Each value is scaled to 0..1 by its range. The result is
+    /// infinite for a failed trial.
     pub(super) fn value(&self, objectives: &[f64]) -> f64 {
         if objectives.is_empty() {
             return f64::INFINITY;

@@ -1,5 +1,5 @@
-//! The effort of a study. This module checks that strategy, evaluator and budget fit each other, and counts
-//! the effort spent at each fidelity.
+//! Counts the effort that a study has spent at each fidelity. This module also checks that the evaluator
+//! supports the strategy's fidelities and that the budget is large enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,27 +17,28 @@ use crate::trials::{FailureKind, Fidelities, Fidelity, Outcome, Trial};
 pub struct Rung {
     /// The fidelity.
     pub fidelity: Fidelity,
-    /// Number of measured networks; each network counts once.
+    /// Number of networks that were measured. Each network counts once.
     pub networks: u64,
-    /// Number of networks that failed; each network counts once.
+    /// Number of networks that failed. Each network counts once.
     pub failed: u64,
 }
 
 /// The effort that a study has spent, and the number of networks at each fidelity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// The requested fidelities, lowest first.
+    /// Number of networks for each requested fidelity, lowest fidelity first.
     pub rungs: Vec<Rung>,
     /// Number of epochs of all trials. Repeated evaluations, and networks that cannot be built, count zero
     /// epochs.
     pub epochs: u64,
-    /// Epochs of a full training. It is 0 if the evaluator trains nothing, or if the run folder does not
-    /// record the number.
+    /// Number of epochs in a full training. It is 0 if the evaluator trains no networks, or if the run folder
+    /// does not record the number.
     pub full_epochs: u32,
 }
 
 impl Spent {
-    /// Counts the effort of these trials, for an evaluator whose whole schedule has `full_epochs` epochs.
+    /// Counts the effort of these trials. `full_epochs` is the number of epochs in the evaluator's whole
+    /// schedule.
     #[must_use]
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>, full_epochs: u32) -> Self {
         let mut seen: BTreeSet<(&Genotype, Fidelity)> = BTreeSet::new();
@@ -60,7 +61,7 @@ impl Spent {
         Self { rungs: rungs.into_values().collect(), epochs, full_epochs }
     }
 
-    /// Whether any trial requested less than full effort.
+    /// Whether any trial requested less than full fidelity.
     #[must_use]
     pub fn has_rungs(&self) -> bool {
         self.rungs.iter().any(|rung| rung.fidelity != Fidelity::Full)
@@ -72,8 +73,8 @@ impl Spent {
         self.rungs.iter().rev().find(|rung| rung.networks > 0).map(|rung| rung.fidelity)
     }
 
-    /// Returns the number of epochs in units of full trainings; `None` if the length of a full training is
-    /// not known.
+    /// Returns the spent epochs, divided by the epochs of a full training. Returns `None` if the number of
+    /// epochs in a full training is not known.
     #[must_use]
     pub fn full_trainings(&self) -> Option<f64> {
         (self.full_epochs > 0).then(|| self.epochs as f64 / f64::from(self.full_epochs))
@@ -100,13 +101,13 @@ impl fmt::Display for Spent {
     }
 }
 
-/// Epochs of an evaluation.
+/// Returns the number of epochs in an evaluation.
 pub(super) fn epochs_of(fidelity: Fidelity, full_epochs: u32) -> u64 {
     u64::from(Fidelities::of_schedule(full_epochs).epochs(fidelity))
 }
 
-/// Refuses a strategy that asks for fidelities which the evaluator does not support. Also refuses a budget
-/// that is too small to evaluate a network with full effort.
+/// Refuses a strategy that requests unsupported fidelities, and a budget that is too small to evaluate any
+/// network with full fidelity.
 pub(super) fn check(
     settings: &StudySettings,
     strategy: &dyn Strategy,
@@ -163,8 +164,7 @@ mod tests {
         let rungs =
             [rung(Fidelity::Proxy, 1, 0), rung(one, 1, 2), rung(three, 1, 0), rung(Fidelity::Full, 1, 0)];
         assert_eq!(spent.rungs, rungs);
-        // The sum counts a training of one epoch, a diverged one of one epoch, one of three epochs and one of
-        // twenty.
+        // The trials that count have 1, 1, 3 and 20 epochs. One of the trainings with one epoch diverged.
         assert_eq!((spent.epochs, spent.full_trainings()), (25, Some(1.25)));
         assert!(spent.has_rungs() && spent.highest() == Some(Fidelity::Full));
         assert_eq!(Spent::of(&trials[..3], 0).highest(), Some(one));

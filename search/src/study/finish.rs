@@ -18,8 +18,8 @@ pub(super) struct Networks {
     pub(super) interrupted: bool,
 }
 
-/// Finishes trials in this order. A network is left unchanged if it is in the journal and its files are
-/// intact.
+/// Finishes trials in the order given. If the journal already contains the finished network of a trial and
+/// its files are intact, the network is left unchanged.
 pub(super) fn finish(
     trials: &[&Trial],
     finisher: &dyn Finisher,
@@ -59,8 +59,8 @@ pub(super) fn finish(
     Ok(networks)
 }
 
-/// Finishes one network in a temporary folder, moves the folder to its final path, and records the network in
-/// the journal, with the hashes of its files.
+/// Finishes one network in a temporary folder and moves the folder to its final path. Then records the
+/// network and the hashes of its files in the journal.
 fn finish_one(
     trial: &Trial,
     finisher: &dyn Finisher,
@@ -72,7 +72,7 @@ fn finish_one(
     let is_held = || check_held(&place).map_err(StudyError::file(&place, "finish a network"));
     is_held()?;
     make_folder(&paths.models())?;
-    // If an older build was killed, it left an incomplete network here.
+    // An older build that was killed may have left an incomplete network here.
     remove(&paths.models().join(format!(".{}.partial", trial.id)))?;
     let folder = WholeFolder::create(&place)?;
     let mut finished = finisher.finish(trial, folder.path(), log)?;
@@ -101,7 +101,7 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Returns the trials with these ids. They must exist and be measured.
+/// Returns the trials with these ids. Every id must belong to a measured trial.
 pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
     let named = |id: &TrialId| {
         let refuse = |reason| StudyError::NotATrial { trial: *id, reason };

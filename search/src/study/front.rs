@@ -13,11 +13,11 @@ use crate::trials::{Costs, Fidelity, Objectives, Trial, TrialId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrontEntry {
-    /// The trial that evaluated it.
+    /// The trial that evaluated the architecture.
     pub trial: TrialId,
-    /// Its genotype.
+    /// The genotype of the architecture.
     pub genotype: Genotype,
-    /// The fidelity of that trial. It is the same for the whole front.
+    /// The fidelity of the trial. All entries of a front have the same fidelity.
     #[serde(default = "full")]
     pub fidelity: Fidelity,
     /// Values of the objectives.
@@ -28,13 +28,15 @@ pub struct FrontEntry {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Older builds wrote entries without a fidelity. Their fronts contained only full effort.
+/// Default for entries without a fidelity, which older builds wrote. Fronts of older builds contain only
+/// trials with full fidelity.
 const fn full() -> Fidelity {
     Fidelity::Full
 }
 
 /// Returns the Pareto front of these trials, by ascending id. Only feasible trials that were measured at the
-/// highest fidelity are considered. If several trials have the same genotype, only the first one is.
+/// highest fidelity are considered. If several trials have the same genotype, only the first of these trials
+/// is considered.
 #[must_use]
 pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     let measured = |trial: &&Trial| trial.outcome.measurement().is_some() && trial.violation <= 0.0;
@@ -60,9 +62,9 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
 }
 
-/// Returns the `count` entries to finish: those with the lowest values of the first objective. The other
-/// objectives, in their order, break ties. The extremes of the other objectives are rarely worth a training.
-/// A user who wants them can finish more networks.
+/// Returns the `count` entries to finish: the entries with the lowest values of the first objective. The
+/// other objectives, in their order, break ties. Entries that are best in another objective are rarely worth
+/// a training. A user who wants them can finish more networks.
 pub(super) fn chosen(front: &[FrontEntry], count: usize) -> Vec<&FrontEntry> {
     let mut entries: Vec<&FrontEntry> = front.iter().collect();
     entries.sort_by(|a, b| {

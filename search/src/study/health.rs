@@ -1,16 +1,18 @@
-//! The health of shared weights. It is checked once, between the prepare stage and the search stage, and
-//! recorded in the journal.
+//! The health check of shared weights. The check runs once, between the prepare stage and the search stage,
+//! and its result is recorded in the journal.
 
 use super::log::Log;
 use crate::contracts::{Evaluator, Event, SupernetHealth};
 use crate::error::StudyError;
 use crate::persistence::StudyRecord;
 
-/// Returns the health in the journal if it belongs to these weights. Otherwise the evaluator checks the
-/// weights now. A study that has ended is not checked any more, unless it is strict.
+/// Returns the health in the journal, if the journal's health belongs to the current weights. Otherwise the
+/// evaluator checks the weights now. The weights of a study that has ended are not checked, unless the study
+/// is strict.
 ///
 /// # Errors
-/// [`StudyError::Unhealthy`] if the study is strict; errors of the evaluator and the journal.
+/// [`StudyError::Unhealthy`] if the check failed and the study is strict. Also errors of the evaluator and
+/// the journal.
 pub(super) fn check(
     evaluator: &dyn Evaluator,
     fingerprint: &str,

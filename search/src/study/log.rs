@@ -16,8 +16,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Log {
     state: Mutex<State>,
     stop: Arc<AtomicBool>,
-    /// Whether `failed` contains an error. This copy can be read without the lock, because workers check it
-    /// often.
+    /// Whether `failed` contains an error. Workers check this flag often, so it can be read without the lock.
     is_broken: AtomicBool,
 }
 
@@ -27,7 +26,7 @@ struct State {
     /// opened.
     held: Places,
     observers: Vec<Box<dyn Observer>>,
-    /// The stage and time of the last progress in the journal.
+    /// The stage of the last progress event in the journal, and the time of that event.
     progress: Option<(String, Instant)>,
     /// The first error that could not be returned where it occurred.
     failed: Option<StudyError>,
@@ -53,11 +52,11 @@ impl Log {
         self.state().show(event);
     }
 
-    /// Writes events only to the journal, and syncs it so that they survive a crash.
+    /// Writes events to the journal only, and syncs the journal so that the events survive a crash.
     ///
     /// # Errors
     /// [`EvalError::Interrupted`] after any write has failed. The original error is kept for
-    /// [`Log::settled`], so that no caller can lose it.
+    /// [`Log::settled`], so it is never lost.
     pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
         let mut state = self.state();
         let written = if state.failed.is_some() { Ok(()) } else { state.write(events) };
@@ -67,7 +66,8 @@ impl Log {
         if state.failed.is_some() { Err(EvalError::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// Returns the error to report for a study that ended with `error`: the first error that occurred.
+    /// Returns the error to report for a study that ended with `error`. This is the first error that
+    /// occurred.
     fn first(&self, error: StudyError) -> StudyError {
         let Some(first) = self.failed() else { return error };
         if !matches!(error, StudyError::Eval(EvalError::Interrupted)) {
@@ -76,8 +76,8 @@ impl Log {
         first
     }
 
-    /// Returns the result of a run. A kept error has stopped the study, so it takes precedence over the
-    /// result.
+    /// Returns the result of a run. If an error was kept, it stopped the study, so the error is returned
+    /// instead of the result.
     pub(super) fn settled(&self, ended: Result<Summary, StudyError>) -> Result<Summary, StudyError> {
         match ended {
             Err(error) => Err(self.first(error)),
@@ -86,15 +86,15 @@ impl Log {
         }
     }
 
-    /// Returns the kept error, if there is one. If the run folder was displaced, that error is returned,
-    /// since it explains all others.
+    /// Returns the kept error, if there is one. If the run folder was displaced, the error about that is
+    /// returned, since it explains all other errors.
     fn failed(&self) -> Option<StudyError> {
         let mut state = self.state();
         state.held.check().err().or_else(|| state.failed.take())
     }
 
     /// Keeps an error that cannot be returned, and makes the study stop. Only the first error is kept,
-    /// because later errors follow from it.
+    /// because it causes the later ones.
     fn fail(&self, state: &mut State, error: StudyError) {
         state.failed.get_or_insert(error);
         self.is_broken.store(true, Ordering::Relaxed);
@@ -130,8 +130,8 @@ impl State {
             self.journal.append(event)?;
         }
         self.journal.sync()?;
-        // The places are checked again, because the folder may have been moved meanwhile. Lines in a moved
-        // folder do not count.
+        // Check the places again, because the folder may have been moved since the last check. Lines in a
+        // moved folder do not count.
         self.held.check()
     }
 

@@ -12,9 +12,9 @@ use crate::error::{Contradiction, StoreDamage, StudyError};
 use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
 use crate::trials::{Fidelity, Outcome, Proposal};
 
-/// Returns a store that contains every outcome of the journal. It is the store `given`, or the store in the
-/// folder `path`. The latter is rebuilt if it cannot be read or contradicts a journal line that has a valid
-/// check.
+/// Returns a store that contains every outcome of the journal. This is the store `given`, or else the store
+/// in the folder `path`. The store in the folder is rebuilt if it cannot be read or contradicts a journal
+/// line that has a valid check.
 pub(super) fn open(
     given: Option<Box<dyn Store>>,
     path: &Path,
@@ -32,8 +32,8 @@ pub(super) fn open(
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
     }
-    // If the store did not exist before, it is new. An error of a new store is not damage, and another new
-    // store would have the same error.
+    // If the store did not exist before, it is new. An error of a new store is no sign of damage, and another
+    // new store would return the same error.
     let is_old = path.exists();
     let opened = open_sled(path).and_then(|store| {
         let compared = answers.compare(store.as_ref())?;
@@ -63,7 +63,7 @@ pub(super) fn open(
         damage,
         source,
     })?;
-    // If the new store fails too, the old one may have been intact. Both errors are reported.
+    // If the new store also fails, the old store may have been intact. Both errors are reported.
     let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {said}"))?;
     let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
     log.warn(format!("{said}; rebuilt from the journal with {restored} outcomes"))?;
@@ -79,8 +79,8 @@ pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     }
 }
 
-/// Whether an outcome belongs in the store. A panic may have causes that are not part of the key, so only the
-/// journal contains it.
+/// Whether an outcome belongs in the store. Panics are recorded only in the journal, since a panic may have
+/// causes that are not part of the key.
 pub(super) const fn belongs(outcome: &Outcome) -> bool {
     !outcome.is_panic()
 }
@@ -108,10 +108,10 @@ struct Answers<'a> {
 /// The result of comparing a store with the journal.
 #[derive(Default)]
 struct Compared<'a> {
-    /// Genotypes and fidelities for which both have the same outcome.
+    /// Genotypes and fidelities for which the store and the journal have the same outcome.
     found: BTreeSet<Asked<'a>>,
     contradictions: Vec<Found>,
-    /// Number of outcomes in the store that the journal lacks, if they were counted.
+    /// Number of outcomes that are in the store but not in the journal. It is 0 if they were not counted.
     unknown: u64,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Answers<'a> {
         Ok(Self { fingerprint, by_question })
     }
 
-    /// Looks up each outcome of the journal in the store, and compares the two.
+    /// Looks up each outcome of the journal in the store, and compares the two outcomes.
     fn look_up(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for answer in self.by_question.values() {
@@ -164,7 +164,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Puts the outcomes that are not in `found` into the store, and returns how many these were.
+    /// Puts the outcomes that are not in `found` into the store, and returns their number.
     fn put_missing(&self, store: &dyn Store, found: &BTreeSet<Asked<'_>>) -> Result<u64, StudyError> {
         let mut missing = 0;
         for answer in self.by_question.values().filter(|answer| !found.contains(&asked(answer))) {
@@ -189,8 +189,8 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// Adds the outcomes that only the journal has to the store. Warns about outcomes that the store or the
-    /// journal lacked.
+    /// Adds the outcomes that are only in the journal to the store. Warns about outcomes that were missing in
+    /// the store or in the journal.
     fn complete(&self, store: &dyn Store, answers: &Answers<'_>, log: &Log) -> Result<(), StudyError> {
         let missing = answers.put_missing(store, &self.found)?;
         if missing > 0 {
@@ -208,7 +208,7 @@ impl<'a> Compared<'a> {
 }
 
 impl Found {
-    /// Returns an error if the journal's line has no check, because then it is unknown which of the two
+    /// Returns an error if the journal's line has no check. Without a check, it is unknown which of the two
     /// outcomes is right.
     fn check(&self, store: &Path) -> Result<(), StudyError> {
         if self.checked {

@@ -1,4 +1,4 @@
-//! Turns panics of evaluations into values.
+//! Converts panics of evaluations into errors.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,7 +9,7 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A panic, caught.
+/// A caught panic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Panicked {
@@ -20,8 +20,8 @@ pub struct Panicked {
 /// Messages of panics on any thread, collected while [`overhear`] runs.
 static OVERHEARD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
-/// Runs `work`. If `work` panics, the panic is not printed. It is logged with its source location and
-/// returned.
+/// Runs `work`. If `work` panics, the panic is logged with its source location and returned. It is not
+/// printed.
 ///
 /// # Errors
 /// [`Panicked`] with the message of the panic.
@@ -34,9 +34,9 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     result.map_err(|payload| Panicked { message: message(payload.as_ref()) })
 }
 
-/// Runs `work`, and returns the message of the first panic during that time, on any thread that does not
-/// catch its own panics. These panics are logged instead of printed. The threads of a library often fail one
-/// after the other for the same reason, and only the first message states it.
+/// Runs `work`. Also returns the message of the first panic during that time on any thread that does not
+/// catch its own panics. These panics are logged instead of printed. When a library fails, its threads often
+/// panic one after the other, and only the first message states the reason.
 pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
     keep_quiet_while_catching();
     let overheard = || OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,8 +4,8 @@ use kiln_space::Genotype;
 
 use crate::trials::{Fidelity, Proposal};
 
-/// A genotype and a fidelity to evaluate. Equal questions have equal outcomes, so each question is evaluated
-/// and paid for only once.
+/// A genotype and a fidelity to evaluate. Equal questions have equal outcomes, so each question uses the
+/// budget only once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Question {
     pub(super) genotype: Genotype,

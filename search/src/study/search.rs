@@ -1,9 +1,9 @@
-//! The search stage: ask the strategy, evaluate the proposals, record the outcomes, and tell the strategy.
+//! The search stage: ask the strategy, evaluate the proposals, record the outcomes, and report the trials.
 //!
-//! [`Search`] contains only the loop; its steps are in modules. `budget` decides whether the strategy may be
-//! asked again, `admission` checks proposals against the strategy's contract and the journal, and
-//! `evaluations` manages running evaluations. `ledger` turns outcomes into trials and writes them to disk,
-//! and `told` contains the trials that strategy and observers were told of.
+//! [`Search`] contains only the loop. Its steps are in modules: `budget` decides whether the strategy may be
+//! asked again. `admission` checks proposals against the strategy's contract and the journal. `evaluations`
+//! manages running evaluations. `ledger` turns outcomes into trials and writes them to disk. `told` contains
+//! the trials that were reported to the strategy and the observers.
 
 mod admission;
 mod budget;
@@ -37,7 +37,7 @@ use crate::persistence::{Store, StudyRecord};
 use crate::trials::seed::ask_generator;
 use crate::trials::{FailureKind, Fidelities, Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// Number of trials after which rejections are reported again.
+/// Number of trials between two reports of the rejections.
 const REJECTIONS_EVERY: usize = 50;
 
 /// The inputs of the search stage.
@@ -50,18 +50,18 @@ pub(super) struct Parts<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) record: &'a StudyRecord,
     pub(super) fingerprint: &'a str,
-    /// Whether the search has ended. In that case only its first trials are replayed.
+    /// Whether the search ended in an earlier run. In that case only its first trials are replayed.
     pub(super) is_settled: bool,
     pub(super) log: &'a Log,
 }
 
 /// The result of the search stage.
 pub(super) struct Searched {
-    /// Trials in the order in which they were reported.
+    /// Trials in the order in which they were reported to the strategy.
     pub(super) trials: Vec<Trial>,
-    /// Number of trials in the journal, including those that were not yet reported to the strategy.
+    /// Number of trials in the journal, including those that were not reported to the strategy yet.
     pub(super) journaled: u64,
-    /// Why the search ended; `None` if the user stopped it.
+    /// The reason why the search ended. `None` if the user stopped it.
     pub(super) end: Option<SearchEnd>,
 }
 
@@ -78,7 +78,8 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
     let evaluations = Evaluations::new(settings.seed, jobs, answers, panicked);
     thread::scope(|scope| {
         // The search owns the sender of jobs, which is dropped at the end of this closure, even if the
-        // closure panics. Then the workers end. Otherwise the scope would wait for them forever.
+        // closure panics. The workers end when the sender is dropped. Otherwise the scope would wait for them
+        // forever.
         let mut search = Search::new(parts, strategy, evaluations);
         for worker in 0..settings.workers {
             let (results, queue, stopping) = (results.clone(), &queue, &stopping);
@@ -100,12 +101,12 @@ struct Search<'a> {
     evaluations: Evaluations,
     ledger: Ledger<'a>,
     told: Told<'a>,
-    /// Number of the next ask.
+    /// Index of the next ask.
     ask: u64,
     /// Whether the strategy must not be asked any more.
     is_exhausted: bool,
     is_interrupted: bool,
-    /// Why the search ended, if it has.
+    /// The reason why the search ended. `None` while it runs.
     end: Option<SearchEnd>,
 }
 
@@ -131,9 +132,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tells trials in virtual completion order. The schedule determines the next trial, and the loop waits
-    /// for its outcome even if other outcomes arrived earlier. So the order of trials is the same for any
-    /// number of workers.
+    /// Reports trials in virtual completion order. The schedule determines the next trial, and the loop waits
+    /// for the outcome of this trial even if other outcomes arrived earlier. So the order of trials is the
+    /// same for any number of workers.
     fn run(&mut self) -> Result<(), StudyError> {
         loop {
             self.fill()?;
@@ -186,7 +187,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Accepts a proposal. Its outcome comes from the journal or the store, or else from an evaluation.
+    /// Accepts a proposal. The outcome is taken from the journal or the store. If neither contains it, the
+    /// proposal is evaluated.
     fn accept(&mut self, proposal: Proposal) -> Result<(), StudyError> {
         let id = self.budget.count();
         self.admission.check(id, &proposal)?;
@@ -224,7 +226,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Waits for an outcome, and records it together with all others that have arrived.
+    /// Waits for an outcome, and records it together with all other outcomes that have arrived.
     fn receive(&mut self) -> Result<(), StudyError> {
         let received = self.evaluations.receive();
         self.is_interrupted |= received.interrupted;
@@ -236,7 +238,7 @@ impl<'a> Search<'a> {
         Err(first.into())
     }
 
-    /// Records the evaluations that the workers have begun, after the last ask.
+    /// Waits for the evaluations that are still running after the last ask, and records them.
     fn finish_running(&mut self) {
         while self.evaluations.are_running() {
             if let Err(error) = self.receive() {
@@ -245,7 +247,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tells a trial to the strategy and the observers.
+    /// Reports a trial to the strategy and the observers.
     fn tell(&mut self, id: TrialId) -> Result<(), StudyError> {
         let answered = self.ledger.take(id);
         self.strategy.tell(&answered.trial);
@@ -261,8 +263,8 @@ impl<'a> Search<'a> {
         let rejections = self.parts.domain.rejections();
         let (candidates, rejected) = (rejections.candidates, rejections.rejected);
         let event = Event::Rejections { candidates, rejected };
-        // If the search is replayed, the journal already contains this event. Writing it again would be slow,
-        // because each line is synced to disk.
+        // When a search is replayed, the journal already contains this event. Writing the event again would
+        // be slow, because each line is synced to disk.
         let record = self.parts.record;
         if self.ledger.journaled() == record.trials.len() as u64 && record.searched.is_some() {
             self.parts.log.show(&event);
@@ -271,7 +273,7 @@ impl<'a> Search<'a> {
         self.parts.log.record(&event)
     }
 
-    /// Warns if no network was evaluated with full effort.
+    /// Warns if no network was evaluated with full fidelity.
     fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
         let measured = self.told.trials().iter().filter(|trial| trial.outcome.measurement().is_some());
         let highest = measured.map(|trial| trial.proposal.fidelity).max();
@@ -282,7 +284,7 @@ impl<'a> Search<'a> {
         ))
     }
 
-    /// Returns why the strategy is not asked any more.
+    /// Returns the reason why the strategy is not asked any more.
     fn why_ended(&self) -> Result<SearchEnd, StudyError> {
         let told = self.told.len() as u64;
         let domain = self.parts.domain;

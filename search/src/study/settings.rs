@@ -1,4 +1,4 @@
-//! Settings of a study, and their valid values.
+//! Settings of a study, and checks of their values.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::domain::{Constraint, CostSet};
 use crate::error::StudyError;
 use crate::persistence::check_study_name;
 
-/// Maximum number of hours of a study, which is a century. A larger number would not be a limit in practice.
+/// Maximum number of hours in a budget, which is a century.
 pub const MAX_HOURS: f64 = 876_600.0;
 
-/// Settings of a study besides its parts. When a study is resumed, only the fields from `trials` on may
+/// Settings of a study other than its parts. When a study is resumed, only the fields from `trials` on may
 /// differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
@@ -21,12 +21,12 @@ pub struct StudySettings {
     /// Number of proposals that are evaluated at the same time. A larger number keeps more workers busy, but
     /// the strategy knows fewer results at each ask.
     pub in_flight: usize,
-    /// Number of panics in a row at which the study stops.
+    /// Number of consecutive panics at which the study stops.
     pub panics_in_a_row: u32,
     /// Number of networks of the front to finish.
     pub networks: usize,
-    /// Budget of trials, counting every fidelity. `None` if something else ends the search: epochs, hours, a
-    /// target, or a strategy that has used up the space.
+    /// Budget of trials, counting trials of every fidelity. `None` if the search has another end: a budget of
+    /// epochs or hours, a target, or a strategy that uses up the space.
     pub trials: Option<u64>,
     /// Budget of epochs over all trials. When it is used up, the strategy is not asked any more. The last
     /// trial may exceed the budget.
@@ -34,14 +34,14 @@ pub struct StudySettings {
     /// Budget of hours over all processes that run the study. When it is used up, the strategy is not asked
     /// any more.
     pub hours: Option<f64>,
-    /// Maximum values of metrics or costs. The search ends when a feasible trial with full effort meets all
-    /// of them. Empty for no target.
+    /// Maximum values of metrics or costs. The search ends when a feasible trial with full fidelity meets all
+    /// maximum values. Empty for no target.
     pub target: BTreeMap<String, f64>,
-    /// Number of threads that evaluate. It affects only the duration of a study.
+    /// Number of threads that evaluate networks. It affects only the duration of a study.
     pub workers: usize,
-    /// Whether evaluations that panicked are tried again.
+    /// Whether evaluations that panicked are retried.
     pub retry_failed: bool,
-    /// Whether the study stops before the search if shared weights are not healthy.
+    /// Whether the study stops before the search if the health check of shared weights fails.
     pub strict: bool,
 }
 

@@ -1,12 +1,12 @@
-//! Detects that a study has ended and is run again unchanged. The result then follows from the journal,
-//! without replaying every trial. A full replay may take as long as the search did.
+//! Detects that a completed study is run again unchanged. In that case the result follows from the journal,
+//! and the trials are not replayed. A full replay may take as long as the search did.
 
 use super::settings::StudySettings;
 use crate::domain::Domain;
 use crate::persistence::StudyRecord;
 
-/// Number of first trials for which the strategy is still asked again. If the strategy has changed, it is
-/// likely to propose something different in one of them.
+/// Number of first trials that are replayed anyway. If the strategy has changed, it is likely to propose
+/// something different in one of these trials.
 pub(super) const ASKED_AGAIN: u64 = 64;
 /// Maximum number of trials whose costs are recomputed. A changed device file changes the costs of nearly
 /// every network.
@@ -15,8 +15,8 @@ const COSTED_AGAIN: usize = 256;
 /// Whether the search of this record has ended and would produce the same trials again.
 ///
 /// This is the case if the last run completed the study, had the same budget of trials and used it up, and
-/// the journal ends with this front and these trials. A study that ended for another reason (a target, hours,
-/// epochs, nothing left to propose) replays its search, since that reason may no longer apply. `is_unchanged`
+/// the journal ends with this front and these trials. If a study ended for another reason (a target, hours,
+/// epochs, no more proposals), the search is replayed, since the reason may no longer apply. `is_unchanged`
 /// means that the config is the same as in the last run. Every line of the journal must have a check, since a
 /// line without a check may have been changed.
 pub(super) fn is_settled(

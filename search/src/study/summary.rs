@@ -21,25 +21,27 @@ pub enum Status {
 /// The result of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How it ended.
+    /// Whether the study was completed or interrupted.
     pub status: Status,
-    /// Number of trials reported to the strategy. For an interrupted study, number of all finished trials.
+    /// Number of trials reported to the strategy. For an interrupted study, the number of all finished
+    /// trials.
     pub trials: u64,
-    /// Why the search stage ended; `None` if it has not.
+    /// The reason why the search stage ended. `None` if it has not ended.
     pub end: Option<SearchEnd>,
-    /// Failed trials, grouped by the reason. For an interrupted study, only trials reported to the strategy.
+    /// Failed trials, grouped by the reason of the failure. For an interrupted study, only trials reported to
+    /// the strategy.
     pub failed: Vec<FailureGroup>,
-    /// The Pareto front, by ascending trial.
+    /// The Pareto front, by ascending trial id.
     pub front: Vec<FrontEntry>,
-    /// Finished networks. Those of this run come first, ordered by the first objective. Networks that
-    /// [`Study::finish`](crate::Study::finish) finished earlier follow.
+    /// Finished networks. Networks that this run finished come first, ordered by the first objective.
+    /// Networks that [`Study::finish`](crate::Study::finish) finished earlier follow.
     pub finished: Vec<Finished>,
     /// The effort that the trials took, and the number of networks at each fidelity.
     #[serde(default)]
     pub spent: Spent,
-    /// The health of shared weights. `None` if there are no shared weights, or if an older build that did not
-    /// check them ended the study.
+    /// The health of the shared weights. `None` if there are no shared weights, or if an older build without
+    /// the health check completed the study.
     pub health: Option<SupernetHealth>,
-    /// Time spent in each stage, over all processes.
+    /// Time spent in each stage, summed over all processes.
     pub seconds: StageSeconds,
 }

@@ -1,4 +1,4 @@
-//! Removes the saved states of trainings after a search has ended. No later trial can continue from them.
+//! Removes the saved training states after a search has ended. No later trial can continue from them.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::error::StudyError;
 use crate::persistence::{RunPaths, hold_folder};
 
-/// Removes the saved states of trainings. Keeps those of networks that are being finished, and folders that
-/// another process writes to. Every trial has an outcome, so no training continues from the removed states.
+/// Removes the saved training states, except those of networks that are being finished and those in folders
+/// that another process writes to. Every trial has an outcome, so no training continues from a removed state.
 pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
     let trainings = paths.trainings();
     let failed = |path: &Path, source| StudyError::File {
@@ -28,7 +28,7 @@ pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
         }
         remove(&path).map_err(|source| failed(&path, source))?;
     }
-    // If the folder is not empty, removing it fails, as intended.
+    // If the folder is not empty, this call fails, as intended.
     let _ = fs::remove_dir(&trainings);
     Ok(())
 }

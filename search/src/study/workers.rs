@@ -1,4 +1,4 @@
-//! The worker threads that evaluate. They do not know which trials wait for the outcomes.
+//! The worker threads that evaluate. Workers do not know which trials wait for an outcome.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::question::Question;
 use crate::contracts::{EvalError, Evaluator, Request};
 use crate::trials::{FailureKind, Outcome, Seconds, TrialId};
 
-/// An evaluation to do.
+/// An evaluation for a worker.
 pub(super) struct Job {
     pub(super) trial: TrialId,
     pub(super) question: Question,
@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) worker: usize,
 }
 
-/// Evaluates jobs until the channel closes. While `stopping` is set, jobs are returned without being started.
+/// Evaluates jobs until the channel closes. While `stopping` is set, jobs are returned without an evaluation.
 pub(super) fn work(
     worker: usize,
     evaluator: &dyn Evaluator,

@@ -9,7 +9,7 @@ use kiln_space::SpaceError;
 use super::error::TableError;
 use super::read;
 
-/// The rows of a CSV file by their key, with some columns as text.
+/// The rows of a CSV file by their key. The rows contain the fields of selected columns as text.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     path: PathBuf,
@@ -89,7 +89,7 @@ impl Columns {
         })
     }
 
-    /// Returns the error for a row whose key does not name an architecture.
+    /// Returns the error for a row whose key is not the name of an architecture.
     pub(crate) fn bad_key(&self, key: &str, found: &str, source: SpaceError) -> TableError {
         TableError::Key {
             path: self.path.clone(),

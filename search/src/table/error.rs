@@ -15,39 +15,39 @@ pub enum TableError {
     /// The file cannot be read.
     #[error("{}: cannot read the table; check `file` and the data folder", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause of the failure.
         source: kiln_files::FileError,
     },
     /// The file starts like a gzip file but cannot be unpacked.
     #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]
     Packed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause of the failure.
         source: std::io::Error,
     },
     /// The file is larger than allowed.
     #[error("{}: more than {limit} bytes when unpacked; split the table", path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Bytes allowed.
+        /// Maximum size in bytes.
         limit: u64,
     },
     /// A line is not CSV, or has a different number of fields than the header.
     #[error("{}: not a table of comma-separated values ({fault})", path.display())]
     Csv {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// The fault and its line.
         fault: CsvFault,
     },
     /// A column is not in the header.
     #[error("{}: no column `{column}`; there are {}", path.display(), listed(known))]
     MissingColumn {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The missing column.
         column: String,
@@ -57,27 +57,27 @@ pub enum TableError {
     /// A field is not a finite number.
     #[error("{}:{line}: `{column}` is `{found}`, expected a finite number", path.display())]
     Number {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line number, starting at 1.
         line: u64,
-        /// Column.
+        /// Name of the column.
         column: String,
-        /// The field.
+        /// Text of the field.
         found: String,
     },
     /// A key does not name a genotype.
     #[error("{}:{line}: `{column}` is `{found}`, expected {expected}", path.display())]
     Key {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line number, starting at 1.
         line: u64,
-        /// Column.
+        /// Name of the column.
         column: String,
-        /// The field.
+        /// Text of the field.
         found: String,
-        /// What is accepted.
+        /// The accepted notation.
         expected: &'static str,
         /// Details, if there are any.
         source: Option<Box<SpaceError>>,
@@ -85,51 +85,51 @@ pub enum TableError {
     /// Two rows have the same key.
     #[error("{}:{line}: `{entry}` stands on line {first} already; keep one of them", path.display())]
     Duplicate {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Line of the second one, from 1.
+        /// Line number of the second row, starting at 1.
         line: u64,
-        /// The key.
+        /// The repeated key.
         entry: String,
-        /// Line of the first one.
+        /// Line number of the first row.
         first: u64,
     },
-    /// A table that is joined with another table lacks one of that table's rows.
+    /// A table that is joined with another table lacks a row of that table.
     #[error("{}: no row `{key}`, which the other table has", path.display())]
     MissingRow {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Key of the row.
+        /// Key of the missing row.
         key: String,
     },
     /// No row has a value of the signal.
     #[error("{}: no row has a value in column `{column}`", path.display())]
     Empty {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Column of the signal.
         column: String,
     },
 }
 
-/// Why bytes are not CSV.
+/// The reason why bytes are not CSV.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CsvFault {
     /// A line has a different number of fields than the header.
     #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
     Fields {
-        /// Line, from 1.
+        /// Line number, starting at 1.
         line: u64,
-        /// Fields of the line.
+        /// Number of fields in the line.
         found: u64,
-        /// Fields of the header.
+        /// Number of fields in the header.
         expected: u64,
     },
-    /// A line is not text.
+    /// A line is not UTF-8 text.
     #[error("line {line}: found bytes that are no UTF-8")]
     Utf8 {
-        /// Line, from 1.
+        /// Line number, starting at 1.
         line: u64,
     },
     /// The bytes cannot be read.

@@ -1,4 +1,4 @@
-//! Reads a table, with limits and checks.
+//! Reads a table and checks its size and content.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -99,12 +99,12 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// Returns the line on which a record begins. This must be called for records in their order.
+/// Returns the line on which a record begins. Call this function for the records in their order.
 pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>) -> u64 {
     counter.line_at(position.map_or(0, Position::byte)).expect("memory can be read")
 }
 
-/// Returns the error that states why the bytes are not a table, and on which line.
+/// Returns the error that states why the bytes are not a table, with the line number.
 pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
     let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
     let fault = match error.into_kind() {

@@ -1,4 +1,4 @@
-//! Settings that define the meaning of a table's columns.
+//! Settings that define the meaning of the columns in a table.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use kiln_space::spaces::NasBench201;
 use kiln_space::{Genotype, Settings, SettingsError, SpaceError};
 use serde::Deserialize;
 
-/// How a column names an architecture.
+/// The notation of architectures in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyFormat {
@@ -96,7 +96,7 @@ impl KeyFormat {
         }
     }
 
-    /// Returns the genotype that a key names. The error contains details, if there are any.
+    /// Returns the genotype of a key. The error contains details, if there are any.
     pub(super) fn parse(self, text: &str) -> Result<Genotype, Option<SpaceError>> {
         match self {
             Self::Nasbench201 => NasBench201::genotype_from_arch(text).map_err(Some),

@@ -1,5 +1,5 @@
-//! Small studies without a study loop, store or evaluator. They consist of a space, objectives, and a formula
-//! for the outcomes.
+//! Simulated studies without a study loop, store or evaluator. Each consists of a space, objectives, and a
+//! formula for the outcomes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -18,31 +18,31 @@ pub(super) const TRIALS: usize = 40;
 /// Maximum number of asks. It is enough to use up the small spaces.
 const ASKS: u64 = 2_000;
 
-/// A small study.
+/// A simulated study.
 pub(super) struct Scenario {
     name: &'static str,
     space: Arc<dyn SearchSpace>,
     /// Names of the objectives.
     objectives: Vec<String>,
     constraints: Vec<Constraint>,
-    /// One in this many genotypes fails.
+    /// One in this many genotypes fails. `None` if no genotype fails.
     fails: Option<u64>,
     in_flight: usize,
-    /// Whether outcomes are reported in another order than the proposals, as happens with different
+    /// Whether outcomes are reported in another order than the proposals. This happens with different
     /// fidelities.
     overtaking: bool,
-    /// The measurements.
+    /// The formula for the measurements.
     outcomes: Outcomes,
 }
 
-/// The measurements of a scenario.
+/// The formula for the measurements of a scenario.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcomes {
     /// The error decreases in steps towards one genotype.
     Slope,
     /// All values are equal, so nothing can be learned.
     Equal,
-    /// The smallest and largest finite numbers.
+    /// The values are the smallest and the largest finite numbers.
     Extreme,
 }
 
@@ -144,8 +144,8 @@ impl Scenario {
         then(&Domain::new(self.space.as_ref(), &costs, &self.constraints, &self.objectives))
     }
 
-    /// Runs a strategy. It is asked while fewer than `in_flight` proposals are running. Otherwise it is told
-    /// of the oldest running proposal, or of a random one if `overtaking` is set.
+    /// Runs a strategy. The strategy is asked while fewer than `in_flight` proposals are running. Otherwise
+    /// the oldest running proposal is reported to it, or a random one if `overtaking` is set.
     pub(super) fn run(&self, domain: &Domain<'_>, mut strategy: Box<dyn Strategy>) -> Run {
         let mut run = Run { proposals: Vec::new(), done: false, waited_for_nothing: false };
         let mut running: VecDeque<(u64, Proposal)> = VecDeque::new();
@@ -185,7 +185,7 @@ impl Scenario {
 }
 
 impl Outcomes {
-    /// Returns an error, and a second metric that has no meaning.
+    /// Returns an error, and a second metric that is meaningless.
     fn metrics(self, genotype: &Genotype) -> BTreeMap<String, f64> {
         let distance: f64 = genotype.genes().iter().map(|gene| (f64::from(*gene) - 3.0).abs()).sum();
         let wobble = (seed::derive(0, "wobble", &[genotype.genes()]) % 10) as f64;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::trial::{FailureKind, Outcome, Trial, TrialId};
 
-/// Number of trials that a group names.
+/// Maximum number of trials that a group lists.
 const EXAMPLES: usize = 5;
-/// Text that replaces numbers which differ from trial to trial.
+/// Text that replaces numbers that differ between the trials of a group.
 const VARIES: &str = "…";
 
 /// Trials that failed for the same reason. Reasons that differ only in numbers count as the same.
@@ -16,11 +16,11 @@ const VARIES: &str = "…";
 pub struct FailureGroup {
     /// The kind of failure.
     pub kind: FailureKind,
-    /// What happened. Numbers that differ between the trials are replaced by `…`.
+    /// The reason of the failure. Numbers that differ between the trials are replaced by `…`.
     pub reason: String,
     /// Number of trials.
     pub count: u64,
-    /// The first few trials.
+    /// Ids of the first few trials.
     pub trials: Vec<TrialId>,
 }
 
@@ -32,7 +32,8 @@ impl FailureGroup {
         Self::of_outcomes(outcomes)
     }
 
-    /// Groups failed outcomes, given with the numbers of their trials. The largest group comes first.
+    /// Groups failed outcomes by reason. Each outcome comes with the id of its trial. The largest group comes
+    /// first.
     #[must_use]
     pub fn of_outcomes<'a>(outcomes: impl IntoIterator<Item = (TrialId, &'a Outcome)>) -> Vec<Self> {
         let mut groups: BTreeMap<(FailureKind, Vec<&str>), Alike<'_>> = BTreeMap::new();
@@ -64,13 +65,13 @@ impl FailureGroup {
 
 /// Failures whose reasons have the same words.
 struct Alike<'a> {
-    /// The numbers between the words; `None` if the trials differ there.
+    /// The numbers between the words. A number is `None` if it differs between the trials.
     numbers: Vec<Option<&'a str>>,
     trials: Vec<TrialId>,
 }
 
-/// Splits a reason at its numbers. There is one number fewer than words; the first and the last word may be
-/// empty.
+/// Splits a reason into words and the numbers between them. There is one more word than numbers. The first
+/// and the last word may be empty.
 fn split(reason: &str) -> (Vec<&str>, Vec<&str>) {
     let (mut words, mut numbers) = (Vec::new(), Vec::new());
     let (mut word, mut at) = (0, 0);

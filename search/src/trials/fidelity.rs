@@ -5,15 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The effort of an evaluation. A study's Pareto front contains only trials at the highest fidelity.
+/// The effort of an evaluation. A study's Pareto front contains only trials at the highest measured fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fidelity {
-    /// Without training.
+    /// The network is scored without training.
     Proxy,
-    /// The first epochs of the full schedule.
+    /// The network is trained for the first epochs of the full schedule.
     Epochs(u32),
-    /// The evaluator's whole schedule.
+    /// The network is evaluated with the evaluator's whole schedule.
     Full,
 }
 
@@ -29,9 +29,9 @@ impl fmt::Display for Fidelity {
 }
 
 impl Fidelity {
-    /// Returns a text that qualifies a value measured with less than full effort, such as `after 3 of 20
-    /// epochs`. If `full_epochs` is 0, the schedule is not known and the text is `after 3 epochs`. Returns
-    /// `None` for full effort.
+    /// Returns a text that qualifies a value measured with less than full fidelity, such as `after 3 of 20
+    /// epochs`. If `full_epochs` is 0, the length of the schedule is not known and the text is `after 3
+    /// epochs`. Returns `None` for [`Fidelity::Full`].
     #[must_use]
     pub fn qualifier(self, full_epochs: u32) -> Option<String> {
         match self {
@@ -56,7 +56,7 @@ impl Fidelity {
         [kind, a, b, c, d]
     }
 
-    /// Decodes a fidelity from bytes, if they are valid.
+    /// Decodes a fidelity from bytes. Returns `None` if the bytes are not valid.
     pub(crate) fn from_bytes([kind, a, b, c, d]: [u8; 5]) -> Option<Self> {
         match kind {
             0 => Some(Self::Proxy),
@@ -67,7 +67,7 @@ impl Fidelity {
     }
 }
 
-/// The fidelities that an evaluator supports. No two of them are the same effort: a shorter training has
+/// The fidelities that an evaluator supports. No two of them have the same effort: a shorter training has
 /// fewer epochs than the whole schedule, and only [`Fidelity::Full`] denotes the whole schedule.
 ///
 /// # Example
@@ -83,22 +83,24 @@ impl Fidelity {
 pub struct Fidelities {
     /// Whether the evaluator supports [`Fidelity::Proxy`], a score that needs no training.
     pub proxy: bool,
-    /// Whether the evaluator supports trainings that are shorter than the whole schedule, from 1 epoch on.
+    /// Whether the evaluator supports all trainings with at least one epoch that are shorter than the whole
+    /// schedule.
     pub shorter: bool,
-    /// Number of epochs that [`Fidelity::Full`] trains a network; 0 if the evaluator trains nothing.
+    /// Number of epochs with which [`Fidelity::Full`] trains a network. It is 0 if the evaluator trains no
+    /// networks.
     pub full_epochs: u32,
 }
 
 impl Fidelities {
-    /// Supports only [`Fidelity::Full`], without training. Examples are a table, a formula, and shared
-    /// weights.
+    /// Creates fidelities that contain only [`Fidelity::Full`], without training. Tables, formulas and shared
+    /// weights are examples of such evaluators.
     #[must_use]
     pub const fn full_only() -> Self {
         Self { proxy: false, shorter: false, full_epochs: 0 }
     }
 
-    /// Supports a schedule of this many epochs and every shorter training. A shorter training is the
-    /// beginning of the schedule.
+    /// Creates fidelities with a schedule of this many epochs and every shorter training. A shorter training
+    /// consists of the first epochs of the schedule.
     #[must_use]
     pub const fn of_schedule(epochs: u32) -> Self {
         Self { proxy: false, shorter: true, full_epochs: epochs }
@@ -130,7 +132,7 @@ impl Fidelities {
         }
     }
 
-    /// Checks that the evaluator supports a fidelity. Evaluators call this before they evaluate.
+    /// Checks that the evaluator supports a fidelity. Evaluators call this method before each evaluation.
     ///
     /// # Errors
     /// [`UnansweredFidelity`] for an unsupported fidelity.
@@ -139,8 +141,8 @@ impl Fidelities {
     }
 }
 
-/// The error for a fidelity that an evaluator does not support. The evaluator never uses another fidelity
-/// instead.
+/// The error for a fidelity that an evaluator does not support. The evaluator never replaces it with another
+/// fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the evaluator was asked for the fidelity `{fidelity}`; it answers {answered}")]
 pub struct UnansweredFidelity {

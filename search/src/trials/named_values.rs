@@ -1,5 +1,5 @@
-//! Numbers by name. Trials with the same names share one list of names, so that hundreds of thousands of
-//! trials fit into memory.
+//! Maps from names to numbers. Trials with the same names share one list of names, so that hundreds of
+//! thousands of trials fit into memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,42 +32,42 @@ impl NamedValues {
         self.values.get(at)
     }
 
-    /// Whether there is a number with this name.
+    /// Whether the map contains this name.
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// Returns the count of numbers.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are no numbers.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Names and numbers.
+    /// Returns an iterator over the names and numbers.
     pub fn iter(&self) -> Iter<'_> {
         self.names.iter().zip(&self.values)
     }
 
-    /// The names.
+    /// Returns an iterator over the names.
     #[must_use]
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &String> + Clone {
         self.names.iter()
     }
 
-    /// The numbers, in the order of the names.
+    /// Returns an iterator over the numbers, in the order of the names.
     #[must_use]
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &f64> + Clone {
         self.values.iter()
     }
 
-    /// Replaces the list of names by `last` if both are equal. Otherwise sets `last` to this list.
+    /// Uses `last` as the list of names if both lists are equal. Otherwise sets `last` to this list.
     pub(crate) fn share_names(&mut self, last: &mut Arc<[String]>) {
         if self.names == *last {
             self.names = Arc::clone(last);
@@ -77,7 +77,7 @@ impl NamedValues {
     }
 }
 
-/// Names and numbers.
+/// An iterator over names and numbers.
 type Iter<'a> = std::iter::Zip<std::slice::Iter<'a, String>, std::slice::Iter<'a, f64>>;
 
 impl From<BTreeMap<String, f64>> for NamedValues {

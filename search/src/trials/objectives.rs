@@ -6,7 +6,7 @@ use super::trial::{Costs, Objectives, Outcome, TrialId};
 /// The error for an objective that is neither a measured metric nor a cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownObjective {
-    /// The trial.
+    /// Id of the trial.
     pub(crate) trial: TrialId,
     /// Name of the objective.
     pub(crate) objective: String,
@@ -14,9 +14,9 @@ pub(crate) struct UnknownObjective {
     pub(crate) known: Vec<String>,
 }
 
-/// Returns the values of the objectives. Each value is the metric with the objective's name, or else the cost
-/// with that name. A failed trial has no values. A proxy evaluation with a single metric uses this metric for
-/// every objective that is neither a metric nor a cost.
+/// Returns the values of the objectives. Each value is the metric with the objective's name, or the cost with
+/// that name if there is no such metric. A failed trial has no values. If a proxy evaluation has a single
+/// metric, this metric replaces every objective that is neither a metric nor a cost.
 pub(crate) fn objectives(
     trial: TrialId,
     names: &[String],
@@ -40,8 +40,8 @@ pub(crate) fn objectives(
     names.iter().map(value).collect::<Result<_, _>>().map(Objectives)
 }
 
-/// Whether these can be the objective values of a trial, if the names of the objectives are not known. Each
-/// value must equal a metric or a cost, and a failed trial must have no values.
+/// Whether a trial can have these objective values, if the names of the objectives are not known. Each value
+/// must equal a metric or a cost, and a failed trial must have no values.
 pub(crate) fn are_possible(objectives: &Objectives, outcome: &Outcome, costs: &Costs) -> bool {
     let Some(measurement) = outcome.measurement() else { return objectives.0.is_empty() };
     let known = || measurement.metrics().values().chain(costs.0.values());

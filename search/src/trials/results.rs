@@ -1,10 +1,11 @@
 //! The version of this build's results. Fingerprints contain it.
 
-/// Version of all results, down to the last bit: trainings, measurements and proposals.
+/// Version of all results that this build computes: trainings, measurements and proposals.
 ///
-/// Raise it if, and only if, results change for the same config, seed, data and device class, even by a
-/// single bit. It is not the version of the package. A study whose trials were evaluated with another version
-/// cannot be resumed. Builds before version 1 wrote the package's version instead, and count as version 0.
+/// Raise the version if, and only if, results change for the same config, seed, data and device class, even
+/// by a single bit. It is not the version of the package. A study whose trials were evaluated with another
+/// version cannot be resumed. Builds before version 1 wrote the package's version instead. They count as
+/// version 0.
 pub const RESULTS_VERSION: u32 = 1;
 
 /// Prefix of the version in a fingerprint.
@@ -16,7 +17,7 @@ pub fn results_part() -> String {
     format!("{PART}{RESULTS_VERSION}")
 }
 
-/// Returns the version in a fingerprint, if the fingerprint contains one.
+/// Returns the version of the results in a fingerprint, or `None` if the fingerprint contains no version.
 pub(crate) fn version_in(fingerprint: &str) -> Option<u32> {
     fingerprint.split('/').find_map(|part| part.strip_prefix(PART)?.parse().ok())
 }

@@ -29,12 +29,13 @@ pub struct Seconds(f64);
 pub struct NotSeconds(pub f64);
 
 impl Seconds {
-    /// No time.
+    /// A time of zero seconds.
     pub const ZERO: Self = Self(0.0);
-    /// The longest time, about 3,000 years. No clock exceeds it, and sums stay exact to a millisecond.
+    /// The maximum time, about 3,000 years. No clock exceeds it, and sums of times are exact to a
+    /// millisecond.
     pub const MAX: Self = Self(1e11);
 
-    /// Creates a time of this many seconds.
+    /// Creates a time from a number of seconds.
     ///
     /// # Errors
     /// [`NotSeconds`] for a number that is negative, not finite, or above [`Seconds::MAX`].
@@ -47,7 +48,7 @@ impl Seconds {
         }
     }
 
-    /// Returns the valid time nearest to this many seconds; [`Seconds::ZERO`] for NaN.
+    /// Returns the valid time nearest to this number of seconds. Returns [`Seconds::ZERO`] for NaN.
     #[must_use]
     pub fn saturating(seconds: f64) -> Self {
         if seconds.is_nan() { Self::ZERO } else { Self(seconds.clamp(0.0, Self::MAX.0).abs()) }
@@ -69,13 +70,13 @@ impl Seconds {
         Duration::from_secs_f64(self.0)
     }
 
-    /// Returns the sum, at most [`Seconds::MAX`].
+    /// Returns the sum of two times, at most [`Seconds::MAX`].
     #[must_use]
     pub fn saturating_add(self, more: Self) -> Self {
         Self::saturating(self.0 + more.0)
     }
 
-    /// Returns the time that has passed since `earlier`; zero if `earlier` is later than this time.
+    /// Returns the time that has passed since `earlier`. Returns zero if `earlier` is later than `self`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self::saturating(self.0 - earlier.0)

@@ -1,11 +1,11 @@
-//! Derives every seed of a study from the study's own seed. There is no other source of randomness.
+//! Derives every seed of a study from the study's own seed. A study has no other source of randomness.
 
 use kiln_space::Genotype;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-/// Derives a seed for one purpose. It depends on the study's seed, on a label that names the purpose, and on
-/// `parts`.
+/// Derives a seed for one purpose. The seed depends on the study's seed, on a label that names the purpose,
+/// and on `parts`.
 #[must_use]
 pub fn derive(seed: u64, label: &str, parts: &[&[u8]]) -> u64 {
     let hash = hash(seed, label, parts);
@@ -18,14 +18,14 @@ pub fn generator(seed: u64, label: &str, parts: &[&[u8]]) -> Pcg64 {
     Pcg64::from_seed(hash(seed, label, parts))
 }
 
-/// Creates the random generator for ask number `ask` of a study.
+/// Creates the random generator for the ask with index `ask` of a study.
 #[must_use]
 pub fn ask_generator(seed: u64, ask: u64) -> Pcg64 {
     generator(seed, "ask", &[&ask.to_le_bytes()])
 }
 
-/// Returns the seed of all random numbers in the evaluations of one genotype. It is the same at every
-/// fidelity, so that a short training is the beginning of a long one.
+/// Returns the seed of all random numbers in the evaluations of one genotype. The seed is the same at every
+/// fidelity, so that a short training equals the first epochs of a long one.
 #[must_use]
 pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
     derive(seed, "trial", &[genotype.genes()])
@@ -34,7 +34,7 @@ pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
 fn hash(seed: u64, label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    // Hashing the lengths too distinguishes the parts `ab`, `c` from the parts `a`, `bc`.
+    // The lengths are hashed too, so that the parts `ab`, `c` differ from the parts `a`, `bc`.
     for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);

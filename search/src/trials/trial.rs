@@ -1,4 +1,4 @@
-//! Proposals, outcomes, and trials, which combine them.
+//! Proposals, outcomes and trials. A trial combines a proposal with its outcome.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,20 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::fidelity::Fidelity;
 use super::named_values::NamedValues;
 
-/// Number of a trial in its study. Trials are numbered from 0, in the order in which they are proposed.
+/// Id of a trial in its study. Trials are numbered from 0, in the order in which they are proposed.
 pub type TrialId = u64;
 
-/// The origin of a proposal. It is only displayed, in screens and reports; it affects no decision of the
-/// study.
+/// The origin of a proposal. The terminal UI and reports show it. It affects no decision of the study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// How the proposal was generated: `random`, `mutation`, `crossover`, ...
+    /// The operator that generated the proposal: `random`, `mutation`, `crossover`, ...
     pub operator: String,
     /// The parent trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<TrialId>,
-    /// The cluster that it was chosen from, for strategies with clusters.
+    /// The cluster from which the proposal was chosen, for strategies with clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<usize>,
 }
@@ -40,26 +39,26 @@ impl Origin {
 pub struct Proposal {
     /// The genotype to evaluate, which is feasible and canonical in its space.
     pub genotype: Genotype,
-    /// Effort.
+    /// The fidelity of the evaluation.
     pub fidelity: Fidelity,
-    /// Where it comes from.
+    /// How the strategy generated the genotype.
     #[serde(default)]
     pub origin: Origin,
 }
 
-/// Metrics of one evaluation. They are finite and minimized, and each name includes the unit
+/// Metrics of one evaluation. Every metric is finite and minimized. Each name includes the unit
 /// (`error_percent`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "NamedValues", into = "NamedValues")]
 pub struct Measurement(NamedValues);
 
-/// A metric that is not a finite number.
+/// The error for a metric that is not a finite number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("metric `{name}` is {value}, expected a finite number")]
 pub struct NotFinite {
     /// Name of the metric.
     pub name: String,
-    /// Its value, as text.
+    /// Value of the metric, as text.
     pub value: String,
 }
 
@@ -78,7 +77,7 @@ impl Measurement {
         self.0.get(name).copied()
     }
 
-    /// All metrics, by name.
+    /// Returns all metrics, by name.
     #[must_use]
     pub const fn metrics(&self) -> &NamedValues {
         &self.0
@@ -101,11 +100,11 @@ impl From<Measurement> for NamedValues {
     }
 }
 
-/// Why an architecture could not be evaluated.
+/// The kind of failure of an architecture's evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// It cannot be built.
+    /// The architecture cannot be built.
     Invalid,
     /// The training produced numbers that are not finite, or the loss exploded.
     Diverged,
@@ -113,23 +112,24 @@ pub enum FailureKind {
     Panicked,
 }
 
-/// The result of evaluating a proposal. A failure is an outcome too.
+/// The result of evaluating a proposal. A failure is an outcome, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was evaluated.
+    /// The architecture was evaluated.
     Measured(Measurement),
     /// The architecture could not be evaluated.
     Failed {
         /// The kind of failure.
         kind: FailureKind,
-        /// What happened, as a text to display.
+        /// The reason of the failure, as a text to display.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// Creates the outcome with these metrics. It is measured, or diverged if a metric is not finite.
+    /// Creates the outcome with these metrics. The outcome is a failure of the kind `Diverged` if a metric is
+    /// not finite.
     #[must_use]
     pub fn from_metrics(metrics: BTreeMap<String, f64>) -> Self {
         match Measurement::new(metrics) {
@@ -160,7 +160,8 @@ impl Outcome {
 #[serde(transparent)]
 pub struct Costs(pub NamedValues);
 
-/// Values of the study's objectives, in the order of the config. All are minimized. Empty for a failed trial.
+/// Values of the study's objectives, in the order of the config. All objectives are minimized. A failed trial
+/// has no values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Objectives(pub Vec<f64>);
@@ -169,17 +170,17 @@ pub struct Objectives(pub Vec<f64>);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// Number of the trial, in the order of proposals.
+    /// Id of the trial, in the order of proposals.
     pub id: TrialId,
-    /// What was asked.
+    /// The proposal that was evaluated.
     pub proposal: Proposal,
-    /// What was answered.
+    /// The result of the evaluation.
     pub outcome: Outcome,
     /// Costs of the architecture; empty if it cannot be built.
     pub costs: Costs,
     /// Values of the objectives; empty for a failed trial.
     pub objectives: Objectives,
-    /// Sum of relative excesses over the constraints; 0 if all constraints are met.
+    /// Sum of the relative amounts by which costs exceed the constraints. It is 0 if all constraints are met.
     pub violation: f64,
 }
 

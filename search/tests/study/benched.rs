@@ -1,5 +1,5 @@
-//! Tests a study that has evaluated its whole space as a problem. A run on the study's results must have the
-//! same trials as the study.
+//! Tests a study that has evaluated its whole space as a problem. A run on the study's results must evaluate
+//! the same trials as the study.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ fn problem(trials: &[Trial]) -> Problem {
     studied.problem().unwrap()
 }
 
-/// Returns the numbers of trials after which the hypervolume grew, with the missing share of the whole
-/// hypervolume.
+/// Returns the improvements of the hypervolume: the number of trials after each improvement, and the share of
+/// the largest hypervolume that is then missing.
 fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
     let Goal::Hypervolume { reference, optimum } = goal else { panic!("several objectives") };
     let points: Vec<&[f64]> = trials.iter().map(|trial| trial.objectives.0.as_slice()).collect();
@@ -47,7 +47,7 @@ fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
 #[test]
 fn run_on_the_answers_of_a_study_finds_what_the_study_found() {
     let problem = problem(&trials("random", 256));
-    // The reference point for parameters is the limit of 45 parameters.
+    // The limit of 45 parameters is the reference point's value for parameters.
     let Goal::Hypervolume { reference, .. } = &problem.goal else { panic!("several objectives") };
     assert!((reference[1] - 45.0).abs() < 1e-12, "{reference:?}");
     let registry = StrategyRegistry::builtin();

@@ -1,4 +1,4 @@
-//! Tests a journal and a store that contradict each other, and journals that lost lines.
+//! Tests a journal and a store that contradict each other, and journals that have lost lines.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use kiln_search::{
 
 use crate::parts::{Analytic, Seen, facts, folder, run, study};
 
-/// A completed study in its folder.
+/// Runs a study to its end. Returns its folder.
 fn ended() -> (tempfile::TempDir, RunPaths) {
     let (folder, paths) = folder();
     run(study(&Arc::new(Analytic::new()), &Seen::default()), &paths).unwrap();
@@ -23,7 +23,7 @@ fn again(paths: &RunPaths) -> (Result<Vec<String>, StudyError>, usize) {
     (ended, evaluator.count())
 }
 
-/// Removes the checks from the journal, so that the lines look as an earlier version wrote them.
+/// Removes the checks from the journal, so that its lines look like the lines of an earlier version.
 fn uncheck(paths: &RunPaths) {
     let line = |line: &str| {
         let mut entry: JournalEntry = serde_json::from_str(line).unwrap();

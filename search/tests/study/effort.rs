@@ -73,7 +73,7 @@ fn rung_of_the_whole_schedule_is_the_highest_rung() {
     }
 }
 
-/// Returns the smallest budget of trials that is accepted.
+/// Returns the smallest budget of trials that the study accepts.
 fn least(name: &str, answered: Fidelities, in_flight: usize) -> u64 {
     let refusal = |trials| {
         let (mut study, ..) = over(answered, name, "{}", trials);
@@ -112,7 +112,8 @@ fn smallest_accepted_budget_evaluates_one_network_fully_with_its_last_trial() {
             assert_eq!(summary.front.len(), 1);
         }
     }
-    // A bracket evaluates nine networks after one epoch, three after three epochs, and one with full effort.
+    // A bracket evaluates nine networks after one epoch, three networks after three epochs, and one network
+    // with full fidelity.
     assert_eq!(least("successive_halving", Fidelities::of_schedule(20), 8), 13);
     assert_eq!(least("asha", Fidelities::of_schedule(20), 1), 13);
 }
@@ -158,7 +159,8 @@ fn budget_of_epochs_without_training_or_for_no_network_is_refused() {
     let (mut study, ..) = over(Fidelities::of_schedule(20), "successive_halving", "{}", 100);
     study.settings.epochs = Some(37);
     let error = study.check().unwrap_err();
-    // There are 9 trainings of one epoch, 3 of three epochs, and one of twenty epochs.
+    // There are 9 trainings with one epoch, 3 trainings with three epochs, and one training with twenty
+    // epochs.
     assert!(matches!(error, StudyError::Budget { key: "epochs", found: 37, needed: 38, .. }), "{error}");
     study_with(&mut study, 38).unwrap();
     let (mut study, ..) = over(Fidelities::of_schedule(20), "random", "{}", 100);
@@ -190,8 +192,8 @@ fn study_without_full_effort_warns() {
     assert_eq!(record(&paths).full_epochs, 20);
 }
 
-/// The journal comes from a build that planned a full training as one epoch. The test imitates this with an
-/// evaluator that states other fidelities.
+/// The journal is from a build in which a full training had the planned duration of one epoch. The test
+/// imitates this build with an evaluator that states other fidelities.
 #[test]
 fn journal_with_another_plan_is_refused_with_the_reason() {
     let (_folder, paths) = folder();

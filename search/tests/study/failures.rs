@@ -63,7 +63,7 @@ fn failures_are_recorded_with_their_reason_and_the_search_continues() {
     assert_eq!(kinds(&paths)[2], expected[2]);
 }
 
-/// A strategy whose second proposal depends on the outcome of the first proposal.
+/// A strategy whose second proposal depends on the outcome of the first one.
 struct Learns(Option<bool>);
 
 impl Strategy for Learns {
@@ -160,7 +160,7 @@ fn constraints_without_feasible_networks_are_reported_with_the_smallest_values_s
     let mut study = study(&evaluator, &Seen::default());
     study.constraints = vec![Constraint::new("parameters", 10.0), Constraint::new("macs", 1e6)];
     let error = run(study, &paths).unwrap_err();
-    // The smallest network has 11 parameters: 4 + 1 in the first layer, and 1 + 1 in each of three further
+    // The smallest network has 11 parameters: 4 + 1 in the first layer, and 1 + 1 in each of the three other
     // layers.
     let message = error.to_string();
     assert!(message.starts_with("no architecture meets the constraints: 100.0 % of "), "{message}");

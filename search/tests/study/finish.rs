@@ -1,4 +1,5 @@
-//! Tests the finish stage. Each network must be finished only once, and either completely or not at all.
+//! Tests the finish stage. Each network must be finished only once. A network must be finished completely or
+//! not at all.
 
 use std::fs;
 use std::sync::Arc;
@@ -122,7 +123,7 @@ fn networks_finished_after_the_study_have_the_same_files() {
     finish(&finisher, &paths, &Wanted::Trials(best.clone())).unwrap();
     assert_eq!(*finisher.finished.lock().unwrap(), best, "nothing is finished twice");
     assert_eq!((facts(&paths), folders(&paths)), (facts(&whole), folders(&whole)));
-    // A trial that is not on the front can be finished too.
+    // A trial that is not on the front can also be finished.
     let other = (0..40).find(|id| front.iter().all(|entry| entry.trial != *id)).unwrap();
     finish(&finisher, &paths, &Wanted::Trials(vec![other])).unwrap();
     assert!(paths.model(other).join("network.txt").exists() && record(&paths).ended);

@@ -1,5 +1,5 @@
-//! Tests the check of shared weights. It must run only once, be recorded in the journal, and not affect any
-//! trial.
+//! Tests the health check of shared weights. The check must run only once, must be recorded in the journal,
+//! and must not affect any trial.
 
 use std::fs;
 use std::sync::Arc;

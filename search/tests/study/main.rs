@@ -1,5 +1,5 @@
 //! Tests of the study loop through its public interface. They cover the order of trials, interruptions,
-//! failures and the finish stage. The space is small, and the evaluator's outcomes are known in advance.
+//! failures and the finish stage. The space is small, and the outcomes of the evaluator are known in advance.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod benched;

@@ -73,7 +73,7 @@ pub(crate) struct Analytic {
     pub(crate) answered: Fidelities,
     /// Maximum duration of the random sleep in an evaluation.
     pub(crate) jitter_us: u64,
-    /// The requests, in the order in which they arrived.
+    /// The requested evaluations, in the order in which they arrived.
     pub(crate) evaluated: Mutex<Vec<(Genotype, Fidelity)>>,
     pub(crate) ticks: AtomicU64,
 }
@@ -112,7 +112,7 @@ impl Evaluator for Analytic {
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         self.evaluated.lock().unwrap().push((request.genotype.clone(), request.fidelity));
         if self.jitter_us > 0 {
-            // The time of an evaluation differs between runs, as the time of a training does.
+            // The duration of an evaluation differs between runs, like the duration of a training.
             let tick = self.ticks.fetch_add(1, Ordering::Relaxed);
             let mut moment = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
             moment = seed::derive(moment, "jitter", &[&tick.to_le_bytes()]);
@@ -133,9 +133,8 @@ impl Evaluator for Analytic {
     }
 }
 
-/// A strategy that first draws at random, then mutates the best of the last trials. Some proposals have low
-/// effort first. The proposals depend on every trial reported to the strategy and on the order of these
-/// trials.
+/// A strategy that first draws at random, then mutates the best of the latest trials. Some networks are first
+/// proposed with low fidelity. The proposals depend on every reported trial and on the order of these trials.
 #[derive(Default)]
 pub(crate) struct Climb {
     pub(crate) fidelities: bool,
@@ -172,7 +171,7 @@ impl Strategy for Climb {
     }
 }
 
-/// A strategy that returns given asks in order.
+/// A strategy that returns the listed asks in order.
 pub(crate) struct Listed(pub(crate) Vec<Ask>);
 
 impl Listed {
@@ -193,7 +192,7 @@ pub(crate) fn propose(genes: [u8; 4], fidelity: Fidelity) -> Ask {
     Ask::Propose(Proposal { genotype: Genotype::new(genes), fidelity, origin: Origin::default() })
 }
 
-/// An observer that keeps all events, and can stop the study after a number of trials.
+/// An observer that keeps all events. It can stop the study after a number of trials.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
@@ -230,13 +229,13 @@ impl Observer for Seen {
     }
 }
 
-/// A finisher that writes one file for each network, with the trial as the file's content.
+/// A finisher that writes one file for each network. The content of the file is the id of the trial.
 #[derive(Default)]
 pub(crate) struct Writes {
     pub(crate) finished: Mutex<Vec<u64>>,
-    /// Returns an error after this many networks.
+    /// Number of networks after which the finisher returns an error.
     pub(crate) fails_after: Option<usize>,
-    /// Whether the result names a file that was not written.
+    /// Whether the result lists a file that was not written.
     pub(crate) lies: bool,
 }
 

@@ -10,7 +10,7 @@ use kiln_search::{Event, JournalReader, RunPaths, StudyError, seed};
 
 use crate::parts::{Analytic, Climb, Seen, Writes, facts, folder, record, run, study};
 
-/// Environment variable that tells the other process which run folder to use.
+/// Environment variable with the run folder of the other process.
 const FOLDER: &str = "KILN_TEST_RUN_FOLDER";
 
 fn slow_study(jitter_us: u64) -> (Arc<Analytic>, kiln_search::Study) {
@@ -22,7 +22,7 @@ fn slow_study(jitter_us: u64) -> (Arc<Analytic>, kiln_search::Study) {
     (evaluator, study)
 }
 
-/// Does the work of the other process. In a normal test run it does nothing.
+/// The main function of the other process. In a normal test run it does nothing.
 #[test]
 fn as_the_other_process() {
     let Some(root) = std::env::var_os(FOLDER) else {

@@ -1,4 +1,5 @@
-//! Tests that running a study again resumes it, after a stop at any moment, with or without the store.
+//! Tests that a study can be stopped at any moment and resumed, with or without the store.
+//! store.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use kiln_space::Settings;
 
 use crate::parts::{Analytic, Climb, Listed, Misfortune, Seen, Writes, facts, folder, record, run, study};
 
-/// A completed study in its folder, and the bytes of its journal.
+/// Runs a study to its end. Returns its folder and the bytes of its journal.
 fn whole() -> (tempfile::TempDir, RunPaths, Vec<u8>) {
     let (folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
@@ -189,7 +190,7 @@ fn another_evaluator_is_refused_once_there_are_trials() {
     assert!(matches!(error, StudyError::Fingerprint { before, after } if before == "a" && after == "b"));
 }
 
-/// A strategy that counts how often it is asked.
+/// A strategy that counts its asks.
 struct Counted(Climb, Arc<std::sync::atomic::AtomicUsize>);
 
 impl kiln_search::Strategy for Counted {
@@ -203,7 +204,7 @@ impl kiln_search::Strategy for Counted {
     }
 }
 
-/// Runs a study of `trials` trials. Returns its result, the number of asks, and the events.
+/// Runs a study of `trials` trials. Returns the summary, the number of asks, and the events.
 fn long(paths: &RunPaths, trials: u64) -> (kiln_search::Summary, usize, Seen) {
     let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
     let asked = Arc::default();

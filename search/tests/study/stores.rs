@@ -26,8 +26,8 @@ fn entries() -> Vec<(Key, Outcome)> {
     entries
 }
 
-/// Checks that `get` returns what was `put`, that other keys have no outcome, that the last `put` wins, and
-/// that `iter` returns each entry once.
+/// Checks that `get` returns the outcome of the last `put`, that other keys have no outcome, and that `iter`
+/// returns each entry once.
 fn check_store(store: &dyn Store) {
     let mut entries = entries();
     for (key, outcome) in &entries {
@@ -69,7 +69,7 @@ fn flushed_entries_survive_reopening() {
         store.put(key, outcome).unwrap();
     }
     store.flush().unwrap();
-    // A copy of the files at this moment is equal to the files after a crash.
+    // The copied files equal the files after a crash at this moment.
     let copy = tempfile::tempdir().unwrap();
     copy_files(folder.path(), copy.path());
     check_holds(&SledStore::open(copy.path()).unwrap(), &entries);

@@ -1,5 +1,5 @@
-//! A Pareto front that grows point by point. With one or two objectives a search tree replaces comparing each
-//! new point with the whole front.
+//! A Pareto front that grows point by point. With one or two objectives, a search tree is used, so that a new
+//! point is not compared with the whole front.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ impl PartialEq for Ordered {
 
 impl Eq for Ordered {}
 
-/// A set of mutually non-dominated points, each with a name. Points with equal values are all kept.
+/// A set of mutually non-dominated points, each with a name. Points with equal objective values are all kept.
 ///
 /// # Example
 /// ```
@@ -44,8 +44,8 @@ impl Eq for Ordered {}
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Archive<K> {
-    /// Points with one or two objectives, by ascending first value. No point dominates another, so the second
-    /// values are descending.
+    /// Points with one or two objectives, by ascending first value. No point dominates another one, so the
+    /// second values are descending.
     plane: BTreeMap<Ordered, (Ordered, Vec<K>)>,
     /// Points with more than two objectives.
     space: Vec<(Vec<f64>, K)>,
@@ -58,9 +58,9 @@ impl<K> Default for Archive<K> {
 }
 
 impl<K> Archive<K> {
-    /// Adds a point, removes the points that it dominates, and returns the names of the removed points.
-    /// Returns `None` and adds nothing if a kept point dominates the new one. All points have the same number
-    /// of objectives, at least one.
+    /// Adds a point, removes the points that the new point dominates, and returns the names of the removed
+    /// points. Returns `None` and adds nothing if a kept point dominates the new one. All points must have
+    /// the same number of objectives, at least one.
     pub fn insert(&mut self, name: K, point: &[f64]) -> Option<Vec<K>> {
         match point {
             [x] => self.insert_in_plane(name, Ordered(*x), Ordered(0.0)),
@@ -78,7 +78,7 @@ impl<K> Archive<K> {
     }
 
     fn insert_in_plane(&mut self, name: K, x: Ordered, y: Ordered) -> Option<Vec<K>> {
-        // Among points with a first value of at most `x`, the last one has the lowest second value.
+        // Of the points with a first value of at most `x`, the last one has the lowest second value.
         if let Some((before, (lowest, names))) = self.plane.range_mut(..=x).next_back()
             && *lowest <= y
         {

@@ -1,8 +1,8 @@
-//! Dominance: when one point is better than another.
+//! Dominance between two points.
 
 use std::cmp::Ordering;
 
-/// Whether `a` is at least as good as `b` in every objective and better in one.
+/// Whether `a` is at least as good as `b` in every objective and better in at least one.
 ///
 /// # Example
 /// ```

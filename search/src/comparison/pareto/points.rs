@@ -1,4 +1,4 @@
-//! Random points for property tests. The points have few different values, so ties are frequent.
+//! Random points for property tests. The values are drawn from a small range, so ties are frequent.
 
 use proptest::collection::vec;
 use proptest::prelude::Strategy;

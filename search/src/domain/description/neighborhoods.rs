@@ -1,4 +1,4 @@
-//! Counts how often each kind of layer occurs, alone and together with the layers that it reads.
+//! Counts how often each kind of layer occurs, alone and together with its input layers.
 //!
 //! Source: Shervashidze et al., Weisfeiler-Lehman graph kernels, JMLR 2011; for architectures Ru, Wan, Dong,
 //! Osborne, Interpretable neural architecture search via Bayesian optimisation with Weisfeiler-Lehman
@@ -7,17 +7,17 @@
 
 use kiln_space::{Architecture, Op};
 
-/// Steps towards the input.
+/// Number of steps towards the input.
 pub(super) const DEPTH: usize = 2;
-/// Counters for each depth.
+/// Number of counters for each depth.
 pub(super) const BUCKETS: usize = 64;
 
-/// The labels of a layer, one for each depth; `None` if the layer's value does not depend on the network's
+/// The labels of a layer, one for each depth. `None` if the layer's value does not depend on the network's
 /// input.
 type Labels = Option<[u64; DEPTH + 1]>;
 
-/// Counts the labels at depth 0, then 1, then 2. Normalization, activations and changes of shape pass on the
-/// label of the layer that they read. Layers that are not on a path from input to output are left out.
+/// Counts the labels at depths 0, 1 and 2. Normalization, activations and changes of shape have the label of
+/// their input layer. Layers that are not on a path from input to output are left out.
 pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
     let live = architecture.live();
     let mut counts = vec![0.0; (DEPTH + 1) * BUCKETS];
@@ -44,7 +44,7 @@ pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
 }
 
 /// Computes the labels of a layer. The label at depth 0 is the layer's kind. The label at depth `d` joins the
-/// layer's own label at depth `d - 1` with those of the layers that it reads, in any order.
+/// layer's own label at depth `d - 1` with the labels of its input layers at that depth, in any order.
 fn refined(kind: u64, read: &[[u64; DEPTH + 1]]) -> [u64; DEPTH + 1] {
     let mut label = [kind; DEPTH + 1];
     for depth in 1..=DEPTH {
@@ -66,7 +66,7 @@ fn kind(op: &Op) -> u64 {
     mixed(hash, &[window.min(255) as u8, u8::from(grouped), u8::from(strided)])
 }
 
-/// FNV-1a.
+/// Continues an FNV-1a hash with these bytes.
 fn mixed(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -11,34 +11,35 @@ use serde::Deserialize;
 
 use super::partition::{Clusters, rows};
 
-/// Numbers of clusters that are tried.
+/// Numbers of clusters that k-means and hierarchical clustering try.
 const TRIED: [usize; 6] = [2, 3, 4, 6, 9, 12];
-/// Minimum silhouette at which a partition into several clusters is used.
+/// Minimum silhouette for several clusters. Below this value, one cluster is used.
 const SEPARATED: f64 = 0.1;
-/// Number of vectors at which a neighborhood is dense, including the vector itself.
+/// Number of vectors in a dense neighborhood, including the vector itself.
 const DENSE: usize = 4;
 
 /// A method to cluster vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
-    /// k-means. The number of clusters is the one with the best silhouette.
+    /// k-means with the number of clusters that has the best silhouette.
     #[default]
     KMeans,
-    /// Merges the clusters with the smallest average distance, and stops where the silhouette is best.
+    /// Repeatedly merges the two clusters with the smallest average distance. The number of clusters is the
+    /// one with the best silhouette.
     ///
     /// Source: Sokal, Michener, A statistical method for evaluating systematic relationships, Univ. Kansas
     /// Sci. Bull. 1958.
     Hierarchical,
-    /// DBSCAN: clusters are dense regions. The radius is the one within which nine of ten vectors have three
-    /// neighbors. Vectors between regions join the nearest region.
+    /// DBSCAN: clusters are dense regions. The radius is chosen so that nine of ten vectors have three
+    /// neighbors within it. Vectors outside the regions join the nearest region.
     ///
     /// Source: Ester, Kriegel, Sander, Xu, A density-based algorithm for discovering clusters, KDD 1996.
     Dbscan,
 }
 
 impl Grouping {
-    /// Clusters vectors into at most `most` clusters, as a pure function of the arguments.
+    /// Clusters vectors into at most `most` clusters. The result depends only on the arguments.
     ///
     /// # Example
     /// ```
@@ -68,8 +69,8 @@ impl Grouping {
     }
 }
 
-/// Returns how much closer vectors are to their own center than to the second nearest center, on average. 1
-/// is the best value.
+/// Returns the simplified silhouette: the mean, over the vectors, of how much closer a vector is to its own
+/// center than to the second nearest center. The best value is 1.
 ///
 /// Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 1987; simplified to centers: Hruschka, de Castro,
 /// Campello, Evolutionary algorithms for clustering gene-expression data, ICDM 2004.
@@ -95,14 +96,15 @@ fn matrix(rows: &[Vec<f64>]) -> Array2<f64> {
     Array2::from_shape_fn((rows.len(), width), |(row, column)| rows[row][column])
 }
 
-/// Returns the labels after merging down to `k` clusters.
+/// Returns the labels after clusters were merged until `k` clusters are left.
 fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
     let farthest = squared_distances(rows).into_iter().flatten().fold(0.0, f64::max);
     if farthest <= 0.0 {
         return vec![Some(0); rows.len()];
     }
-    // The clustering crate takes similarities and merges by their negative logarithms. With the similarity
-    // `exp(-d^2 / farthest)`, the negative logarithm is the squared distance, scaled to at most 1.
+    // The clustering crate takes similarities, and merges clusters by the negative logarithms of
+    // similarities. With the similarity `exp(-d^2 / farthest)`, the negative logarithm is the squared
+    // distance, scaled to at most 1.
     let kernel = Kernel::params().method(KernelMethod::Gaussian(farthest)).transform(&matrix(rows));
     let grouped: Result<DatasetBase<Kernel<f64>, Vec<usize>>, _> =
         HierarchicalCluster::default().num_clusters(k).transform(kernel);
@@ -110,7 +112,7 @@ fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
         .map_or_else(|_| vec![Some(0); rows.len()], |grouped| grouped.targets.into_iter().map(Some).collect())
 }
 
-/// Returns the labels of dense regions; `None` for vectors between the regions.
+/// Returns the label of the dense region of each vector. The label is `None` for vectors outside the regions.
 fn dense(rows: &[Vec<f64>]) -> Vec<Option<usize>> {
     let mut reach: Vec<f64> = squared_distances(rows)
         .into_iter()
@@ -136,7 +138,7 @@ mod tests {
 
     const ALL: [Grouping; 3] = [Grouping::KMeans, Grouping::Hierarchical, Grouping::Dbscan];
 
-    /// Returns clouds of 40 vectors around these points, denser in the middle.
+    /// Returns a cloud of 40 vectors around each of these points. The clouds are denser in the middle.
     fn clouds(places: &[[f64; 2]]) -> Vec<[f64; 2]> {
         let mut rng = Pcg64::seed_from_u64(5);
         let mut off = || (0..4).map(|_| rng.random::<f64>()).sum::<f64>();

@@ -1,4 +1,4 @@
-//! k-means.
+//! The k-means algorithm.
 //!
 //! Source: Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 1982; Arthur, Vassilvitskii,
 //! k-means++: the advantages of careful seeding, SODA 2007, section 2.2.
@@ -9,7 +9,7 @@ use rand_pcg::Pcg64;
 
 /// Maximum number of iterations.
 const ITERATIONS: usize = 10;
-/// Seed of the random draws. It is constant, so the partition depends only on the rows.
+/// Seed of the random draws. The seed is constant, so the partition depends only on the rows.
 const SEED: u64 = 42;
 
 /// Returns centroids and labels for rows of equal length. At least `k` rows must be distinct.
@@ -26,7 +26,7 @@ pub(super) fn fit(rows: &[Vec<f64>], k: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
     (centroids, labels)
 }
 
-/// Moves each centroid to the mean of the rows with its label. A centroid without rows stays.
+/// Moves each centroid to the mean of the rows with its label. A centroid without rows does not move.
 pub(super) fn to_means<'a>(labeled: impl Iterator<Item = (&'a Vec<f64>, usize)>, centroids: &mut [Vec<f64>]) {
     let mut sums: Vec<(Vec<f64>, f64)> =
         centroids.iter().map(|centroid| (vec![0.0; centroid.len()], 0.0)).collect();
@@ -40,8 +40,8 @@ pub(super) fn to_means<'a>(labeled: impl Iterator<Item = (&'a Vec<f64>, usize)>,
     }
 }
 
-/// Draws rows one after the other. The probability of a row is proportional to its squared distance from the
-/// nearest row drawn so far.
+/// Draws the initial centroids from the rows, one after the other. The probability of a row is proportional
+/// to its squared distance from the nearest centroid drawn so far.
 fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     let mut rng = Pcg64::seed_from_u64(SEED);
     let mut seeds = vec![rows[rng.random_range(0..rows.len())].clone()];
@@ -65,7 +65,8 @@ fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     seeds
 }
 
-/// Returns the index of the nearest centroid for each row; the lowest index if several are equally near.
+/// Returns the index of the nearest centroid for each row. If several centroids are equally near, returns the
+/// lowest index.
 fn nearest(rows: &[Vec<f64>], centroids: &[Vec<f64>]) -> Vec<usize> {
     let one = |row: &Vec<f64>| {
         let distances = centroids.iter().map(|centroid| squared_distance(row, centroid)).enumerate();

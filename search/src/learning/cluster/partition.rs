@@ -7,16 +7,16 @@ use super::k_means;
 /// A partition of a set of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clusters {
-    /// Centers of the clusters. There is at least one, and all have equal lengths.
+    /// Centers of the clusters. There is at least one center, and all centers have the same length.
     pub(super) centroids: Vec<Vec<f64>>,
-    /// Cluster of each vector that was partitioned.
+    /// Index of the cluster of each vector.
     pub(super) labels: Vec<usize>,
 }
 
 impl Clusters {
-    /// Partitions vectors into at most `k` clusters, as a pure function of the arguments. Shorter vectors
-    /// count as padded with zeros, and numbers that are not finite count as zero. If there are fewer than `k`
-    /// distinct vectors, there are fewer clusters.
+    /// Partitions vectors into at most `k` clusters. The result depends only on the arguments. Shorter
+    /// vectors count as padded with zeros, and numbers that are not finite count as zero. If there are fewer
+    /// than `k` distinct vectors, there are fewer clusters.
     ///
     /// # Example
     /// ```
@@ -39,8 +39,8 @@ impl Clusters {
         Self { centroids, labels }
     }
 
-    /// Creates the clusters of labeled rows, numbered in the order of occurrence. Rows without a label join
-    /// the nearest cluster. If no row has a label, there is one cluster.
+    /// Creates the clusters of labeled rows. Clusters are numbered in the order in which their labels occur.
+    /// Rows without a label join the nearest cluster. If no row has a label, there is one cluster.
     pub(super) fn of(rows: &[Vec<f64>], found: &[Option<usize>]) -> Self {
         let mut names: Vec<usize> = Vec::new();
         let numbered: Vec<Option<usize>> = found
@@ -87,7 +87,8 @@ impl Clusters {
         self.centroids.iter().enumerate().filter_map(of).collect()
     }
 
-    /// Returns the cluster whose center is nearest to a vector; the first one if several are equally near.
+    /// Returns the cluster whose center is nearest to a vector. If several centers are equally near, returns
+    /// the first cluster.
     #[must_use]
     pub fn nearest(&self, vector: &[f64]) -> usize {
         let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
@@ -111,7 +112,7 @@ pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     vectors.iter().map(row).collect()
 }
 
-/// Counts the distinct rows, up to `enough`.
+/// Counts the distinct rows. The count stops at `enough`.
 fn distinct(rows: &[Vec<f64>], enough: usize) -> usize {
     let mut found: Vec<&Vec<f64>> = Vec::new();
     for row in rows {

@@ -8,11 +8,11 @@ use kiln_space::Genotype;
 
 use crate::domain::Block;
 
-/// Minimum number of scored genotypes to fit the model, and maximum number that is used.
+/// Minimum number of scored genotypes for the model, and maximum number of scored genotypes that it uses.
 const LEAST: usize = 5;
 const MOST: usize = 200;
 
-/// Predicts places.
+/// Predicts ranks by zero-cost proxies.
 #[derive(Debug)]
 pub(super) struct Expected {
     points: Vec<Vec<f64>>,
@@ -21,8 +21,8 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Fits the model to the ranks of some genotypes. If there are too many, evenly spaced ones are used.
-    /// Returns `None` if there are too few.
+    /// Fits the model to the ranks of some genotypes. If there are more than the maximum number, evenly
+    /// spaced ones are used. Returns `None` if there are fewer than the minimum number.
     pub(super) fn fit(
         places: &BTreeMap<Genotype, f64>,
         embed: impl Fn(&Genotype) -> Vec<f64>,

@@ -1,18 +1,18 @@
-//! The checks of a journal's lines. Each check is a hash of the line and of the previous check. So a line
-//! that was changed, removed, repeated or moved is detected.
+//! The checks of a journal's lines. Each check is a hash of the line and of the previous check. So the checks
+//! reveal a line that was changed, removed, repeated or moved.
 //!
 //! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits: the first half of a BLAKE3 hash.
 //! The hash covers the 32 digits of the previous line's check, then the line's own bytes up to `,"check"`.
 //! The first checked line has no previous check. For this line, the first 32 digits of the hash of all bytes
-//! before the line are hashed in place of the previous check. In a new journal there are no such bytes. In a
-//! journal that began without checks, these bytes are the lines without checks.
+//! before the line are hashed in place of the previous check. In a new journal, no bytes precede the first
+//! line. In a journal that began without checks, the lines without checks precede it.
 
 use super::entry::JournalEntry;
 use crate::error::ChainBreak;
 
-/// Digits of a check.
+/// Number of digits in a check.
 const DIGITS: usize = 32;
-/// The bytes before the digits, and the bytes after them.
+/// The bytes of a line before the digits of the check, and the bytes after the digits.
 const MARK: &[u8] = b",\"check\":\"";
 const END: &[u8] = b"\"}";
 
@@ -34,16 +34,16 @@ pub(super) struct Check([u8; DIGITS]);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CheckChain {
-    /// Hash of all lines so far, while no line has a check.
+    /// Hash of the lines without a check.
     unchecked: Box<blake3::Hasher>,
     /// Number of lines without a check.
     unchecked_lines: u64,
-    /// The last check.
+    /// Check of the last line that has one.
     last: Option<Check>,
 }
 
 impl CheckChain {
-    /// Returns the next line of a journal, with its check and a line end.
+    /// Returns the next line of a journal, with a check and a line end.
     ///
     /// # Panics
     /// Never, because an entry is plain data.
@@ -54,8 +54,8 @@ impl CheckChain {
         line
     }
 
-    /// Returns the next line and its check. Call [`CheckChain::advance`] with the check after the line was
-    /// written, because a line that could not be written must not become part of the chain.
+    /// Returns the next line and its check. After the line was written, call [`CheckChain::advance`] with the
+    /// check. If the line could not be written, it must not become part of the chain.
     pub(super) fn sealed(&self, entry: &JournalEntry) -> (String, Check) {
         let mut line = serde_json::to_string(entry).expect("an entry is plain data with names as keys");
         line.pop();
@@ -66,12 +66,12 @@ impl CheckChain {
         (line, check)
     }
 
-    /// Continues after a line with this check.
+    /// Continues the chain after a line with this check.
     pub(super) const fn advance(&mut self, check: Check) {
         self.last = Some(check);
     }
 
-    /// Verifies the next line, without its line end, and returns whether it has a check.
+    /// Verifies the next line, which is passed without its line end. Returns whether the line has a check.
     pub(super) fn verify(&mut self, line: &[u8]) -> Result<bool, ChainBreak> {
         match split(line) {
             Some((body, check)) => {
@@ -90,12 +90,12 @@ impl CheckChain {
         }
     }
 
-    /// Whether any line had a check.
+    /// Whether any line so far had a check.
     pub(super) const fn has_checks(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Number of lines without a check. They all precede the checked ones.
+    /// Number of lines without a check. All of them precede the lines with a check.
     pub(super) const fn unchecked_lines(&self) -> u64 {
         self.unchecked_lines
     }
@@ -114,7 +114,7 @@ impl Check {
     }
 }
 
-/// Splits a line into its own bytes and its check, if it has one.
+/// Splits a line into its own bytes and its check. Returns `None` if the line has no check.
 fn split(line: &[u8]) -> Option<(&[u8], Check)> {
     let (rest, digits) = line.strip_suffix(END)?.split_last_chunk::<DIGITS>()?;
     Some((rest.strip_suffix(MARK)?, Check(*digits)))

@@ -5,11 +5,11 @@ use crate::trials::TrialId;
 /// Signs that a journal may lack lines or contain changed lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Doubts {
-    /// Number of lines at its beginning without a check.
+    /// Number of lines without a check, which are at the beginning of the journal.
     pub unchecked_lines: u64,
     /// Whether a later line has a check, which also covers the lines without checks.
     pub vouched: bool,
-    /// Bytes after its last complete line.
+    /// Number of bytes after the last complete line.
     pub torn_bytes: usize,
     /// Trials that have a finished network in the run folder but are not in the journal.
     pub unknown_networks: Vec<TrialId>,

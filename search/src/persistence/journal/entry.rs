@@ -8,7 +8,7 @@ use crate::trials::Seconds;
 /// Version of the lines that this build writes. Lines of version 1 have no `check`; lines of all later
 /// versions have one.
 pub const JOURNAL_VERSION: u32 = 2;
-/// The last version of lines without a check.
+/// The last version whose lines have no check.
 pub(super) const UNCHECKED_VERSION: u32 = 1;
 
 /// Maximum length of a line in bytes.
@@ -23,7 +23,7 @@ pub struct JournalEntry {
     pub unix_s: Seconds,
     /// Total time for which processes have run the study.
     pub elapsed_s: Seconds,
-    /// What happened.
+    /// The recorded event.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -5,13 +5,13 @@ use super::record::StudyRecord;
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// The facts of a study, one line each, in a fixed order. Two journals belong to the same study if their
-/// facts are equal.
+/// Returns the facts of a study as text, one line for each fact, in a fixed order. Two journals belong to the
+/// same study if their facts are equal.
 ///
-/// Facts are the evaluator's fingerprint, the trials, the last front, and the finished networks. Facts leave
-/// out everything that depends on a process: times, checks, workers, whether an outcome was already in the
-/// store, starts, progress, warnings and rejections. They also leave out the health of shared weights,
-/// because it follows from the fingerprint and journals of older builds lack it.
+/// The facts are the evaluator's fingerprint, the trials, the last front, and the finished networks. They
+/// exclude everything that depends on a process: times, checks, workers, whether an outcome was already in
+/// the store, starts, progress, warnings and rejections. They also exclude the health of shared weights,
+/// because it follows from the fingerprint, and journals of older builds lack it.
 ///
 /// # Example
 /// ```

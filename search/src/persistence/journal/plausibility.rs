@@ -1,5 +1,5 @@
-//! Checks the plausibility of lines. A line that no study can write counts as damaged, even if it has a valid
-//! check.
+//! Checks that a study can have written the lines of a journal. Other lines count as damaged, even if they
+//! have a valid check.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -10,18 +10,18 @@ use crate::error::Implausible;
 use crate::trials::objectives::{are_possible, objectives};
 use crate::trials::{Trial, TrialId};
 
-/// What is known about the study from its config, and about the journal from its lines so far.
+/// The study's config, as far as it is known, and the trials in the journal's lines so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plausibility {
     /// Names of the study's objectives, if they are known.
     pub(super) objectives: Option<Vec<String>>,
-    /// Its constraints; empty if they are not known.
+    /// Constraints of the study. Empty if they are not known.
     pub(super) constraints: Vec<Constraint>,
-    /// Trials so far, after the last retry.
+    /// Ids of the trials since the last retry.
     trials: BTreeSet<TrialId>,
 }
 
-/// Whether a path stays inside the folder that it is joined to.
+/// Whether a relative path stays inside the folder to which it is joined.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
@@ -76,8 +76,8 @@ impl Plausibility {
 
     fn check_trial(&mut self, trial: &Trial) -> Result<(), Implausible> {
         let (id, before) = (trial.id, self.trials.len());
-        // Every trial that the strategy was told of is in the journal. At most `MAX_IN_FLIGHT` other trials
-        // can be unfinished at the same time.
+        // Every trial that was reported to the strategy is in the journal. At most `MAX_IN_FLIGHT` other
+        // trials can be unfinished at the same time.
         if id >= (before as u64).saturating_add(MAX_IN_FLIGHT) {
             return Err(Implausible::Ahead { trial: id, before });
         }
@@ -102,7 +102,8 @@ impl Plausibility {
         if bits(&expected.0) == bits(&found.0) { Ok(()) } else { wrong(Some(expected.0)) }
     }
 
-    /// Checks that the violation follows from the line's costs, unless a constrained cost is missing.
+    /// Checks that the violation follows from the line's costs. A line without a constrained cost is not
+    /// checked.
     fn check_violation(&self, trial: &Trial) -> Result<(), Implausible> {
         let (id, found) = (trial.id, trial.violation);
         let wrong = |expected| Err(Implausible::Violation { trial: id, found, expected });

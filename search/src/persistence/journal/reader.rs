@@ -20,7 +20,7 @@ use crate::trials::{Seconds, Trial};
 /// Size of the read buffer in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// Reads a journal line by line. It remembers where it stopped, so it can follow a running study.
+/// Reads a journal line by line. The reader remembers its position, so it can follow a running study.
 #[derive(Debug)]
 pub struct JournalReader {
     path: PathBuf,
@@ -39,7 +39,8 @@ impl JournalReader {
     /// Opens a journal.
     ///
     /// # Errors
-    /// [`StudyError::File`] if the journal cannot be opened, [`StudyError::Misplaced`] if it is not a file.
+    /// [`StudyError::File`] if the journal cannot be opened, or [`StudyError::Misplaced`] if the path is not
+    /// a file.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         check_file(path)?;
         let file = File::open(path).map_err(|source| StudyError::File {
@@ -63,7 +64,7 @@ impl JournalReader {
     /// Opens the journal of a run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] if there is no journal, and the errors of [`JournalReader::open`].
+    /// [`StudyError::NotARun`] if there is no journal, and all errors of [`JournalReader::open`].
     pub fn of_run(paths: &RunPaths) -> Result<Self, StudyError> {
         if !paths.journal().exists() {
             let path = paths.root().to_owned();
@@ -72,23 +73,25 @@ impl JournalReader {
         Self::open(&paths.journal())
     }
 
-    /// Sets the study's objectives, so that the values of each trial must follow from the trial's metrics and
-    /// costs. If this is not set, each value must equal a metric or a cost of the trial.
+    /// Sets the study's objectives. The reader then checks that the objective values of each trial follow
+    /// from the trial's metrics and costs. Without this call, the reader only checks that each value equals a
+    /// metric or a cost of the trial.
     #[must_use]
     pub fn with_objectives(mut self, objectives: &[String]) -> Self {
         self.plausibility.objectives = Some(objectives.to_vec());
         self
     }
 
-    /// Sets the study's constraints, so that the violation of each trial must follow from the trial's costs.
+    /// Sets the study's constraints. The reader then checks that the violation of each trial follows from its
+    /// costs.
     #[must_use]
     pub fn with_constraints(mut self, constraints: &[Constraint]) -> Self {
         self.plausibility.constraints = constraints.to_vec();
         self
     }
 
-    /// Returns the entry on the next line, or `None` at the end of the file. Later calls can return lines
-    /// that were added since. An incomplete line is kept for the next call.
+    /// Returns the entry on the next line, or `None` at the end of the file. Later calls return lines that
+    /// were added in the meantime. An incomplete line is kept for the next call.
     ///
     /// # Errors
     /// [`StudyError::JournalLine`] for a line that is damaged or longer than 4 MiB, [`StudyError::Newer`] for
@@ -122,10 +125,10 @@ impl JournalReader {
         Ok(Some(entry))
     }
 
-    /// All entries up to the end of the file.
+    /// Returns all entries up to the end of the file.
     ///
     /// # Errors
-    /// As [`JournalReader::next_entry`].
+    /// The same as for [`JournalReader::next_entry`].
     pub fn entries(&mut self) -> Result<Vec<JournalEntry>, StudyError> {
         let mut entries = Vec::new();
         while let Some(entry) = self.next_entry()? {
@@ -139,7 +142,7 @@ impl JournalReader {
         self.checked
     }
 
-    /// The doubts about the lines read so far.
+    /// Returns the doubts about the lines read so far.
     #[must_use]
     pub fn doubts(&self) -> Doubts {
         Doubts {
@@ -155,7 +158,7 @@ impl JournalReader {
         self.bytes
     }
 
-    /// Reads the bytes after the last complete line as a line whose line end is missing.
+    /// Reads the bytes after the last complete line as a line without a line end.
     pub(super) fn last_without_end(&mut self) -> Option<JournalEntry> {
         let checked = self.chain.clone().verify(&self.partial).ok()?;
         let entry = self.parse(&self.partial, checked).ok()?;
@@ -166,7 +169,7 @@ impl JournalReader {
         Some(entry)
     }
 
-    /// Returns the chain of checks up to the last line, for appending more lines.
+    /// Returns the chain of checks up to the last line, so that more lines can be appended.
     pub(super) fn into_chain(self) -> CheckChain {
         self.chain
     }
@@ -181,7 +184,7 @@ impl JournalReader {
             Ok(entry) if entry.version > JOURNAL_VERSION => Err(newer(entry.version)),
             Ok(entry) if is_checked == (entry.version > UNCHECKED_VERSION) => Ok(entry),
             Ok(entry) => Err(self.damaged(LineDamage::Version { version: entry.version, is_checked })),
-            // A line written by a newer build may contain an event that this build does not know.
+            // A line of a newer build may contain an event that this build does not know.
             Err(error) => match serde_json::from_slice::<Versioned>(line) {
                 Ok(Versioned { version }) if version > JOURNAL_VERSION => Err(newer(version)),
                 _ => Err(self.damaged(LineDamage::Json(error))),
@@ -194,7 +197,7 @@ impl JournalReader {
     }
 }
 
-/// A journal line with a trial. Most lines are trials. Parsing them directly avoids the buffering that
+/// A journal line with a trial. Most lines contain trials. Parsing them directly avoids the buffering that
 /// `serde` needs to find the tag of an event.
 #[derive(Deserialize)]
 struct TrialLine {

@@ -12,14 +12,14 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::RunPaths;
 use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// A trial with further data from its journal line.
+/// A trial and further data from its journal line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournaledTrial {
     /// The trial.
     pub trial: Trial,
-    /// Time of its evaluation.
+    /// Time that the evaluation took.
     pub seconds: Seconds,
-    /// Worker that evaluated it.
+    /// Index of the worker that evaluated the trial.
     pub worker: usize,
     /// Whether the trial's line has a check. A line without a check may have been changed.
     pub checked: bool,
@@ -28,38 +28,39 @@ pub struct JournaledTrial {
 /// The state of a study according to its journal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudyRecord {
-    /// Fingerprint of the evaluator, if the evaluator was prepared.
+    /// Fingerprint of the evaluator. `None` if the evaluator was not prepared yet.
     pub fingerprint: Option<String>,
-    /// Epochs of a full training. It is 0 if the evaluator trains nothing, or if the build that wrote the
-    /// journal did not record it.
+    /// Number of epochs in a full training. It is 0 if the evaluator trains no networks, or if the build that
+    /// wrote the journal did not record the number.
     pub full_epochs: u32,
-    /// Health of the shared weights that this fingerprint identifies.
+    /// Health of the shared weights that `fingerprint` identifies.
     pub health: Option<SupernetHealth>,
-    /// Trials by id, since the last retry of panicked trials.
+    /// Trials by id. If panicked trials were retried, only trials since the last retry.
     pub trials: BTreeMap<TrialId, Box<JournaledTrial>>,
-    /// Number of trials and the Pareto front, if the search stage ended.
+    /// Number of trials, and ids of the Pareto front. `None` if the search stage has not ended.
     pub searched: Option<(u64, Vec<TrialId>)>,
-    /// Why the search stage ended before it used up its budget of trials, if it did.
+    /// The reason why the search stage ended before it used up its budget of trials. `None` if it used up the
+    /// budget or has not ended.
     pub search_end: Option<SearchEnd>,
-    /// Finished networks, with the time that each took.
+    /// Finished networks, each with the time that finishing took.
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
-    /// Whether the last event reports the end of the study.
+    /// Whether the last event is [`Event::Ended`].
     pub ended: bool,
-    /// The budget of trials of the last run, if that run completed the study.
+    /// The budget of trials of the last run. `None` if that run did not complete the study.
     pub(crate) completed: Option<u64>,
     /// The budget of trials of the last run.
     budget: Option<u64>,
     /// Total time for which processes have run the study.
     pub elapsed_s: Seconds,
-    /// The same time by stage.
+    /// Time spent in each stage.
     pub stages: StageSeconds,
-    /// Time since the epoch at the last entry.
+    /// Time of the last entry, in seconds since the Unix epoch.
     pub unix_s: Seconds,
-    /// The current stage.
+    /// Tracks the current stage.
     clock: StageClock,
-    /// Doubts about the journal itself.
+    /// Signs that the journal may be incomplete or changed.
     pub doubts: Doubts,
-    /// Trials from before the last retry whose outcomes are still valid.
+    /// Trials before the last retry whose outcomes are still valid.
     earlier: Vec<JournaledTrial>,
 }
 
@@ -72,11 +73,11 @@ impl StudyRecord {
         Self::collect(paths, JournalReader::of_run(paths)?, |_| {})
     }
 
-    /// Works like [`StudyRecord::read`], and also checks that the values of these objectives follow from each
-    /// trial's metrics and costs. `see` is called with every entry, in order.
+    /// Works like [`StudyRecord::read`], and also checks that each trial's values of these objectives follow
+    /// from its metrics and costs. `see` is called with every entry, in order.
     ///
     /// # Errors
-    /// As [`StudyRecord::read`].
+    /// The same as for [`StudyRecord::read`].
     pub fn read_with(
         paths: &RunPaths,
         objectives: &[String],
@@ -90,14 +91,14 @@ impl StudyRecord {
         mut reader: JournalReader,
         see: impl FnMut(&JournalEntry),
     ) -> Result<Self, StudyError> {
-        // The networks are listed before the journal is read. Otherwise a running study could add a trial and
+        // List the networks before the journal is read. Otherwise a running study could add a trial and
         // finish its network in between, and the trial would seem to be missing.
         let networks = networks(paths);
         let mut record = Self::default();
         record.take_in(&mut reader, see)?;
         record.doubts = reader.doubts();
-        // After a retry, trials are recorded again while their networks stay. So missing trials are not a
-        // sign of damage.
+        // After a retry, trials are recorded again while their finished networks stay. So a missing trial is
+        // no sign of damage.
         if record.earlier.is_empty() {
             let unknown = networks.into_iter().filter(|id| !record.trials.contains_key(id));
             record.doubts.unknown_networks = unknown.collect();
@@ -128,7 +129,7 @@ impl StudyRecord {
         true
     }
 
-    /// Applies the times of an entry.
+    /// Adds the times of an entry to the record.
     fn pass(&mut self, entry: &JournalEntry) {
         self.clock.pass(entry.elapsed_s, &entry.event, &mut self.stages);
         self.unix_s = entry.unix_s;
@@ -171,8 +172,8 @@ impl StudyRecord {
             Event::Retried { .. } => {
                 self.completed = None;
                 // A retried trial may have a different outcome, which may lead the strategy to different
-                // proposals. So the strategy is told of all trials again. The outcomes of other trials stay
-                // valid for the same genotype and fidelity.
+                // proposals. So all trials are reported to the strategy again. The outcomes of the other
+                // trials stay valid for the same genotype and fidelity.
                 self.ended = false;
                 self.searched = None;
                 self.search_end = None;
@@ -210,7 +211,7 @@ impl StudyRecord {
         self.earlier.iter().chain(self.trials.values().map(AsRef::as_ref))
     }
 
-    /// Returns the trials whose outcome is a panic: their proposals and outcomes.
+    /// Returns the proposals and outcomes of the trials that panicked.
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&Proposal, &Outcome)> {
         let trials = self.trials.values().map(|journaled| &journaled.trial);
         trials.filter(|trial| trial.outcome.is_panic()).map(|trial| (&trial.proposal, &trial.outcome))

@@ -1,4 +1,4 @@
-//! The time that a study has spent in each of its stages, over all processes.
+//! The time that a study has spent in each of its stages, summed over all processes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,14 @@ use crate::trials::Seconds;
 const SEARCH: &str = "search";
 const FINISH: [&str; 2] = ["finish", "network"];
 
-/// Time spent in each stage of a study, over all processes.
+/// Time spent in each stage of a study, summed over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
-    /// Preparing data and supernet.
+    /// Time of preparing data and supernet.
     pub prepare: Seconds,
-    /// Searching.
+    /// Time of searching.
     pub search: Seconds,
-    /// Finishing networks.
+    /// Time of finishing networks.
     pub finish: Seconds,
 }
 
@@ -28,7 +28,7 @@ enum Stage {
     Finish,
 }
 
-/// Sums the time between entries. The time between two entries counts for the stage of the later entry.
+/// Adds up the time between entries. The time between two entries counts for the stage of the later entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct StageClock {
     stage: Stage,
@@ -36,8 +36,8 @@ pub(super) struct StageClock {
 }
 
 impl StageClock {
-    /// Processes an entry that was written after `elapsed` time of work. Adds the time since the previous
-    /// entry to `spent`.
+    /// Processes an entry that was written when the study had run for `elapsed`. Adds the time since the
+    /// previous entry to `spent`.
     pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
@@ -80,7 +80,7 @@ mod tests {
             (9.0, Event::Searched { trials: 4, front: Vec::new() }),
             (14.0, progress("network")),
             (15.0, Event::Ended),
-            // Here the clock was set back.
+            // At this entry, the clock was set back.
             (12.0, Event::Ended),
             (16.0, Event::Started { study: "a".to_owned(), resumed: 4, trials: Some(4) }),
         ] {

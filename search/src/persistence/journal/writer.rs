@@ -1,4 +1,4 @@
-//! Writes a journal, after removing an incomplete last line that a crash may have left.
+//! Writes a journal. Before that, an incomplete last line, which a crash may have left, is removed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::{Place, hold_journal};
 use crate::trials::Seconds;
 
-/// A journal that is open for writing. The lock of the run folder excludes other writers.
+/// A journal that is open for writing. The lock of the run folder prevents other writers.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -25,14 +25,14 @@ pub struct Journal {
     chain: CheckChain,
 }
 
-/// A journal that was opened for writing, with its content.
+/// A journal that was opened for writing, and the state of the study in it.
 #[derive(Debug)]
 pub struct Opened {
     /// The journal, for writing.
     pub journal: Journal,
     /// The state of the study according to the journal.
     pub record: StudyRecord,
-    /// Number of bytes cut from the end, if a crash left an incomplete line.
+    /// Number of bytes of an incomplete last line that was cut off. `None` if the last line was complete.
     pub cut: Option<usize>,
 }
 
@@ -40,16 +40,15 @@ impl Journal {
     /// Opens or creates a journal. An incomplete last line is cut off.
     ///
     /// # Errors
-    /// [`StudyError`] if the journal cannot be read or written, or is damaged elsewhere.
+    /// [`StudyError`] if the journal cannot be read or written, or if another line is damaged.
     pub fn open(path: &Path) -> Result<Opened, StudyError> {
         Self::open_with(path, |reader| reader)
     }
 
-    /// Works like [`Journal::open`]. `expect` configures the reader with the study's objectives or
-    /// constraints.
+    /// Works like [`Journal::open`]. `expect` can set the study's objectives and constraints in the reader.
     ///
     /// # Errors
-    /// As [`Journal::open`].
+    /// The same as for [`Journal::open`].
     pub fn open_with(
         path: &Path,
         expect: impl FnOnce(JournalReader) -> JournalReader,
@@ -76,7 +75,7 @@ impl Journal {
         }
         file.sync_all().map_err(failed("sync the journal"))?;
         if reader.bytes() == 0 {
-            // The file may be new, and its directory entry must survive a crash too.
+            // The file may be new, and its directory entry must also survive a crash.
             kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
         }
         record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
@@ -85,8 +84,8 @@ impl Journal {
         Ok(Opened { journal, record, cut })
     }
 
-    /// Appends an event as one line. The line is sure to survive a crash only after the next
-    /// [`Journal::sync`].
+    /// Appends an event as one line. Only after the next [`Journal::sync`] is the line sure to survive a
+    /// crash.
     ///
     /// # Errors
     /// [`StudyError::File`] if the line cannot be written. A partly written line is removed.
@@ -100,13 +99,13 @@ impl Journal {
         let (line, check) = self.chain.sealed(&entry);
         let before = self.file.metadata().map(|metadata| metadata.len());
         self.file.write_all(line.as_bytes()).map_err(|source| {
-            // On a full disk, half of this line may be written. A later line must not follow it.
+            // If the disk is full, half of this line may be written. Another line must not follow it.
             if let Ok(length) = before {
                 drop(self.file.set_len(length));
             }
             self.failed("write the journal", source)
         })?;
-        // Only a line that was written is part of the chain.
+        // Only a line that was written completely becomes part of the chain.
         self.chain.advance(check);
         Ok(())
     }
@@ -119,12 +118,12 @@ impl Journal {
         self.file.sync_data().map_err(|source| self.failed("sync the journal", source))
     }
 
-    /// The path and identity of the journal file.
+    /// Returns the path and identity of the journal file.
     pub(crate) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(|source| self.failed("look at the journal", source))
     }
 
-    /// Total time for which this process and earlier processes have run the study.
+    /// Returns the total time for which this process and earlier processes have run the study.
     #[must_use]
     pub fn elapsed(&self) -> Seconds {
         self.elapsed_before.saturating_add(self.began.elapsed().into())

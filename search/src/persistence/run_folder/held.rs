@@ -9,11 +9,11 @@ use super::place::check_held;
 
 /// Name of the lock file.
 const LOCK: &str = "lock";
-/// Number of attempts, in case another process removes the folder at the same time.
+/// Maximum number of attempts. An attempt fails if another process removes the folder at the same time.
 const ATTEMPTS: usize = 16;
 
 /// Locks a folder, and creates it if it is missing. The lock lasts until the returned file is dropped or the
-/// process ends. Returns `None` if another writer, in this process or another, has the lock.
+/// process ends. Returns `None` if another writer, in this process or in another one, has the lock.
 ///
 /// # Errors
 /// If the folder or its lock file cannot be created or locked.

@@ -7,18 +7,18 @@ use toml::{Table, Value};
 
 use crate::error::StudyError;
 
-/// Prefix of the last line. After the prefix comes a hash of all lines before the last one.
+/// Prefix of the last line. A hash of all lines before the last one follows the prefix.
 const CHECK: &str = "# check: ";
 /// Maximum size of a config in bytes.
 const LONGEST_BYTES: u64 = 16 << 20;
 
-/// Where two configs differ.
+/// A key at which two configs differ, with both values.
 pub(super) struct Difference {
-    /// Dotted key.
+    /// Dotted name of the key.
     pub(super) key: String,
-    /// Its value in the first config, or `not set`.
+    /// Value in the first config, or `not set`.
     pub(super) before: String,
-    /// Its value in the second config, or `not set`.
+    /// Value in the second config, or `not set`.
     pub(super) after: String,
 }
 
@@ -56,13 +56,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
 
 /// The config of a run folder.
 pub(super) struct Kept {
-    /// Its text without the last line.
+    /// Text of the config without the last line.
     pub(super) text: String,
     /// Whether the text does not match the hash in the last line. Configs of older builds have no such line.
     pub(super) is_changed: bool,
 }
 
-/// Reads the config; `None` if there is none.
+/// Reads the config. Returns `None` if there is no config.
 pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
     let text = kiln_files::optional(kiln_files::read_text(path, LONGEST_BYTES))?;
     Ok(text.map(|text| {

@@ -1,4 +1,4 @@
-//! The lock of a run folder. Only the process that has it may write to the folder.
+//! The lock of a run folder. Only the process that has the lock may write to the folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,7 +10,7 @@ use super::paths::RunPaths;
 use super::place::Place;
 use crate::error::StudyError;
 
-/// Number of attempts to take a lock, not counting the last attempt, and the pause after each.
+/// Number of attempts to take a lock before the last attempt, and the pause after each of them.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Number of attempts to read the process id from the lock file, and the pause between them. A process that
@@ -18,8 +18,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const HOLDER_ATTEMPTS: u32 = 40;
 const HOLDER_PAUSE: Duration = Duration::from_millis(25);
 
-/// Tries to take a lock several times. A child process inherits its parent's open files until it starts its
-/// own program. So it can briefly keep a lock that the parent has already released.
+/// Tries several times to take a lock. A child process inherits its parent's open files until it starts its
+/// own program. So the child can briefly keep a lock that the parent has already released.
 pub(super) fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -38,7 +38,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of a run folder and writes the id of this process into it.
+    /// Takes the lock of a run folder and writes the id of this process into the lock file.
     pub(super) fn take(paths: &RunPaths) -> Result<Self, StudyError> {
         let path = paths.lock();
         loop {
@@ -52,7 +52,7 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(StudyError::file(&path, "lock")(source)),
             }
             let lock = Self { file, path: path.clone() };
-            // A lock on a file that was removed after it was opened would exclude nobody.
+            // If the file was removed after it was opened, its lock does not prevent other writers.
             if lock.place()?.is_kept() {
                 lock.sign().map_err(StudyError::file(&path, "write the lock file"))?;
                 return Ok(lock);
@@ -60,7 +60,7 @@ impl Lock {
         }
     }
 
-    /// The path and identity of the lock file.
+    /// Returns the path and identity of the lock file.
     pub(super) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(StudyError::file(&self.path, "look at the lock file"))
     }
@@ -72,15 +72,15 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Removes the process id, so that no message names a process that has ended. After a crash the id
-    /// remains.
+    /// Removes the process id, so that no message contains the id of a process that has ended. After a crash
+    /// the id remains in the file.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }
 }
 
-/// Returns the id of the process that has the lock. Waits up to a second for the id to be written, then
-/// returns `None`.
+/// Returns the id of the process that has the lock. Waits up to a second for that process to write its id.
+/// Returns `None` if the file then still contains no id.
 fn holder(mut file: File) -> Option<u32> {
     for attempt in 0..HOLDER_ATTEMPTS {
         if attempt > 0 {
@@ -96,8 +96,8 @@ fn holder(mut file: File) -> Option<u32> {
     None
 }
 
-/// Whether a process with this id may be running. After a crash the lock file may name a process that has
-/// ended.
+/// Whether a process with this id may be running. After a crash, the lock file may contain the id of a
+/// process that has ended.
 fn is_there(pid: u32) -> bool {
     let processes = std::path::Path::new("/proc");
     !processes.join("self").exists() || processes.join(pid.to_string()).exists()

@@ -13,7 +13,7 @@ use crate::trials::TrialId;
 pub struct RunPaths(PathBuf);
 
 impl RunPaths {
-    /// Creates the paths in the run folder `root`.
+    /// Creates the paths for the run folder `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self(root.into())
@@ -22,56 +22,56 @@ impl RunPaths {
     /// Creates the paths of a study whose run folder is in `runs`.
     ///
     /// # Errors
-    /// [`StudyError::Setting`] if the study's name is not valid as the name of a folder.
+    /// [`StudyError::Setting`] if the study's name is not a valid folder name.
     pub fn of_study(runs: &Path, study: &str) -> Result<Self, StudyError> {
         check_study_name(study)?;
         Ok(Self(runs.join(study)))
     }
 
-    /// The run folder.
+    /// Path of the run folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.0
     }
 
-    /// The resolved config.
+    /// Path of the resolved config.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.0.join("config.toml")
     }
 
-    /// The journal.
+    /// Path of the journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal.jsonl")
     }
 
-    /// The log for people.
+    /// Path of the human-readable log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.0.join("kiln.log")
     }
 
-    /// The store.
+    /// Path of the store.
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.0.join("store")
     }
 
-    /// The finished networks.
+    /// Path of the folder with all finished networks.
     #[must_use]
     pub fn models(&self) -> PathBuf {
         self.0.join("models")
     }
 
-    /// The files of one finished network.
+    /// Path of the folder with the files of one finished network.
     #[must_use]
     pub fn model(&self, trial: TrialId) -> PathBuf {
         self.models().join(trial.to_string())
     }
 
-    /// The folder of trainings. Each training has a subfolder here, which its writer locks with
-    /// [`crate::hold_folder`]. The subfolders contain the states that evaluators keep of trials, and the
+    /// Path of the folder of trainings. Each training has a subfolder there, which its writer locks with
+    /// [`crate::hold_folder`]. The subfolders contain the training states that evaluators keep, and the
     /// checkpoints of networks that are being finished. After the search, the subfolders are removed, except
     /// those of networks that are being finished and those that are locked.
     #[must_use]
@@ -79,8 +79,8 @@ impl RunPaths {
         self.0.join("training")
     }
 
-    /// Checkpoints of a network that is being finished. They are removed after the network was recorded in
-    /// the journal.
+    /// Path of the folder with the checkpoints of a network that is being finished. The checkpoints are
+    /// removed after the network was recorded in the journal.
     #[must_use]
     pub fn training(&self, trial: TrialId) -> PathBuf {
         self.trainings().join(format!("{}{trial}", Self::NETWORK))
@@ -94,7 +94,7 @@ impl RunPaths {
         name.to_string_lossy().starts_with(Self::NETWORK)
     }
 
-    /// The lock file.
+    /// Path of the lock file.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
@@ -103,8 +103,8 @@ impl RunPaths {
     /// Reads the text of the study's config, for programs that only read the run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] if there is no config, [`StudyError::NotAFolder`] if a file is in the place of
-    /// the run folder, [`StudyError::Misplaced`] if the config is not a file.
+    /// [`StudyError::NotARun`] if there is no config. [`StudyError::NotAFolder`] if the run folder is a file.
+    /// [`StudyError::Misplaced`] if the config is not a file.
     pub fn read_config(&self) -> Result<String, StudyError> {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
@@ -112,16 +112,16 @@ impl RunPaths {
         Ok(self.kept_config()?.text)
     }
 
-    /// Whether the config was changed after Kiln wrote it. If an older build wrote the config, changes are
-    /// not detected.
+    /// Whether the config was changed after Kiln wrote it. Changes to configs of older builds are not
+    /// detected.
     ///
     /// # Errors
-    /// As [`RunPaths::read_config`].
+    /// The same as for [`RunPaths::read_config`].
     pub fn config_is_changed(&self) -> Result<bool, StudyError> {
         Ok(self.kept_config()?.is_changed)
     }
 
-    /// Refuses links, and anything of another kind in the place of a file or folder of the run folder.
+    /// Returns an error if an entry of the run folder is a link or has the wrong kind.
     pub(super) fn check_places(&self) -> Result<(), StudyError> {
         for file in [self.lock(), self.config(), self.journal(), self.log()] {
             check_file(&file)?;
@@ -144,7 +144,7 @@ impl RunPaths {
 /// Checks that a study's name can be the name of its run folder.
 ///
 /// # Errors
-/// [`StudyError::Setting`] if it cannot.
+/// [`StudyError::Setting`] if the name is not a valid folder name.
 pub fn check_study_name(name: &str) -> Result<(), StudyError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {

@@ -1,5 +1,5 @@
 //! Checks that the paths of open files still lead to these files. A run folder may be removed, renamed or
-//! replaced while a study runs. The study must not write into a folder that replaced its own.
+//! replaced while a study runs. In that case, the study must not write into the new folder.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::StudyError;
 
-/// A path, and the file or folder that it led to when it was opened.
+/// A path, and the identity of the file or folder at this path when it was opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     path: PathBuf,
@@ -25,7 +25,7 @@ fn identity(file: &Metadata) -> Identity {
     (file.dev(), file.ino())
 }
 
-/// Other systems do not provide such an identity. On them, a folder in use can be neither removed nor
+/// Other systems do not provide such an identity. On these systems, a folder in use cannot be removed or
 /// renamed.
 #[cfg(not(unix))]
 type Identity = ();
@@ -43,7 +43,7 @@ impl Place {
         Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
     }
 
-    /// Whether the path still leads to the same file or folder. This takes one system call and reads no
+    /// Whether the path still leads to the same file or folder. The check takes one system call and reads no
     /// content.
     pub(crate) fn is_kept(&self) -> bool {
         match fs::metadata(&self.path) {
@@ -71,7 +71,7 @@ impl Places {
     }
 
     /// # Errors
-    /// [`StudyError::Displaced`] with the first place whose path leads elsewhere.
+    /// [`StudyError::Displaced`] with the first place whose path leads to something else.
     pub(crate) fn check(&self) -> Result<(), StudyError> {
         match self.places.iter().find(|place| !place.is_kept()) {
             None => Ok(()),
@@ -102,8 +102,8 @@ impl Drop for Held {
     }
 }
 
-/// Returns an error if `place` is in a run folder that this process has locked and the folder's path no
-/// longer leads to it. Call this before creating a file or folder there.
+/// Returns an error if `place` is in a run folder that this process has locked, and the folder's path no
+/// longer leads to this folder. Call this function before you create a file or folder in a run folder.
 ///
 /// # Errors
 /// If the run folder was removed, moved or replaced.

@@ -1,4 +1,4 @@
-//! The contract of a store.
+//! The trait of stores.
 
 use kiln_space::Genotype;
 
@@ -12,7 +12,7 @@ pub struct Key {
     pub fingerprint: String,
     /// The canonical genotype.
     pub genotype: Genotype,
-    /// Effort.
+    /// The fidelity of the evaluation.
     pub fidelity: Fidelity,
 }
 
@@ -25,19 +25,19 @@ pub type StoreEntry = (Key, Outcome);
 /// key. Outcomes that were put before a `flush` survive a crash of the process. `iter` returns every entry
 /// once.
 pub trait Store: Send + Sync {
-    /// The outcome under a key.
+    /// Returns the outcome under a key.
     ///
     /// # Errors
     /// [`StudyError`] if the store cannot be read, or contains a record of a newer version.
     fn get(&self, key: &Key) -> Result<Option<Outcome>, StudyError>;
 
-    /// Stores an outcome under a key, and replaces an earlier one.
+    /// Stores an outcome under a key. An earlier outcome under the key is replaced.
     ///
     /// # Errors
     /// [`StudyError`] if the store cannot be written.
     fn put(&self, key: &Key, outcome: &Outcome) -> Result<(), StudyError>;
 
-    /// All entries.
+    /// Returns all entries.
     fn iter(&self) -> Box<dyn Iterator<Item = Result<StoreEntry, StudyError>> + '_>;
 
     /// Writes all entries to disk, so that they survive a crash.

@@ -1,4 +1,4 @@
-//! Keys and outcomes as bytes that begin with a version.
+//! Encodes keys and outcomes as bytes. The first byte is a version.
 
 use kiln_space::Genotype;
 
@@ -11,19 +11,19 @@ const KEY_VERSION: u8 = 1;
 const OUTCOME_VERSION: u8 = 2;
 /// The previous version of the outcomes, which has no check.
 const UNCHECKED_VERSION: u8 = 1;
-/// Bytes of a check.
+/// Number of bytes in a check.
 const CHECK: usize = 16;
 
-/// Why bytes are not a record.
+/// The reason why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// A newer build wrote them.
+    /// A newer build wrote the bytes. The value is the version.
     Newer(u8),
     /// The bytes were changed after they were written.
     Damaged,
 }
 
-/// `version, fidelity, genes, 4-byte length, genes, fingerprint`.
+/// Encodes a key as `version, fidelity, genes, 4-byte length, genes, fingerprint`.
 pub(super) fn key_bytes(key: &Key) -> Vec<u8> {
     let genes = key.genotype.genes();
     let mut bytes = vec![KEY_VERSION];
@@ -46,7 +46,7 @@ pub(super) fn read_key(bytes: &[u8]) -> Result<Key, Unreadable> {
     Ok(Key { fingerprint, genotype: Genotype::new(genes), fidelity })
 }
 
-/// `version, 16 bytes of the BLAKE3 hash of the key and the JSON, JSON`.
+/// Encodes an outcome as `version, 16 bytes of the BLAKE3 hash of the key and the JSON, JSON`.
 pub(super) fn outcome_bytes(key: &[u8], outcome: &Outcome) -> Vec<u8> {
     let json = serde_json::to_vec(outcome).expect("an outcome is plain data");
     let mut bytes = vec![OUTCOME_VERSION];
@@ -128,7 +128,8 @@ mod tests {
         for bit in 0..8 {
             let mut bytes = whole.clone();
             bytes[0] ^= 1 << bit;
-            // If the record is read as the previous version, the bytes of the check are not JSON.
+            // If the record is read as the previous version, the bytes of the check are parsed as JSON, which
+            // fails.
             assert!(read_outcome(b"key", &bytes).is_err(), "bit {bit} of the version");
         }
     }

@@ -1,4 +1,4 @@
-//! The store of a run folder, on sled.
+//! The store of a run folder, based on the database sled.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use crate::trials::Outcome;
 /// Size of the page cache of sled in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// Number of attempts to open a locked store, not counting the last attempt, and the pause after each.
+/// Number of attempts to open a locked store before the last attempt, and the pause after each of them.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -28,10 +28,10 @@ impl SledStore {
     /// Opens the store in this folder, or creates it.
     ///
     /// # Errors
-    /// [`StudyError::Store`] if the store is damaged, [`StudyError::File`] if another process has it open or
-    /// the system returns an error.
+    /// [`StudyError::Store`] if the store is damaged. [`StudyError::File`] if another process has opened the
+    /// store, or if the operating system returns an error.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
-        // sled would panic if the clock is before the Unix epoch.
+        // If the clock is before the Unix epoch, sled panics.
         if SystemTime::now() < SystemTime::UNIX_EPOCH {
             let source = io::Error::other("the clock of this machine stands before 1970; set it");
             return Err(StudyError::File { path: path.to_owned(), action: "open the store", source });
@@ -39,8 +39,8 @@ impl SledStore {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         for _ in 0..LOCK_ATTEMPTS {
             match config.open() {
-                // A child process that is just starting can still have the lock of a store that its parent
-                // has closed.
+                // A child process that is starting can briefly keep the lock of a store that its parent has
+                // closed.
                 Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                     thread::sleep(LOCK_PAUSE);
                 }
@@ -75,8 +75,8 @@ fn broken(path: &Path, source: sled::Error) -> StudyError {
     }
 }
 
-/// Whether an error comes from the content of the files. Other errors come from the system, such as a full
-/// disk, too many open files, or a folder without write permission.
+/// Whether an error is caused by the content of the files. Other errors come from the operating system, such
+/// as a full disk, too many open files, or a folder without write permission.
 fn is_damage(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::UnexpectedEof
@@ -86,13 +86,13 @@ fn is_damage(error: &io::Error) -> bool {
         | ErrorKind::IsADirectory
         | ErrorKind::NotADirectory => true,
         // sled uses `Other` for its own errors: damaged content, or a lock of another process. Only the text
-        // distinguishes the two.
+        // distinguishes the two errors.
         ErrorKind::Other => !error.to_string().contains("could not acquire lock"),
         _ => false,
     }
 }
 
-/// Restores the system's error. sled returns a copy that contains the text of the error but not its number.
+/// Restores the operating system's error. sled returns a copy with the error's text but without its number.
 fn as_it_was(error: io::Error) -> io::Error {
     let text = error.to_string();
     let number = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(','));

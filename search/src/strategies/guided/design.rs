@@ -1,5 +1,6 @@
-//! Chooses the first trials. Random genotypes are drawn, several for each trial, and clustered into as many
-//! clusters as there are trials. The genotypes nearest to the centers are the first trials.
+//! Chooses the first trials. Several random genotypes are drawn for each first trial. They are clustered into
+//! as many clusters as there are first trials. The genotypes nearest to the cluster centers are the first
+//! trials.
 //!
 //! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly
 //! over candidates); Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and the
@@ -18,25 +19,25 @@ const DRAWN: usize = 5;
 /// Maximum number of designed trials.
 const MOST: usize = 64;
 
-/// How the first trials are chosen.
+/// Method that chooses the first trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Beginning {
-    /// Centers of clusters, see [`Design`].
+    /// The genotypes nearest to cluster centers; see [`Design`].
     #[default]
     KMeans,
-    /// At random.
+    /// Random genotypes.
     Random,
 }
 
-/// The remaining first trials; the last element is proposed next.
+/// The remaining first trials. The last element is proposed next.
 #[derive(Default)]
 pub(super) struct Design {
     left: Option<Vec<Genotype>>,
 }
 
 impl Design {
-    /// Returns the next of `trials` genotypes that is not known; `None` if none is left.
+    /// Returns the next designed genotype that is not known. Returns `None` if no such genotype is left.
     pub(super) fn next(
         &mut self,
         trials: usize,
@@ -49,7 +50,7 @@ impl Design {
     }
 }
 
-/// Returns the genotypes nearest to the centers of `trials` clusters. The genotype of the largest cluster
+/// Returns the genotypes nearest to the centers of `trials` clusters. The genotype from the largest cluster
 /// comes last.
 fn design(trials: usize, domain: &Domain<'_>, embedder: &Embedder, rng: &mut dyn Rng) -> Vec<Genotype> {
     let mut drawn = sample(domain, DRAWN * trials, rng);

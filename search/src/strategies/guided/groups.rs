@@ -1,4 +1,4 @@
-//! The clusters of trials and candidates, updated as trials come in.
+//! The clusters of trials and candidates. They are updated when trials are reported.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::learning::cluster::{Clusters, Grouping};
 use crate::strategies::surrogate::{Candidates, Features, Told};
 
 /// Clusters are recomputed when the share of new trials reaches this value. Until then, new trials join the
-/// nearest cluster. Recomputing clusters at every ask would cost more time than it is worth.
+/// nearest cluster. Recomputing the clusters at every ask would take too much time.
 const REGROUPING: f64 = 0.25;
-/// Maximum number of trials and candidates that are clustered. The others join the nearest cluster.
+/// Maximum number of trials and candidates that are clustered. All others join the nearest cluster.
 const GROUPED: usize = 96;
 
 pub(in crate::strategies) struct Groups {
@@ -31,7 +31,7 @@ impl Groups {
         Self { grouping, most, exploration, clusters, labels: Vec::new(), grouped_at: 0 }
     }
 
-    /// One cluster.
+    /// Creates groups with a single cluster.
     pub(in crate::strategies) fn one() -> Self {
         Self::new(Grouping::KMeans, 1, 0.0)
     }
@@ -59,7 +59,7 @@ impl Groups {
         &self.clusters
     }
 
-    /// Cluster of each trial.
+    /// Returns the cluster of each trial.
     pub(super) fn labels(&self) -> &[usize] {
         &self.labels
     }
@@ -68,7 +68,8 @@ impl Groups {
         self.most > 1
     }
 
-    /// Returns the bonus of each cluster for having few trials. Running trials are counted.
+    /// Returns the bonus of each cluster. Clusters with few trials have a larger bonus. Running trials are
+    /// counted.
     pub(super) fn bonuses(&self, running: &[Features]) -> Vec<f64> {
         let mut trials = vec![0; self.clusters.count()];
         let running = running.iter().map(|features| self.clusters.nearest(&features.vector));
@@ -76,7 +77,7 @@ impl Groups {
         shares::bonuses(&trials, self.exploration)
     }
 
-    /// Returns a bound for each cluster: the value of its trials as parents, plus its bonus. Clusters with a
+    /// Returns the bound of each cluster: the value of its trials as parents, plus its bonus. Clusters with a
     /// higher bound provide more parents.
     pub(super) fn bounds(&self, values: &[f64], bonuses: &[f64]) -> Vec<f64> {
         let standings = shares::standings(&self.labels, values, self.clusters.count());

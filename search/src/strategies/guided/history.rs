@@ -1,5 +1,4 @@
-//! The state of a study that a strategy with a model keeps: trials with their vectors and ranks, and running
-//! proposals.
+//! The state of a strategy with a model: trials with their embeddings and ranks, and running proposals.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +14,22 @@ use crate::strategies::unseen::Unseen;
 use crate::trials::{Origin, Trial};
 
 /// All trials are sorted again when the share of new trials reaches this value. Until then, each new trial is
-/// inserted into the order. With several objectives, sorting all trials at every ask would take quadratic
-/// time.
+/// inserted into the order. With several objectives, sorting all trials at every ask would make the total
+/// time quadratic.
 const RENEWAL: f64 = 0.01;
 
 #[derive(Default)]
 pub(super) struct History {
     unseen: Unseen,
-    /// Ranking of some genotypes by zero-cost proxies.
+    /// Ranks of some genotypes by zero-cost proxies.
     proxies: BTreeMap<Genotype, f64>,
     embedder: Option<Embedder>,
     told: Vec<Told>,
-    /// The trials known at the last ask, from best to worst.
+    /// The trials at the last ask, from best to worst.
     order: Vec<usize>,
-    /// Number of trials when all of them were sorted.
+    /// Number of trials when all trials were last sorted.
     ordered_at: usize,
-    /// Value of each trial between 0 and 1, by its position in the order; 1 is best.
+    /// Value of each trial between 0 and 1, by its position in the order. 1 is the best value.
     values: Vec<f64>,
     /// Running proposals. Their features are computed when they are needed.
     running: BTreeMap<Genotype, Option<Features>>,
@@ -47,7 +46,7 @@ pub(super) struct Known<'a> {
     pub(super) unseen: &'a Unseen,
 }
 
-/// A genotype that is to be proposed.
+/// A genotype to propose.
 pub(super) struct Found {
     pub(super) genotype: Genotype,
     pub(super) features: Features,
@@ -65,7 +64,7 @@ impl History {
         self.told.len()
     }
 
-    /// Returns the embedder, and the genotypes that were proposed or reported.
+    /// Returns the embedder, and the record of the genotypes that were proposed or reported.
     pub(super) fn embedder(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> (&Embedder, &Unseen) {
         let fit = || Embedder::fit(domain, &self.proxies, rng);
         (self.embedder.get_or_insert_with(fit), &self.unseen)
@@ -116,8 +115,8 @@ impl History {
         ask
     }
 
-    /// Sets the ranking by proxies. Vectors computed after this call contain the ranks that this ranking
-    /// predicts.
+    /// Sets the ranking by proxies. Embeddings that are computed after this call contain the rank that this
+    /// ranking predicts.
     pub(super) fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
         self.proxies.clone_from(places);
     }

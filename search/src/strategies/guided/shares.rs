@@ -11,8 +11,9 @@ pub(super) fn bonuses(trials: &[usize], exploration: f64) -> Vec<f64> {
     trials.iter().map(|&n| exploration * (all.ln() / (n + 1) as f64).sqrt()).collect()
 }
 
-/// Returns the value of each cluster as a source of parents. It is the mean of the best and the average value
-/// of its trials, or 1/2 without trials. `labels` and `values` have one element for each trial.
+/// Returns the value of each cluster as a source of parents. The value is the mean of the best and the
+/// average value of the cluster's trials. Without trials, it is 1/2. `labels` and `values` have one element
+/// for each trial.
 pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Vec<f64> {
     let mut trials = vec![0_usize; clusters];
     let mut sums = vec![0.0; clusters];
@@ -26,17 +27,18 @@ pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Ve
     (0..clusters).map(one).collect()
 }
 
-/// Returns the cluster with the largest sum of expected improvement and bonus; the first one if several are
-/// equal. `lowest` contains the rating of the best candidate in each cluster; lower ratings are better.
+/// Returns the cluster with the largest sum of expected improvement and bonus. If several clusters are equal,
+/// returns the first one. `lowest` contains the rating of the best candidate in each cluster. Lower ratings
+/// are better.
 ///
-/// Improvements are scaled to make them comparable with bonuses. The best rating of all clusters becomes 1.
-/// A rating of 0 means that no improvement is expected, and becomes 0. If the worst rating is above 0, the
-/// worst rating becomes 0 instead.
+/// Improvements are scaled to make them comparable with bonuses. The best rating of all clusters is scaled to
+/// 1. A rating of 0 means that no improvement is expected, and is scaled to 0. If the worst rating is above
+/// 0, the worst rating is scaled to 0 instead.
 pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
     let rated = || lowest.iter().flatten();
     let best = rated().copied().fold(f64::INFINITY, f64::min);
-    // Ratings above 0 occur if no candidate is expected to improve the front. Then the candidate closest to
-    // an improvement still has to win.
+    // Ratings above 0 occur if no candidate is expected to improve the front. In that case, the candidate
+    // closest to an improvement must win.
     let nothing = rated().copied().fold(0.0, f64::max);
     let score = |(cluster, lowest): (usize, &Option<f64>)| {
         let lowest = (*lowest)?;

@@ -1,4 +1,4 @@
-//! Genotypes to try first, with their sources.
+//! The genotypes to try first, with their sources.
 
 use kiln_space::Genotype;
 
@@ -14,10 +14,10 @@ pub(super) struct Candidate {
 /// The source of a genotype to try first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The config lists the genotype in `start` at this index.
+    /// `start` in the config lists the genotype at this index.
     Given(usize),
-    /// The genotype of this trial in the study that `transfer` names.
+    /// This trial of the study that `transfer` names has the genotype.
     Trial(TrialId),
-    /// The choice of proxies.
+    /// Zero-cost proxies chose the genotype.
     Proxies,
 }

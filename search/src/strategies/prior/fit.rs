@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::candidate::{Candidate, Source};
 use crate::domain::{CostError, Domain};
 
-/// Returns the canonical form of a genotype; `None` if it is not in the space.
+/// Returns the canonical form of a genotype. Returns `None` if the genotype is not in the space.
 pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {
     let decisions = domain.space().decisions();
     variation::check(decisions, genotype).ok()?;
@@ -22,7 +22,7 @@ enum Unfit {
     /// The genotype's costs cannot be computed.
     #[error(transparent)]
     Costs(CostError),
-    /// It exceeds limits.
+    /// The genotype exceeds these limits.
     #[error("{}", listed(.0))]
     Limits(Vec<Exceeded>),
 }
@@ -40,12 +40,12 @@ fn listed(limits: &[Exceeded]) -> String {
     limits.iter().map(Exceeded::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns why a genotype is not in the space, or `None` if it is.
+/// Returns the reason why a genotype is not in the space. Returns `None` if it is in the space.
 pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<SpaceError> {
     variation::check(domain.space().decisions(), genotype).err()
 }
 
-/// Returns the limits that a genotype of the space exceeds, or why its costs cannot be computed.
+/// Returns the limits that a genotype of the space exceeds, or the error if its costs cannot be computed.
 fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     let genotype = canonical(domain, genotype)?;
     if domain.violation(&genotype).is_some_and(|violation| violation <= 0.0) {
@@ -62,8 +62,8 @@ fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     Some(Unfit::Limits(broken.collect()))
 }
 
-/// Refuses genotypes that are not in the space, and genotypes of `start` that exceed a limit. Also refuses an
-/// earlier study if all its genotypes exceed a limit.
+/// Refuses genotypes that are not in the space, and genotypes in `start` that exceed a limit. Also refuses an
+/// earlier study if each of its genotypes exceeds a limit.
 pub(super) fn check<'a>(
     candidates: impl IntoIterator<Item = &'a Candidate>,
     domain: &Domain<'_>,

@@ -1,4 +1,4 @@
-//! Genotypes as users write them: a list of option indices, or the text that `kiln show` prints.
+//! Genotypes as users write them: as a list of option indices, or as the text that `kiln show` prints.
 
 use std::fmt;
 

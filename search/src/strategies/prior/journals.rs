@@ -26,8 +26,8 @@ pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, StudyError> {
     Ok(trials)
 }
 
-/// Reads the genotypes of a study at its highest fidelity, from best to worst by non-dominated rank, then
-/// crowding.
+/// Reads the genotypes that a study evaluated at its highest fidelity. They are ordered from best to worst by
+/// non-dominated rank, then by crowding distance.
 pub(super) fn ranked(journal: &Path) -> Result<Vec<Candidate>, StudyError> {
     let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();

@@ -19,7 +19,7 @@ use crate::domain::Domain;
 use crate::strategies::unseen::Unseen;
 use crate::trials::{Fidelity, Measurement, Origin, Proposal, Trial};
 
-/// Number of genotypes to score, if no journals are given.
+/// Default number of genotypes to score, if the settings list no journals.
 const DRAW: usize = 60;
 
 #[derive(Debug, Deserialize)]
@@ -29,8 +29,8 @@ pub(super) struct ProxySettings {
     draw: Option<usize>,
     /// Number of the best genotypes to train first.
     keep: usize,
-    /// The scores to use: names of metrics or costs. Lower values are better, or higher values if the name
-    /// starts with `-`. If no score is named, all metrics are used.
+    /// The scores to use: names of metrics or costs. Lower values are better. If the name starts with `-`,
+    /// higher values are better. If the list is empty, all metrics are used.
     metrics: Vec<String>,
     /// Journals of studies whose evaluators were proxies.
     journals: Vec<PathBuf>,
@@ -42,7 +42,7 @@ impl Default for ProxySettings {
     }
 }
 
-/// The best genotypes, best first, and the rank of every scored genotype.
+/// The best genotypes, from best to worst, and the rank of every scored genotype.
 pub(super) type Concluded = (Vec<Genotype>, BTreeMap<Genotype, f64>);
 
 /// The scores so far.
@@ -85,7 +85,7 @@ impl Proxies {
         Ok(Self { keep, metrics, to_draw, unseen, running, scored })
     }
 
-    /// Number of genotypes that are still to be scored.
+    /// Returns the number of genotypes that are still to be scored.
     pub(super) const fn to_draw(&self) -> usize {
         self.to_draw
     }
@@ -123,7 +123,7 @@ impl Proxies {
         (!self.running.is_empty()).then_some(Ask::Wait)
     }
 
-    /// Records a trial if it is one of these scores. Returns whether it was.
+    /// Records a trial if it is a proxy evaluation that this prior requested. Returns whether it is one.
     pub(super) fn tell(&mut self, trial: &Trial) -> bool {
         let Proposal { genotype, fidelity, .. } = &trial.proposal;
         if *fidelity != Fidelity::Proxy || !self.running.remove(genotype) {
@@ -135,12 +135,12 @@ impl Proxies {
         true
     }
 
-    /// Returns the best genotypes, best first, and the rank of every scored genotype, from 0 to 1. Genotypes
-    /// that lack a score are left out. The result is empty if nothing was measured.
+    /// Returns the best genotypes, from best to worst, and the rank of every scored genotype, from 0 to 1.
+    /// Genotypes that lack a score are left out. The result is empty if no genotype was measured.
     ///
     /// # Errors
-    /// [`SettingsError`] if every genotype lacks a score. This happens if a named score was not measured at
-    /// all.
+    /// [`SettingsError`] if every genotype lacks a score. This happens if no trial measured a score that the
+    /// settings name.
     pub(super) fn conclude(
         &self,
         domain: &Domain<'_>,
@@ -191,7 +191,7 @@ impl Proxies {
         self.metrics.iter().map(String::as_str).collect()
     }
 
-    /// Returns the genotypes that have all required scores, with these scores; lower is better.
+    /// Returns the genotypes that have all required scores, and these scores. Lower scores are better.
     fn complete(&self, domain: &Domain<'_>) -> (Vec<&Genotype>, Vec<Vec<f64>>) {
         let all = self.names();
         let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {

@@ -12,30 +12,31 @@ use super::volume::Volume;
 /// other half (antithetic sampling), which removes the sampling error of the linear part.
 const DRAWS: usize = 8;
 
-/// With alternating rules, one in this many proposals uses the confidence bound.
+/// With [`Acquisition::Alternating`], one of this many proposals uses the confidence bound.
 const BY_BOUND: usize = 3;
 
-/// The acquisition setting of a study. It determines which rule rates the candidates of which proposal.
+/// The setting `acquisition`. It determines the rule that rates the candidates for each proposal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Acquisition {
-    /// Two proposals by expected improvement, then one by the confidence bound. Expected improvement also
-    /// explores where the model is uncertain; the confidence bound exploits what the model finds best.
+    /// Two proposals use expected improvement, and the next one uses the confidence bound. Expected
+    /// improvement also explores where the model is uncertain. The confidence bound exploits what the model
+    /// predicts to be best.
     ///
     /// Source: Hoffman, Brochu, de Freitas, Portfolio allocation for Bayesian optimization, UAI 2011.
     /// Differs: the rules alternate in a fixed order.
     #[default]
     Alternating,
-    /// [`Rule::ConfidenceBound`].
+    /// Every proposal uses [`Rule::ConfidenceBound`].
     ConfidenceBound,
-    /// [`Rule::ExpectedImprovement`].
+    /// Every proposal uses [`Rule::ExpectedImprovement`].
     ExpectedImprovement,
-    /// [`Rule::Thompson`].
+    /// Every proposal uses [`Rule::Thompson`].
     Thompson,
 }
 
 impl Acquisition {
-    /// Returns the rule for the next proposal, after `proposals` earlier ones.
+    /// Returns the rule for the next proposal. `proposals` is the number of earlier proposals.
     pub(in crate::strategies) const fn rule(self, proposals: usize) -> Rule {
         match self {
             Self::Alternating if proposals % BY_BOUND == BY_BOUND - 1 => Rule::ConfidenceBound,
@@ -46,18 +47,18 @@ impl Acquisition {
     }
 }
 
-/// The rule that rates the candidates of one proposal.
+/// The rule that rates the candidates for one proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Rule {
     /// The mean minus a multiple of the standard deviation. With several objectives, the hypervolume that a
-    /// candidate with these values would add.
+    /// candidate with these objective values would add.
     ///
     /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML
     /// 2010; Ponweiser, Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of
     /// evaluations using model-assisted S-metric selection, PPSN 2008.
     ConfidenceBound,
-    /// Expected improvement over the best trial so far. With several objectives, expected improvement of the
-    /// hypervolume.
+    /// The expected improvement over the best trial so far. With several objectives, the expected improvement
+    /// of the hypervolume.
     ///
     /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J.
     /// Global Optim. 1998, equation 15.
@@ -70,8 +71,8 @@ pub(in crate::strategies) enum Rule {
 }
 
 impl Rule {
-    /// Rates each candidate by the predictions of one objective. `best` is the lowest value of all trials.
-    /// The confidence bound is `optimism` standard deviations below the mean.
+    /// Rates each candidate by the predictions of one objective. `best` is the lowest objective value of all
+    /// trials. The confidence bound is `optimism` standard deviations below the mean.
     pub(super) fn of_one(
         self,
         predicted: &[Prediction],
@@ -117,8 +118,8 @@ impl Rule {
                         volume.gain(&at(found, &mut |index| sign * draw[index])).max(0.0)
                     });
                     let expected = drawn.sum::<f64>() / DRAWS as f64;
-                    // If no draw adds volume, candidates are still ranked by the distance of their confidence
-                    // bound from the front.
+                    // If no draw adds volume, candidates are ranked by the distance of their confidence bound
+                    // from the front.
                     if expected > 0.0 { -expected } else { -volume.gain(&bound(found)).min(0.0) }
                 };
                 predicted.iter().map(mean).collect()
@@ -127,8 +128,8 @@ impl Rule {
     }
 }
 
-/// Returns the expected improvement, in the unit of `gain`. `gain` is how far the predicted mean is below the
-/// best value.
+/// Returns the expected improvement, in the unit of `gain`. `gain` is the best value minus the predicted
+/// mean.
 fn expected_improvement(gain: f64, deviation: f64) -> f64 {
     if deviation <= f64::EPSILON {
         return gain.max(0.0);
@@ -147,13 +148,13 @@ mod tests {
 
     #[test]
     fn expected_improvements_by_hand() {
-        // If the mean equals the best value, expected improvement is the standard deviation divided by sqrt(2
-        // pi).
+        // If the mean equals the best value, the expected improvement is the standard deviation divided by
+        // sqrt(2 pi).
         assert!((expected_improvement(0.0, 2.0) - 2.0 * 0.398_942_280_4).abs() < 1e-9);
         assert!(
             (expected_improvement(3.0, 0.0) - 3.0).abs() < 1e-12 && expected_improvement(-1.0, 0.0) <= 0.0
         );
-        // For z = 1, expected improvement is 1 * .841345 + 1 * .241971.
+        // For z = 1, the expected improvement is 1 * .841345 + 1 * .241971.
         assert!((expected_improvement(1.0, 1.0) - 1.083_315_5).abs() < 1e-6);
     }
 

@@ -1,5 +1,5 @@
-//! The candidates: genotypes that may be proposed next. Recent candidates are kept from ask to ask, because
-//! most of the work for a candidate (its vector and projections) can be reused at the next ask.
+//! The candidates: genotypes that may be proposed next. Recent candidates are kept for the next ask, because
+//! most of the work for a candidate (its embedding and projections) can be reused.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,23 +15,24 @@ use crate::learning::cluster::Clusters;
 use crate::strategies::unseen::Unseen;
 use crate::trials::Origin;
 
-/// Maximum number of candidates that are kept. The oldest are removed first.
+/// Maximum number of candidates that are kept. The oldest candidates are removed first.
 const CAPACITY: usize = 160;
 /// Number of offspring generated at each ask.
 const OFFSPRING: usize = 12;
 /// Number of random genotypes drawn at each ask.
 const RANDOM: usize = 6;
-/// Maximum number of genotypes that are checked for these draws, feasible or not.
+/// Maximum number of genotypes that are checked for these draws, including infeasible ones.
 const LOOKED_AT: u64 = 100;
-/// Number of best trials whose neighbors become candidates, and maximum number of neighbors for each.
+/// Number of best trials whose neighbors become candidates, and maximum number of neighbors for each of these
+/// trials.
 const EXPANDED: usize = 2;
 const NEIGHBORS: usize = 64;
 /// Number of trials in a tournament inside a cluster.
 const TOURNAMENT: usize = 5;
-/// If the bound of a cluster is lower by this amount, the cluster is chosen for parents less often by a
-/// factor of e.
+/// If the bound of a cluster is lower by this amount, the cluster provides parents less often by a factor of
+/// e.
 const TEMPERATURE: f64 = 0.1;
-/// Probability that an offspring has two parents, and probability that an offspring is mutated once more.
+/// Probability that an offspring has two parents, and probability that an offspring has one more mutation.
 const CROSSOVER: f64 = 0.3;
 const SECOND_MUTATION: f64 = 0.4;
 
@@ -40,12 +41,12 @@ pub(in crate::strategies) struct Candidate {
     pub(in crate::strategies) genotype: Genotype,
     pub(in crate::strategies) features: Features,
     pub(in crate::strategies) origin: Origin,
-    /// Squared distances to the model's points, extended as points are added.
+    /// Squared distances to the model's points. They are extended when points are added.
     pub(super) distances: Vec<f64>,
-    /// The projection for the model of each objective, then for the model of failures. Projections are
-    /// extended as points are added.
+    /// The projections for the models of the objectives, then for the model of failures. They are extended
+    /// when points are added.
     pub(super) projections: Vec<Vec<f64>>,
-    /// `None` until the candidate is assigned to one of the current clusters.
+    /// Cluster of the candidate. `None` until the candidate is assigned to one of the current clusters.
     cluster: Option<usize>,
 }
 
@@ -72,7 +73,7 @@ pub(in crate::strategies) struct Candidates {
 }
 
 impl Candidates {
-    /// Adds new candidates, and removes those that are known or too old.
+    /// Adds new candidates. Removes candidates that are known or too old.
     pub(in crate::strategies) fn refresh(
         &mut self,
         parents: &Parents<'_>,
@@ -124,21 +125,21 @@ impl Candidates {
         });
     }
 
-    /// Assigns candidates to clusters: all of them if the clusters are `new`, otherwise those without a
-    /// cluster.
+    /// Assigns candidates to clusters. If the clusters are `new`, all candidates are assigned; otherwise only
+    /// candidates without a cluster.
     pub(in crate::strategies) fn assign(&mut self, clusters: &Clusters, new: bool) {
         for candidate in self.all.iter_mut().filter(|candidate| new || candidate.cluster.is_none()) {
             candidate.cluster = Some(clusters.nearest(&candidate.features.vector));
         }
     }
 
-    /// All candidates, oldest first.
+    /// Returns all candidates, oldest first.
     pub(in crate::strategies) fn all(&mut self) -> &mut [Candidate] {
         &mut self.all
     }
 
-    /// Returns, for each of the `clusters`, the index and value of the candidate with the lowest value; the
-    /// first one if several are equal.
+    /// Returns the candidate with the lowest value in each of the `clusters`: its index and its value. If
+    /// several candidates are equal, returns the first one.
     pub(in crate::strategies) fn lowest(&self, values: &[f64], clusters: usize) -> Vec<Option<(usize, f64)>> {
         let mut lowest: Vec<Option<(usize, f64)>> = vec![None; clusters];
         for (index, (candidate, &value)) in self.all.iter().zip(values).enumerate() {
@@ -150,14 +151,14 @@ impl Candidates {
         lowest
     }
 
-    /// Removes a candidate.
+    /// Removes a candidate and returns it.
     pub(in crate::strategies) fn take(&mut self, index: usize) -> Candidate {
         let candidate = self.all.remove(index);
         self.genotypes.remove(&candidate.genotype);
         candidate
     }
 
-    /// Vectors of all candidates.
+    /// Returns the embeddings of all candidates.
     pub(in crate::strategies) fn vectors(&self) -> impl Iterator<Item = Arc<[f64]>> + '_ {
         self.all.iter().map(|candidate| Arc::clone(&candidate.features.vector))
     }
@@ -182,8 +183,8 @@ impl Candidate {
 }
 
 impl<'a> Parents<'a> {
-    /// `order` lists the trials from best to worst; `values` and `labels` contain their values and clusters.
-    /// A cluster with a higher bound provides more parents.
+    /// Creates the parents. `order` contains the trials from best to worst. `values` and `labels` contain the
+    /// values and clusters of the trials. A cluster with a higher bound provides more parents.
     pub(in crate::strategies) fn new(
         told: &'a [Told],
         (order, values): (&'a [usize], &'a [f64]),
@@ -238,8 +239,8 @@ fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
     pairs().map(weight).collect()
 }
 
-/// Draws an index with these weights. At least one weight must be positive. An index with weight zero is
-/// never drawn, not even because of rounding errors.
+/// Draws an index with these weights. At least one weight must be positive. Despite rounding errors, an index
+/// with weight zero is never drawn.
 fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     let mut last = 0;

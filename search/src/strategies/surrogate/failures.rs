@@ -1,4 +1,5 @@
-//! Learns from failed trials how likely a candidate is to fail. Used with several objectives.
+//! Predicts from failed trials how likely a candidate is to fail. The prediction is used with several
+//! objectives.
 //!
 //! Source: Gelbart, Snoek, Adams, Bayesian optimization with unknown constraints, UAI 2014 (improvement
 //! weighted by the probability of a successful evaluation). Differs: the probability of failure is predicted
@@ -13,10 +14,10 @@ use super::points::Points;
 use super::told::Told;
 use super::update::Fit;
 
-/// Minimum probability of a successful evaluation, so that no candidate is excluded completely.
+/// Minimum probability of a successful evaluation. With it, no candidate is excluded completely.
 const LEAST: f64 = 0.02;
 
-/// A model of failures. It is used after the first failure.
+/// A model of failures, which is used after the first failure.
 pub(super) struct Failures {
     model: Objective,
     learning: bool,
@@ -27,7 +28,7 @@ impl Failures {
         Self { model: Objective::new(surrogate, false, None), learning: false }
     }
 
-    /// Learns which of the points failed.
+    /// Fits the model to all points: target 1 for points that failed, and 0 for all others.
     pub(super) fn learn(&mut self, told: &[Told], points: &Points, fit: Fit, rng: &mut dyn Rng) {
         let failed = |&trial: &usize| told[trial].objectives.is_empty();
         self.learning |= points.trials.iter().any(failed);
@@ -38,7 +39,7 @@ impl Failures {
         }
     }
 
-    /// Returns the probability that a candidate does not fail. The candidate's last projection belongs to
+    /// Returns the probability that a candidate does not fail. The candidate's last projection is the one for
     /// this model.
     pub(super) fn survival(&self, candidate: &mut Candidate, awaited: &Awaited<'_>) -> f64 {
         if !self.learning {
@@ -49,8 +50,9 @@ impl Failures {
     }
 }
 
-/// Sets the target of each failed point to that of the nearest point that did not fail. A failure carries no
-/// information about objectives, and a bad value as target would distort the models of objectives.
+/// Sets the target of each failed point to the target of the nearest point that did not fail. A failure
+/// contains no information about objectives. A bad value as target would distort the models of the
+/// objectives.
 pub(super) fn fill(targets: &mut [f64], told: &[Told], points: &Points) {
     let failed: Vec<bool> = points.trials.iter().map(|&trial| told[trial].objectives.is_empty()).collect();
     let distance = |a: usize, b: usize| points.distances[a.max(b)][a.min(b)];

@@ -15,8 +15,8 @@ use super::volume::Volume;
 use crate::comparison::pareto::dominates;
 use crate::domain::Domain;
 
-/// Kernels are chosen again when the number of trials has grown by this factor. Choosing them at every ask
-/// would fit a dozen processes each time and rarely change the kernel.
+/// Kernels are chosen again when the number of trials has grown by this factor. If they were chosen at every
+/// ask, a dozen processes would be fitted each time, and the kernel would rarely change.
 const REFIT: f64 = 1.15;
 
 /// Ranks, scale and model of each objective.
@@ -24,13 +24,13 @@ pub(in crate::strategies) struct Model {
     surrogate: Surrogate,
     points: Points,
     objectives: Vec<Objective>,
-    /// Used with several objectives.
+    /// The model of failures, which is used with several objectives.
     failures: Failures,
     /// The Pareto front of the trials.
     front: Vec<usize>,
     /// Number of trials that the model has processed.
     heard: usize,
-    /// Number of trials when kernels were chosen.
+    /// Number of trials when the kernels were chosen.
     fitted_at: usize,
 }
 
@@ -94,7 +94,7 @@ impl Model {
         }
     }
 
-    /// Updates ranks, front and scales with the new trials.
+    /// Updates the ranks, the front and the scales with the new trials.
     fn rescale(&mut self, told: &[Told]) {
         let several = self.objectives.len() > 1;
         for (trial, new) in told.iter().enumerate().skip(self.heard) {
@@ -114,9 +114,9 @@ impl Model {
         }
     }
 
-    /// Rates each candidate by `rule`; lower is better. The model is more certain around `running` proposals,
-    /// and with several objectives they count as if they had their predicted values. So proposals that run at
-    /// the same time differ from each other.
+    /// Rates each candidate by `rule`. Lower ratings are better. The model is more certain around `running`
+    /// proposals. With several objectives, running proposals count as trials with their predicted values. So
+    /// proposals that run at the same time differ from each other.
     pub(in crate::strategies) fn rate(
         &mut self,
         told: &[Told],
@@ -125,8 +125,8 @@ impl Model {
         (rule, optimism): (Rule, f64),
         rng: &mut dyn Rng,
     ) -> Vec<f64> {
-        // Running proposals are added to the models only for this rating. `forget_after` removes them at the
-        // end.
+        // Running proposals are added to the models only for this rating. At the end, `forget_after` removes
+        // them.
         let awaited = Awaited::new(running, &self.points);
         let expected: Vec<Vec<f64>> = awaited.expect(&mut self.objectives);
         let count = self.points.trials.len();
@@ -160,8 +160,8 @@ impl Model {
             }
             let scaled = |index: usize, predicted| self.objectives[index].scaled(predicted);
             let values = rule.of_several(&predicted, scaled, &volume, optimism, rng);
-            // The rating is weighted by the probability of success. The weighting makes likely failures worse
-            // whether the rating is negative or positive.
+            // The rating is weighted by the probability of success. The weighting makes the rating of likely
+            // failures worse, whether the rating is negative or positive.
             let weighted =
                 |(value, survival): (f64, f64)| if value < 0.0 { value * survival } else { value / survival };
             values.into_iter().zip(survival).map(weighted).collect()

@@ -11,29 +11,29 @@ use super::scale::Scale;
 use super::told::{Features, Told};
 use super::update::Fit;
 
-/// The model that learns from the trials.
+/// The kind of model that learns from the trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Surrogate {
-    /// [`kiln_regression::GaussianProcess`].
+    /// A Gaussian process: [`kiln_regression::GaussianProcess`].
     #[default]
     GaussianProcess,
-    /// [`kiln_regression::Forest`].
+    /// An ensemble of randomized trees: [`kiln_regression::Forest`].
     Ensemble,
 }
 
 /// Ranks, scale and model of an objective.
 pub(super) struct Objective {
     pub(super) places: Places,
-    /// Used with several objectives.
+    /// The scale, which is used with several objectives.
     pub(super) scale: Scale,
-    /// The highest value that the study allows, if it limits this objective.
+    /// The study's limit for this objective. `None` if there is no limit.
     pub(super) limit: Option<f64>,
     learned: Learned,
 }
 
 enum Learned {
-    /// A cost, which is computed and needs no model.
+    /// The objective is a cost. It is computed and needs no model.
     Known,
     Process(GaussianProcess, Posterior),
     Forest(Forest),
@@ -42,8 +42,8 @@ enum Learned {
 /// The running proposals.
 pub(super) struct Awaited<'a> {
     running: &'a [Features],
-    /// Row `i` contains the squared distances of running proposal `i` to the points, then to the running
-    /// proposals before it.
+    /// Row `i` contains the squared distances of running proposal `i`: first to the points, then to the
+    /// running proposals before it.
     distances: Vec<Vec<f64>>,
     points: usize,
 }
@@ -62,8 +62,8 @@ impl Objective {
         Self { places: Places::default(), scale: Scale::default(), limit, learned }
     }
 
-    /// Returns the targets of the points, which are the scaled ranks of their values. `index` is the index of
-    /// this objective.
+    /// Returns the targets of the points: the scaled ranks of their values. `index` is the index of this
+    /// objective.
     pub(super) fn targets(&self, index: usize, told: &[Told], points: &Points) -> Vec<f64> {
         let value = |&trial: &usize| told[trial].objectives.get(index).copied();
         points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
@@ -77,7 +77,7 @@ impl Objective {
             Learned::Process(process, posterior) => {
                 match fit {
                     // A process that lacks some of the earlier points is fitted again. This happens to the
-                    // process for failures, which is not updated before the first failure.
+                    // model of failures, which is not updated before the first failure.
                     Fit::From(first) if process.len() == first => {
                         points.distances[first..].iter().for_each(|row| process.push(row));
                     }
@@ -114,13 +114,14 @@ impl Objective {
         }
     }
 
-    /// Returns the cost of a genotype in the cost's unit. A genotype without costs counts as the worst trial.
+    /// Returns the cost of a genotype in the cost's unit. For a genotype without costs, returns the value of
+    /// the worst trial.
     fn known(&self, features: &Features, index: usize) -> f64 {
         features.known[index].unwrap_or_else(|| self.places.value(f64::INFINITY))
     }
 
-    /// Converts a prediction to scaled ranks. Models already predict scaled ranks; the value of a cost is
-    /// converted.
+    /// Converts a prediction to scaled ranks. Models already predict scaled ranks, so only the value of a
+    /// cost is converted.
     pub(super) fn placed(&self, predicted: Prediction) -> Prediction {
         if matches!(self.learned, Learned::Known) {
             Prediction { mean: self.places.of(Some(predicted.mean)), deviation: 0.0 }
@@ -135,15 +136,15 @@ impl Objective {
         self.scale.at(if is_cost { predicted } else { self.places.value(predicted) })
     }
 
-    /// Removes the running proposals from the model.
+    /// Removes the running proposals from the model. `count` is the number of points that stay.
     pub(super) fn forget_after(&mut self, count: usize) {
         if let Learned::Process(process, _) = &mut self.learned {
             process.truncate(count);
         }
     }
 
-    /// Predicts the mean of a running proposal, and adds the proposal to the model as a point without a
-    /// target.
+    /// Returns the predicted mean of a running proposal, and adds the proposal to the model as a point
+    /// without a target.
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
             Learned::Known => self.known(features, index),
@@ -182,7 +183,7 @@ impl<'a> Awaited<'a> {
         self.running.iter().zip(&self.distances).map(one).collect()
     }
 
-    /// Completes the distances of a candidate to the points and the running proposals.
+    /// Completes a candidate's distances to the points and the running proposals.
     pub(super) fn measure(&self, candidate: &mut Candidate, points: &Points) {
         let vector = &candidate.features.vector;
         let known = candidate.distances.len().min(self.points);

@@ -1,20 +1,20 @@
-//! Transforms the values of an objective to scaled ranks among the trials, which models use instead of the
-//! values.
+//! Transforms an objective's values to scaled ranks among the trials. Models use the scaled ranks instead of
+//! the values.
 
 /// The scaled ranks ("places") of an objective's values: `ln(p / (1 - p)) / 1.7`, where `p` is the share of
-/// trials that are better. This transformation spreads out the best values, which matter most, and outliers
-/// do not distort it. The divisor makes the distribution of places nearly standard normal. A failed trial has
-/// the last place.
+/// trials that are better. This transformation spreads out the best values, which matter most, and limits the
+/// influence of outliers. The divisor makes the distribution of places nearly standard normal. A failed trial
+/// has the last place.
 #[derive(Default)]
 pub(super) struct Places {
     /// Values of the measured trials, ascending.
     sorted: Vec<f64>,
-    /// Number of trials, failed ones included.
+    /// Number of trials, including failed ones.
     trials: usize,
 }
 
 impl Places {
-    /// Adds the value of a trial; `None` if the trial failed.
+    /// Adds the value of a trial. `None` stands for a failed trial.
     pub(super) fn insert(&mut self, value: Option<f64>) {
         self.trials += 1;
         if let Some(value) = value {
@@ -38,9 +38,9 @@ impl Places {
         logit(place / n, n)
     }
 
-    /// Returns the value at a place. Between trials the value is interpolated. Below the best trial it is
-    /// extrapolated with the slope of the best tenth. It is never above the highest value. Without a measured
-    /// trial it is 0.
+    /// Returns the value at a place. Between two trials, the value is interpolated. Below the best trial, the
+    /// value is extrapolated with the slope of the best tenth. The result is never above the highest value.
+    /// Without a measured trial, it is 0.
     pub(super) fn value(&self, place: f64) -> f64 {
         let (Some(&first), Some(&last)) = (self.sorted.first(), self.sorted.last()) else { return 0.0 };
         let n = self.count();
@@ -63,8 +63,8 @@ impl Places {
     }
 }
 
-/// Returns the scaled logit of a share of `n` trials. The share is limited to stay half a trial away from 0
-/// and 1.
+/// Returns the scaled logit of a share of `n` trials. The share is clamped to half a trial above 0 and half a
+/// trial below 1.
 fn logit(share: f64, n: f64) -> f64 {
     let share = share.clamp(0.5 / n, 1.0 - 0.5 / n);
     (share / (1.0 - share)).ln() / 1.7
@@ -86,8 +86,8 @@ mod tests {
     fn places_of_four_trials_by_hand() {
         let places = places(&[Some(3.0), Some(1.0), Some(3.0), None]);
         let logit = |share: f64| (share / (1.0 - share)).ln() / 1.7;
-        // There are four trials. The rank of the lowest value is 1/2. The two values of 3 share ranks 1 to 3.
-        // The failed trial comes last.
+        // There are four trials. The rank of the lowest value is 1/2. The two values of 3 share the ranks
+        // between 1 and 3. The failed trial comes last.
         let expected =
             [(Some(1.0), 0.5 / 4.0), (Some(3.0), 2.0 / 4.0), (None, 3.5 / 4.0), (Some(0.0), 0.5 / 4.0)];
         for (value, share) in expected {
@@ -102,8 +102,8 @@ mod tests {
             // Trial `i` of `n` has the share (i + 1/2) / n.
             assert!((places.value(places.of(Some(value))) - value).abs() < 1e-9, "{value}");
         }
-        // The places are between the second and the third trial; above all trials; and as far below the first
-        // trial as the second is above it.
+        // The tested places are between the second and the third trial, above all trials, and as far below
+        // the first trial as the second trial is above it.
         assert!((places.value(0.0) - 3.0).abs() < 1e-9 && (places.value(50.0) - 8.0).abs() < 1e-12);
         let (first, second) = (places.of(Some(1.0)), places.of(Some(2.0)));
         assert!(places.value(2.0 * first - second) < 1e-9);

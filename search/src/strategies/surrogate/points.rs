@@ -6,8 +6,8 @@ use kiln_regression::squared_distance;
 
 use super::told::Told;
 
-/// Number of trials that are chosen if there are too many, and how many of them are the best trials. The time
-/// for fitting a Gaussian process is cubic in the number of points.
+/// Number of trials that are chosen if there are too many trials, and number of best trials among them. The
+/// time for fitting a Gaussian process is cubic in the number of points.
 const CHOSEN: usize = 200;
 const BEST: usize = 140;
 /// Number of trials that may be added before the trials are chosen again.
@@ -23,8 +23,8 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// Adds the trials from index `heard` on. Returns whether the points were chosen again; otherwise the new
-    /// trials were added to the existing points. `order` lists the trials from best to worst.
+    /// Adds the trials from index `heard` on. Returns whether the points were chosen again. If not, the new
+    /// trials were added to the existing points. `order` contains the trials from best to worst.
     pub(super) fn update(&mut self, told: &[Told], heard: usize, order: &[usize]) -> bool {
         let anew = self.trials.len() + told.len() - heard > CHOSEN + GROWTH;
         let mut added: Vec<usize> = if anew {
@@ -49,7 +49,8 @@ impl Points {
     }
 }
 
-/// Returns all trials. If there are too many, returns the best trials and evenly spaced others.
+/// Returns all trials. If there are more than the maximum number, returns the best trials and evenly spaced
+/// other trials.
 fn chosen(order: &[usize]) -> Vec<usize> {
     if order.len() <= CHOSEN {
         return order.to_vec();
@@ -87,7 +88,7 @@ mod tests {
         assert!(points.update(&all, CHOSEN + GROWTH, &order));
         assert_eq!((points.trials.len(), &points.trials[..BEST]), (CHOSEN, &order[..BEST]));
         assert!(points.trials.is_sorted_by(|a, b| a < b) && points.trials[CHOSEN - 1] > 980);
-        // Here, points 5 and 2 are trials 5 and 2.
+        // In this test, points 5 and 2 are trials 5 and 2.
         assert!((points.distances[5][2] - 9.0).abs() < 1e-12 && points.distances[5].len() == 5);
     }
 }

@@ -5,17 +5,18 @@ use super::told::Told;
 
 /// Scaled values above this threshold grow logarithmically. The unit is the extent of the front.
 const LINEAR: f64 = 1.1;
-/// Without a limit, the reference point exceeds the worst trial by this amount, in extents of the front.
+/// Without a limit, the reference point exceeds the worst trial by this amount. The unit is the extent of the
+/// front.
 const BEHIND: f64 = 0.1;
 
-/// The scale of an objective: 0 at the front's lowest value, 1 at the front's highest value.
+/// The scale of an objective. It maps the front's lowest value to 0 and the front's highest value to 1.
 #[derive(Default)]
 pub(super) struct Scale {
     low: f64,
     extent: f64,
     /// Highest value of all trials.
     highest: f64,
-    /// Highest value that the study allows, if it limits the objective.
+    /// The study's limit for the objective. `None` if there is no limit.
     limit: Option<f64>,
 }
 
@@ -39,16 +40,16 @@ impl Scale {
         Self { low, extent: high - low, highest, limit }
     }
 
-    /// The scaled value.
+    /// Returns the scaled value.
     pub(super) fn at(&self, value: f64) -> f64 {
         let scaled = (value - self.low) / self.extent;
         if scaled > LINEAR { LINEAR + (scaled - LINEAR).ln_1p() } else { scaled }
     }
 
     /// Returns this objective's component of the reference point. It exceeds the values of all trials, not
-    /// only those of the front, because a network that is the best in one objective can extend the front in
-    /// the others. If the study's limit is even higher, the component is the limit, so that a network can add
-    /// volume even if it costs more than all trials so far.
+    /// only those of the front, because a network that is best in one objective can extend the front in the
+    /// others. If the study's limit is even higher, the component is the limit. So a network can add volume
+    /// even if it costs more than all trials so far.
     pub(super) fn reference(&self) -> f64 {
         let behind = self.at(self.highest).max(1.0) + BEHIND;
         self.limit.map_or(behind, |limit| self.at(limit).max(behind))
@@ -82,7 +83,7 @@ mod tests {
             let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference();
             assert!((reference - scaled).abs() < 1e-12, "{limit}");
         }
-        // With one value or none, the scale is finite.
+        // With at most one value, the scale is finite.
         for (all, front) in [(&all[..1], &[0][..]), (&all[3..], &[])] {
             let scale = Scale::new(0, all, front, None);
             assert!(scale.at(10.0).is_finite() && scale.reference() >= 1.0);

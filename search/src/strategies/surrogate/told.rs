@@ -1,4 +1,4 @@
-//! The data that models keep about trials and genotypes.
+//! The data about trials and genotypes that the models use.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(in crate::strategies) struct Features {
 pub(in crate::strategies) struct Told {
     pub(in crate::strategies) id: TrialId,
     pub(in crate::strategies) genotype: Genotype,
-    /// The features; `None` until they are needed.
+    /// The features of the genotype. `None` until they are needed.
     pub(in crate::strategies) features: Option<Features>,
     pub(in crate::strategies) objectives: Vec<f64>,
     pub(in crate::strategies) violation: f64,

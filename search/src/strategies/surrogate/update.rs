@@ -1,23 +1,23 @@
-//! How models are updated, and which cached data an update makes invalid.
+//! The kinds of model updates, and the cached data that each kind makes invalid.
 
 /// How a model is updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// The kernel is chosen again.
     Kernel,
-    /// The points were chosen again, and the kernel stays.
+    /// The points were chosen again. The kernel stays the same.
     Points,
-    /// Points from this one on were added.
+    /// Points were added. The value is the index of the first added point.
     From(usize),
 }
 
-/// How an update changed the models. This determines which cached data of candidates stays valid.
+/// The effect of an update on the models. It determines which cached data of candidates is still valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Change {
-    /// Points were added, or nothing changed.
+    /// Points were added, or the models did not change.
     Grown,
     /// Kernels changed.
     Kernels,
-    /// Points were chosen again. Kernels may have changed too.
+    /// The points were chosen again. Kernels may have changed, too.
     Points,
 }

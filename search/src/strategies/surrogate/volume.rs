@@ -1,5 +1,6 @@
-//! Combines several objectives into one value: the hypervolume that a candidate adds to the front, estimated
-//! along random directions. Computing the exact volume for every draw of every candidate would take too long.
+//! Combines several objectives into one value: the hypervolume that a candidate adds to the front. The value
+//! is estimated along random directions, because computing the exact volume for every draw of every candidate
+//! would take too long.
 //!
 //! Source: Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by
 //! Gaussian random field metamodels, IEEE TEC 2006 (expected hypervolume improvement); Deng, Zhang,
@@ -14,7 +15,8 @@ use super::normal::normal;
 /// Number of directions along which the volume is measured.
 const DIRECTIONS: usize = 128;
 
-/// The distances that the front's dominated region reaches from the reference point, along random directions.
+/// The extent of the region that the front dominates, measured from the reference point along random
+/// directions.
 pub(super) struct Volume {
     /// Reciprocals of the components of each direction, because the components are only used as divisors.
     directions: Vec<Vec<f64>>,
@@ -23,7 +25,7 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Creates an empty front with this reference point.
+    /// Creates an empty front with this reference point and random directions.
     pub(super) fn new(reference: Vec<f64>, rng: &mut dyn Rng) -> Self {
         let objectives = reference.len();
         let direction = |_| {
@@ -43,7 +45,7 @@ impl Volume {
     }
 
     /// Returns the volume that a point adds, up to a constant factor. For a point that adds no volume, the
-    /// result is negative: its size is the distance from adding volume.
+    /// result is negative. Its absolute value is the distance from adding volume.
     pub(super) fn gain(&self, point: &[f64]) -> f64 {
         let dimensions = point.len() as i32;
         let (mut gain, mut nearest) = (0.0, f64::NEG_INFINITY);
@@ -58,7 +60,7 @@ impl Volume {
     }
 }
 
-/// Returns how far the region that a point dominates reaches from the reference point along a direction. The
+/// Returns the extent, along a direction from the reference point, of the region that a point dominates. The
 /// result is negative for points beyond the reference point.
 fn reach(direction: &[f64], reference: &[f64], point: &[f64]) -> f64 {
     let sides = reference.iter().zip(point).map(|(reference, value)| reference - value);
@@ -75,7 +77,7 @@ mod tests {
 
     const REFERENCE: f64 = 1.1;
 
-    /// Returns the volume of the unit ball in the positive orthant. It is the constant factor of the mean
+    /// Returns the volume of the unit ball in the positive orthant. This is the constant factor of the mean
     /// over directions.
     fn factor(dimensions: usize) -> f64 {
         [1.0, std::f64::consts::FRAC_PI_4, std::f64::consts::PI / 6.0][dimensions - 1]

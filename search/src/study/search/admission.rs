@@ -1,5 +1,4 @@
-//! Checks whether a proposal may become a trial, and whether its outcome comes from the journal or needs a
-//! network to evaluate.
+//! Checks whether a proposal may become a trial, and whether the journal already contains its outcome.
 
 use kiln_space::{Architecture, Genotype, variation};
 
@@ -18,7 +17,7 @@ pub(super) struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    /// Refuses a proposal that breaks the strategy's contract or asks for an unsupported fidelity.
+    /// Refuses a proposal that breaks the strategy's contract or requests an unsupported fidelity.
     pub(super) fn check(&self, id: TrialId, proposal: &Proposal) -> Result<(), StudyError> {
         let answered = self.answered;
         if !answered.answers(proposal.fidelity) {
@@ -39,11 +38,11 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// Returns the journal's outcome of trial `id`, if there is one.
+    /// Returns the outcome of trial `id` in the journal, if there is one.
     ///
     /// # Errors
-    /// [`StudyError::Replay`] if the journal's trial has a different genotype or fidelity, because then the
-    /// strategy's proposals have changed.
+    /// [`StudyError::Replay`] if the trial in the journal has a different genotype or fidelity. This means
+    /// that the strategy proposes different trials than in the earlier run.
     pub(super) fn journaled(
         &self,
         id: TrialId,

@@ -13,15 +13,15 @@ use crate::trials::{Proposal, Seconds, Trial, TrialId};
 /// Counts the requested trials and their epochs, and decides when no more trials may be requested.
 pub(super) struct Budget<'a> {
     settings: &'a StudySettings,
-    /// Epochs of a full training.
+    /// Number of epochs in a full training.
     full_epochs: u32,
     /// Maximum number of trials that may be requested.
     trials: u64,
-    /// The last trial that an earlier process began.
+    /// The last trial in the journal, which an earlier process evaluated.
     last_journaled: Option<TrialId>,
     /// Number of trials requested so far.
     asked: u64,
-    /// The evaluations that were paid for. Repeating an evaluation costs nothing.
+    /// The evaluations that used up budget. Repeating an evaluation costs nothing.
     paid: BTreeSet<Question>,
     /// Total number of epochs in these evaluations.
     epochs: u64,
@@ -70,22 +70,22 @@ impl<'a> Budget<'a> {
         self.asked
     }
 
-    /// Pays for an evaluation when it is requested, not when it ends. So a budget of epochs ends at the same
-    /// trial for any number of workers.
+    /// Subtracts an evaluation from the budget when it is requested, not when it ends. So a budget of epochs
+    /// ends at the same trial for any number of workers.
     pub(super) fn pay(&mut self, proposal: &Proposal) {
         if self.paid.insert(proposal.into()) {
             self.epochs = self.epochs.saturating_add(epochs_of(proposal.fidelity, self.full_epochs));
         }
     }
 
-    /// Checks whether a trial reaches the target, and keeps the first trial that does.
+    /// Checks whether a trial reaches the target, and keeps the first trial that reaches it.
     pub(super) fn tell(&mut self, trial: &Trial) {
         if self.reached.is_none() && target::is_reached(&self.settings.target, trial) {
             self.reached = Some(trial.id);
         }
     }
 
-    /// Epochs paid for.
+    /// Number of epochs in the evaluations requested so far.
     pub(super) const fn epochs(&self) -> u64 {
         self.epochs
     }
@@ -95,7 +95,8 @@ impl<'a> Budget<'a> {
         self.is_late
     }
 
-    /// Returns which part of the budget ended the search after `told` trials; `None` if no part did.
+    /// Returns the part of the budget that ended the search after `told` trials. Returns `None` if no part
+    /// ended it.
     pub(super) fn end(&self, told: u64) -> Option<SearchEnd> {
         if self.settings.trials.is_some_and(|trials| told >= trials) {
             return Some(SearchEnd::Trials);
@@ -113,8 +114,8 @@ impl<'a> Budget<'a> {
         self.settings.epochs.is_some_and(|budget| self.epochs >= budget)
     }
 
-    /// Whether the hours are used up. Trials that an earlier process began are always replayed, because their
-    /// outcomes are known.
+    /// Whether the hours are used up. Trials in the journal are always replayed, because their outcomes are
+    /// known.
     fn is_out_of_time(&self, elapsed: impl FnOnce() -> Seconds) -> bool {
         let Some(hours) = self.settings.hours else { return false };
         let is_journaled = self.last_journaled.is_some_and(|last| self.asked <= last);

@@ -33,7 +33,7 @@ pub(super) struct Evaluations {
 /// The outcomes received from the workers.
 pub(super) struct Received {
     pub(super) settled: Vec<Settled>,
-    /// The first error of the environment.
+    /// The first error about a broken environment.
     pub(super) failed: Option<EvalError>,
     /// Whether a job was not started because the study is stopping.
     pub(super) interrupted: bool,
@@ -51,12 +51,12 @@ impl Evaluations {
         Self { seed, jobs, answers, waiting: BTreeMap::new(), panicked }
     }
 
-    /// Whether any evaluation is running.
+    /// Whether at least one evaluation is running.
     pub(super) fn are_running(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Returns the earlier panic of this evaluation, if there was one.
+    /// Returns the outcome of this evaluation if it panicked earlier.
     pub(super) fn panic_of(&self, question: &Question) -> Option<&Outcome> {
         self.panicked.get(question)
     }
@@ -74,7 +74,7 @@ impl Evaluations {
         }
     }
 
-    /// Waits for an outcome, and also receives all others that have arrived.
+    /// Waits for an outcome, and also receives all other outcomes that have arrived.
     pub(super) fn receive(&mut self) -> Received {
         let first = self.answers.recv().expect("workers live as long as the search");
         let mut received = Received { settled: Vec::new(), failed: None, interrupted: false };

@@ -1,4 +1,4 @@
-//! Turns outcomes into trials that are safely on disk.
+//! Turns outcomes into trials that are stored safely on disk.
 
 use std::collections::BTreeMap;
 
@@ -30,16 +30,17 @@ pub(super) struct Answered {
     pub(super) worker: usize,
 }
 
-/// Writes outcomes to the journal, then to the store, and keeps the trials until they are reported.
+/// Writes outcomes to the journal, then to the store. Keeps the trials until they are reported to the
+/// strategy.
 ///
-/// Every trial is synced to disk before it leaves the ledger. So the strategy and the observers are never
-/// told of a trial that a crash could undo.
+/// Every trial is synced to disk before it leaves the ledger. So a crash can never undo a trial that was
+/// reported to the strategy or the observers.
 pub(super) struct Ledger<'a> {
     domain: &'a Domain<'a>,
     store: &'a dyn Store,
     fingerprint: &'a str,
     log: &'a Log,
-    /// Trials in the journal that were not yet reported to the strategy.
+    /// Trials in the journal that were not reported to the strategy yet.
     answered: BTreeMap<TrialId, Answered>,
     /// Number of trials in the journal.
     journaled: u64,
@@ -62,12 +63,12 @@ impl<'a> Ledger<'a> {
         self.journaled
     }
 
-    /// Whether this trial can be reported.
+    /// Whether this trial is ready to be reported.
     pub(super) fn has(&self, id: TrialId) -> bool {
         self.answered.contains_key(&id)
     }
 
-    /// Removes a trial from the ledger to tell it.
+    /// Removes a trial from the ledger so that it can be reported.
     pub(super) fn take(&mut self, id: TrialId) -> Answered {
         self.answered.remove(&id).expect("only answered trials are told")
     }
@@ -90,8 +91,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Writes outcomes to the journal, then to the store, and makes the trials ready to be reported. An
-    /// outcome that cannot become a trial does not prevent this for the others.
+    /// Writes outcomes to the journal, then to the store. Their trials are then ready to be reported. If one
+    /// outcome cannot become a trial, the other outcomes are still recorded.
     pub(super) fn settle(&mut self, settled: Vec<Settled>) -> Result<(), StudyError> {
         let mut failed = None;
         let mut events = Vec::new();

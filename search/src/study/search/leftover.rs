@@ -8,8 +8,8 @@ use crate::contracts::{SearchEnd, Strategy};
 use crate::domain::Domain;
 use crate::strategies::ENUMERABLE;
 
-/// Returns why the search ends when a strategy reports that it is done, after it proposed these genotypes.
-/// Small spaces are enumerated to count the untried networks.
+/// Returns the reason why the search ends when a strategy reports that it is done. The argument contains the
+/// genotypes that the strategy proposed. A small space is enumerated to count the untried networks.
 pub(super) fn end_of_strategy(
     strategy: &dyn Strategy,
     domain: &Domain<'_>,

@@ -10,14 +10,14 @@ use crate::strategies::ENUMERABLE;
 use crate::study::settings::StudySettings;
 use crate::trials::Fidelity;
 
-/// The speed at which trials are reported.
+/// Measures the speed at which trials are reported.
 pub(super) struct Pace {
     since: Instant,
-    /// Number of trials that this process has evaluated.
+    /// Number of trials that this process has evaluated. Trials with known outcomes are not counted.
     fresh: u64,
-    /// Number of networks in the space, if strategies can use it up.
+    /// Number of networks in the space, if the space is small enough to be used up.
     networks: Option<u64>,
-    /// Fidelities of the trials so far. Each network may be evaluated with each of them.
+    /// Fidelities of the trials so far. A network may be evaluated once with each fidelity.
     fidelities: BTreeSet<Fidelity>,
 }
 
@@ -28,7 +28,7 @@ impl Pace {
         Self { since: Instant::now(), fresh: 0, networks, fidelities: BTreeSet::new() }
     }
 
-    /// Counts a trial reported to the strategy. Known outcomes do not count for the speed.
+    /// Counts a trial that was reported to the strategy. Trials with known outcomes do not affect the speed.
     pub(super) fn count(&mut self, fidelity: Fidelity, known: bool) {
         self.fidelities.insert(fidelity);
         if !known {
@@ -38,10 +38,10 @@ impl Pace {
         }
     }
 
-    /// Returns the estimated number of trials at the end of the search, or 0 if there is no estimate. It is
-    /// the smallest of these numbers: the budget of trials; the trials that fit into the remaining hours
-    /// after `elapsed`; the trials that fit into the remaining epochs after `epochs`; and the number of
-    /// trials that the space allows.
+    /// Returns the estimated number of trials at the end of the search, or 0 if there is no estimate. The
+    /// estimate is the minimum of four numbers: the budget of trials, the trials that fit into the remaining
+    /// hours, the trials that fit into the remaining epochs, and the trials that the space allows. `elapsed`
+    /// is the time spent so far, and `epochs` is the number of epochs spent so far.
     pub(super) fn total(&self, told: u64, epochs: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
         let timely = settings.hours.filter(|_| self.fresh > 0).map(|hours| {
             let left = (hours * 3600.0 - elapsed.as_secs_f64()).max(0.0);
@@ -49,7 +49,8 @@ impl Pace {
             // The cast from `f64` saturates.
             told.saturating_add((left * speed) as u64)
         });
-        // Running trials are already paid for. So the estimate decreases to `told` towards the end.
+        // The budget has already paid for running trials. So the estimate decreases to `told` towards the
+        // end.
         let paid = settings.epochs.filter(|_| epochs > 0 && told > 0).map(|budget| {
             let trials = u128::from(told) * u128::from(budget) / u128::from(epochs);
             u64::try_from(trials).unwrap_or(u64::MAX)
@@ -73,8 +74,7 @@ mod tests {
         assert_eq!(pace.total(0, 0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
         assert_eq!(pace.total(0, 0, &settings(None, None), second), 0);
         (0..10).for_each(|_| pace.count(Fidelity::Full, false));
-        // There were ten trials in one second, and 3599 seconds are left. On a slow machine the estimate is
-        // lower.
+        // Ten trials took one second, and 3599 seconds are left. On a slow machine the estimate is lower.
         let total = pace.total(10, 0, &settings(None, Some(1.0)), second);
         assert!((30_000..=36_000).contains(&total), "{total}");
         assert_eq!(pace.total(10, 0, &settings(Some(500), Some(1.0)), second), 500);

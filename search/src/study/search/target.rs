@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::trials::{Fidelity, Trial};
 
-/// Whether a trial reaches the target. The trial must have full effort and be feasible, and each metric or
-/// cost in the target must not exceed the target's value. No trial reaches an empty target.
+/// Whether a trial reaches the target. The trial must be feasible and have full fidelity. Each metric or cost
+/// in the target must not exceed its maximum. No trial reaches an empty target.
 pub(super) fn is_reached(target: &BTreeMap<String, f64>, trial: &Trial) -> bool {
     let Some(measured) = trial.outcome.measurement() else { return false };
     let value = |name: &String| measured.get(name).or_else(|| trial.costs.0.get(name).copied());

@@ -9,8 +9,8 @@ use crate::study::log::Log;
 use crate::study::settings::StudySettings;
 use crate::trials::{Outcome, Trial, TrialId};
 
-/// Trials in virtual completion order, which is the order in which the strategy and the observers are told of
-/// them.
+/// Trials in virtual completion order. This is the order in which trials are reported to the strategy and the
+/// observers.
 pub(super) struct Told<'a> {
     settings: &'a StudySettings,
     log: &'a Log,
@@ -30,21 +30,21 @@ impl<'a> Told<'a> {
         self.trials.len()
     }
 
-    /// Returns the trials that were told.
+    /// Returns the reported trials.
     pub(super) fn trials(&self) -> &[Trial] {
         &self.trials
     }
 
-    /// Returns the trials that were told, at the end of the search.
+    /// Returns the reported trials at the end of the search.
     pub(super) fn into_trials(self) -> Vec<Trial> {
         self.trials
     }
 
-    /// Tells the observers of a trial. `epochs` is the number of epochs that all trials so far have used.
+    /// Reports a trial to the observers. `epochs` is the number of epochs of all trials so far.
     ///
     /// # Errors
-    /// [`StudyError::Panics`] if too many evaluations in a row have panicked. Even then, the observers are
-    /// told of the trial.
+    /// [`StudyError::Panics`] if too many evaluations in a row have panicked. In this case, too, the trial is
+    /// reported to the observers.
     pub(super) fn push(&mut self, answered: Answered, epochs: u64) -> Result<(), StudyError> {
         let Answered { trial, known, seconds, worker } = answered;
         self.trials.push(trial.clone());
@@ -57,8 +57,8 @@ impl<'a> Told<'a> {
         panicked
     }
 
-    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for these
-    /// trials.
+    /// Reports the journal's trials from number `next` on to the observers. The strategy is not asked for
+    /// these trials.
     pub(super) fn take_over(&mut self, record: &StudyRecord, next: TrialId) {
         for (_, journaled) in record.trials.range(next..) {
             let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);

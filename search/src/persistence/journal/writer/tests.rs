@@ -15,7 +15,7 @@ fn events() -> Vec<Event> {
     ]
 }
 
-/// A journal of [`events`], and its lines.
+/// Writes a journal of [`events`]. Returns the journal and its lines.
 fn written() -> (tempfile::TempDir, PathBuf, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
@@ -115,7 +115,7 @@ fn endless_line_is_not_read_into_memory() {
     assert!(matches!(read(&path), Err(StudyError::JournalLine { line: 1, .. })));
 }
 
-/// The events as lines of an earlier version, without checks.
+/// Returns the events as lines of an earlier version, without checks.
 fn unchecked() -> Vec<String> {
     unchecked_lines(events())
 }
@@ -181,17 +181,17 @@ fn removed_repeated_and_moved_lines_are_damage() {
         (format!("{first}{first}{second}{third}"), 2),
         (format!("{first}{second}{second}{third}"), 3),
         (format!("{first}{third}{second}"), 2),
-        // A line of an earlier version after a line with a check.
+        // A line of an earlier version follows a line with a check.
         (format!("{first}{}", unchecked()[1]), 2),
         (format!("{first}{second}{}", unchecked()[2]), 3),
-        // A line without its check, as an editor may leave it.
+        // A line lost its check, for example in an editor.
         (format!("{}{second}", first.split(",\"check\"").next().unwrap().to_owned() + "}\n"), 1),
     ] {
         assert_eq!(damaged_line(&text), line, "{text}");
     }
 }
 
-/// A journal with every kind of line.
+/// Writes a journal with every kind of line.
 fn of_all_kinds() -> (tempfile::TempDir, PathBuf, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
