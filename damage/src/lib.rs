@@ -9,10 +9,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Environment variable: for how many seconds of processor time [`check_damaged`] runs.
+/// Environment variable that sets for how many seconds of processor time [`check_damaged`] runs.
 const SECONDS: &str = "KILN_FUZZ_SECONDS";
-/// Environment variable: the number of the first round. Set it to continue an earlier run or to repeat a
-/// failed round.
+/// Environment variable that sets the number of the first round. Set it to continue an earlier run or to
+/// repeat a failed round.
 const ROUND: &str = "KILN_FUZZ_ROUND";
 /// Number of damaged files per round.
 const CASES: u32 = 256;

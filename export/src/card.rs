@@ -66,7 +66,7 @@ impl Preprocessing {
     }
 }
 
-/// Meaning of a network's outputs.
+/// What a network predicts: classes (classification) or values (regression).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
@@ -78,7 +78,7 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// Returns the name of the outputs.
+    /// Returns the name of the outputs: `logits` or `values`.
     #[must_use]
     pub const fn outputs(self) -> &'static str {
         match self {
@@ -87,8 +87,7 @@ impl Prediction {
         }
     }
 
-    /// Returns the plural name of what the outputs represent. Files list [`ModelCard::classes`] under this
-    /// name.
+    /// Returns `classes` or `values`. Files list [`ModelCard::classes`] under this name.
     #[must_use]
     pub const fn subjects(self) -> &'static str {
         match self {
@@ -140,11 +139,11 @@ pub struct ModelCard {
     /// Sizes of the splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSizes>,
-    /// Weight of each class in the loss, by name. Over the training split the weights have a mean of 1. Empty
-    /// if all weights are equal.
+    /// Weight of each class in the loss, by name. The mean weight over the training examples is 1. Empty if
+    /// all weights are equal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weights: BTreeMap<String, f64>,
-    /// Results on the test split for each class or value.
+    /// Results on the test split for each class (classification) or predicted value (regression).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestResults>,
     /// Day on which the network was finished, in UTC: `2026-11-29`.

@@ -78,8 +78,8 @@ pub type Arrays = BTreeMap<String, Array>;
 /// Contents of files by relative path.
 pub type FolderFiles = BTreeMap<String, Vec<u8>>;
 
-/// Functions with which tests read an exported network's arrays back. They return arrays by name, possibly
-/// more than the network has. They may panic.
+/// Functions with which tests read an exported network's arrays back. The functions return arrays by name,
+/// possibly more arrays than the network has. The functions may panic.
 #[derive(Clone, Copy, Debug)]
 pub enum ReadBack {
     /// Reads the bytes of the only file.

@@ -1,5 +1,5 @@
-//! The model file stores a [`TrainedModel`] compactly and keeps every bit. Other formats can be written from
-//! it later.
+//! The model file stores a [`TrainedModel`] compactly and bit for bit. Exporters can later write other
+//! formats from the model file.
 //!
 //! | part | bytes |
 //! |---|---|

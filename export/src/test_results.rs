@@ -1,4 +1,5 @@
-//! Results of a finished network on its test split, for each class or value.
+//! Results of a trained network on its test split, for each class (classification) or predicted value
+//! (regression).
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use thiserror::Error;
 
 use crate::ExportError;
 
-/// Results for each class or value. The card stores them, and `kiln eval` computes them again.
+/// Test results for each class (classification) or predicted value (regression). The card stores the results,
+/// and `kiln eval` computes them again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestResults {
@@ -34,9 +36,9 @@ pub struct TestResults {
 pub struct ClassResult {
     /// The class.
     pub name: String,
-    /// Of the examples that are predicted as this class, the percentage that belongs to it.
+    /// Percentage of correct predictions among the examples that are predicted as this class.
     pub precision_percent: f64,
-    /// Of the examples of this class, the percentage that is predicted as this class.
+    /// Percentage of correct predictions among the examples of this class.
     pub recall_percent: f64,
     /// Harmonic mean of precision and recall.
     pub f1_percent: f64,
@@ -77,7 +79,8 @@ impl TestResults {
     /// Maximum number of classes with a confusion matrix.
     pub const MATRIX_MAX: usize = 100;
 
-    /// Returns the `most` most frequent confusions. Equally frequent ones are in the order of the classes.
+    /// Returns the `most` most frequent confusions. Equally frequent confusions are in the order of the
+    /// classes.
     #[must_use]
     pub fn most_confused(&self, most: usize) -> Vec<Confused> {
         let named = |class: usize, given: usize, examples: u64| {

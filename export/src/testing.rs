@@ -32,7 +32,7 @@ pub fn read_onnx(bytes: &[u8]) -> BTreeMap<String, Array> {
 /// The arrays in a safetensors file, by name.
 ///
 /// # Panics
-/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
+/// When the bytes are not a safetensors file, or contain an array that is not in single precision.
 #[must_use]
 pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
     crate::safetensors::read_back::arrays(bytes)

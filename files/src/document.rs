@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, Damage, FileError, reader, whole_file};
 
-/// The fixed text around the hash, and the ending that it replaces.
+/// The fixed text around the hash, and the end of the object that this text replaces.
 struct Form {
     before: &'static [u8],
     behind: &'static [u8],

@@ -1,4 +1,4 @@
-//! Writes files that a user asked for. It overwrites existing files only with the user's consent.
+//! Writes files that a user asked for. Existing files are overwritten only with the user's consent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,9 +1,9 @@
-//! The formula of the roofline: what a kernel demands, and the resulting latency on a device.
+//! The roofline formula: computes a kernel's latency from the kernel's demand and the device's constants.
 
 use crate::Device;
 use crate::work::WorkKind;
 
-/// What one kernel demands from the device. It does not depend on efficiencies.
+/// The operations and bytes of one kernel on a device. They do not depend on the device's efficiencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) kind: WorkKind,

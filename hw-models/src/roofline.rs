@@ -17,9 +17,9 @@ use crate::{
 /// sum over its layers.
 ///
 /// Source: S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for
-/// multicore architectures, Communications of the ACM 52(4), 2009. Differences: efficiencies lower the
-/// compute roof. They depend on the kind of operation and on the number of outputs. Every kernel has a fixed
-/// overhead.
+/// multicore architectures, Communications of the ACM 52(4), 2009. This model differs in two ways. First,
+/// efficiencies lower the compute roof. The efficiency depends on the kind of operation and on the number of
+/// outputs. Second, every kernel has a fixed overhead.
 #[derive(Clone, Debug)]
 pub struct Roofline {
     name: String,
@@ -174,7 +174,7 @@ impl Roofline {
         Ok((format, rate))
     }
 
-    /// Returns what sparsity saves on this device.
+    /// Returns the speedup and the reduction of stored bytes that this device gains from sparsity.
     fn saved(&self, sparsity: Sparsity, weights: NumberFormat, format: NumberFormat) -> Saved {
         let support = &self.device.sparsity;
         let stored =
@@ -284,7 +284,7 @@ impl Bytes {
     }
 }
 
-/// What sparsity saves.
+/// The savings in time and in stored bytes that a device gains from sparsity.
 #[derive(Clone, Copy, Debug)]
 struct Saved {
     /// Speedup over dense weights, as a factor.

@@ -102,8 +102,9 @@ fn check_interval(name: &str, interval: &Interval) {
     assert!(0.0 <= low && low <= value && value <= high, "{name}: {interval:?} does not hold its value");
 }
 
-/// A small network of inverted residuals for 3 x 32 x 32 inputs. One of them has squeeze-and-excitation. The
-/// network contains every kind of layer that is fused, and some that are not. `width` scales all channels.
+/// A small network of inverted residuals for 3 x 32 x 32 inputs. One residual has squeeze-and-excitation. The
+/// network contains every kind of layer that can be fused, and some layers that cannot. `width` scales all
+/// channels.
 ///
 /// # Errors
 /// [`SpaceError::Shape`] for a `width` of 0.

@@ -1,5 +1,5 @@
-//! Describes a network. Shapes, counts, cost, weights and exported graphs are all derived from the
-//! description.
+//! Describes a network as a list of layers. Counts, cost, weights and exported graphs are all derived from
+//! this description.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +70,8 @@ impl Architecture {
         self.layer(id).inputs.iter().map(|input| self.layer(*input).output).collect()
     }
 
-    /// Returns, for each layer, whether the network's output depends on it. Counts include the other layers,
-    /// but these need not run.
+    /// Returns, for each layer, whether it is live, that is, whether the network's output depends on it. Dead
+    /// layers need not run, but the counts include them.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.layers.len()];

@@ -35,7 +35,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// Returns the option as a number, for ordered options. A flag becomes 0 or 1. A text returns `None`.
+    /// Returns the option as a number. Returns 0 or 1 for a flag, and `None` for a text.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {

@@ -15,7 +15,7 @@ pub enum SpaceError {
         op: &'static str,
         /// Shapes of the inputs.
         inputs: Vec<Shape>,
-        /// Shapes that it accepts.
+        /// Shapes that the operation accepts.
         expected: &'static str,
     },
     /// A layer of an architecture is inconsistent.

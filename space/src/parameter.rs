@@ -1,4 +1,4 @@
-//! Shared parameters with their keys, and the part of a shared parameter that a layer reads.
+//! Describes shared parameters, and the part of a shared parameter that a layer reads.
 
 use std::collections::BTreeMap;
 
@@ -99,14 +99,14 @@ pub enum ParameterKind {
 }
 
 impl ParameterSpec {
-    /// Returns the smallest parameters that contain everything these architectures read, in the order of
-    /// first use.
+    /// Returns the smallest parameters that contain everything these architectures read. They are in the
+    /// order in which the architectures first use them.
     ///
     /// A space may pass only its largest architectures if every smaller architecture reads parts of the same
     /// parameters.
     ///
     /// # Panics
-    /// When an architecture is invalid, or when two of them read the same key as different kinds of
+    /// When an architecture is invalid, or when two architectures read the same key as different kinds of
     /// parameters.
     #[must_use]
     pub fn covering<'a>(architectures: impl IntoIterator<Item = &'a Architecture>) -> Vec<Self> {
@@ -158,7 +158,7 @@ impl ParameterKind {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Grows every dimension to the larger of the two sizes.
+    /// Grows every dimension to the larger size of `self` and `other`.
     fn grow(&mut self, other: &Self) {
         match (self, other) {
             (

@@ -16,8 +16,9 @@ const PAIR_MAX: f64 = 128.0;
 /// Maximum magnitude of a bias's integer. It is far below 2^31, so that sums with it do not overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 
-/// The integers of a kernel. They define `sum(weight * (input - zero_point)) + bias`, an integer for each
-/// output. One unit of this integer represents the output channel's [`QuantizedKernel::bias_scales`].
+/// The integer weights and biases of a layer. For each output, the layer computes the integer `sum(weight *
+/// (input - zero_point)) + bias`. One unit of this integer represents the output channel's
+/// [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
     /// Shape of the weights. Output channels are the first axis.

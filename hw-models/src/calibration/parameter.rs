@@ -13,7 +13,7 @@ pub(super) enum Parameter {
     Bandwidth,
     /// Overhead of every kernel.
     LayerOverhead,
-    /// Number of outputs that fully uses the device, if the file states it.
+    /// Number of outputs that a kernel needs to use the device fully, if the device file states it.
     SaturatingOutputs,
 }
 

@@ -38,7 +38,7 @@ pub struct FitReport {
     /// Agreement in cross-validation: a fit to the other folds predicts each network. It estimates the error
     /// on new networks.
     pub held_out: Agreement,
-    /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90`.
+    /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90` of the prediction.
     pub latency_relative_90: f64,
 }
 

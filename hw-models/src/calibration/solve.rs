@@ -30,7 +30,7 @@ const ROUNDS_MAX: usize = 4;
 
 /// Finds the lowest minimum and returns the logarithms of the parameters.
 ///
-/// The formula takes the maximum of compute time and memory time. A parameter of the smaller one has no
+/// The formula takes the maximum of compute time and memory time. A parameter of the smaller time has no
 /// effect until another parameter moves. The search therefore moves each parameter in turn away from the
 /// minimum, descends again, and keeps lower minima.
 ///

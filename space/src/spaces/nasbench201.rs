@@ -1,4 +1,5 @@
-//! The cell space of NAS-Bench-201, with the network that the published tables use around the cells.
+//! The search space of NAS-Bench-201. Each network repeats one cell between the fixed layers that the
+//! published tables use.
 
 mod cell;
 
@@ -42,7 +43,7 @@ impl Default for NasBench201Settings {
 /// `ResNetBasicblock`).
 ///
 /// For all 15,625 cells, parameters and multiply-accumulates equal the published `params` and `flops`. Like
-/// [`crate::Counts`], the published tables count convolutions and the classifier. They include convolutions
+/// [`crate::Counts`], the published tables count convolutions and the classifier. Both include convolutions
 /// that do not affect the output.
 ///
 /// Settings, with defaults: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal`
@@ -86,7 +87,7 @@ fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>
 }
 
 impl Default for NasBench201 {
-    /// Creates the space of the published CIFAR-10 table. Equal cells are merged.
+    /// Creates the space of the published CIFAR-10 table. Equivalent cells are merged.
     fn default() -> Self {
         let task = Task { input: Shape::new(3, 32, 32), outputs: 10 };
         Self::new(task, &NasBench201Settings::default())

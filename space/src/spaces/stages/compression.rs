@@ -72,7 +72,7 @@ impl Compression {
     }
 }
 
-/// The decisions on the number format and sparsity of a part.
+/// The decisions on the number format and sparsity of a part of the network.
 #[derive(Clone, Debug)]
 pub(super) struct CompressionPlan {
     precision: Variable<NumberFormat>,
