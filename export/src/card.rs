@@ -1,5 +1,5 @@
-//! The model card describes a network, its provenance and its measurements. It is written as JSON beside each
-//! exported file.
+//! Defines the model card. A card describes a network, its provenance and its measurements. Exporters write
+//! the card as JSON beside each file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

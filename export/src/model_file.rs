@@ -11,7 +11,7 @@
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read it.
+//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read version 1.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};

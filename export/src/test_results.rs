@@ -68,8 +68,8 @@ pub struct ValueResult {
     pub mean_absolute_error: f64,
     /// Mean squared difference from the target.
     pub mean_squared_error: f64,
-    /// Coefficient of determination. It is 1 minus the squared error of the predictions divided by the
-    /// squared error of the test examples' mean.
+    /// Coefficient of determination: `1 - a / b`, where `a` is the squared error of the predictions, and `b`
+    /// is the squared error of the test examples' mean.
     pub r2: f64,
     /// Mean squared error on the same examples if every prediction is the mean of the training split.
     pub mean_squared_error_of_training_mean: f64,

@@ -123,8 +123,8 @@ fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array
     }
 }
 
-/// Returns invalid variants of the model. They have a missing array, an array of another shape, a NaN,
-/// another number of classes, or inconsistent layers.
+/// Returns invalid variants of the model: with a missing array, an array of another shape, a NaN, another
+/// number of classes, or inconsistent layers.
 fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
     let mut all = Vec::new();
     let mut damage = |change: &dyn Fn(&mut TrainedModel)| {

@@ -1,5 +1,5 @@
-//! Creates temporary files and folders beside their final path (the place). They are filled there and then
-//! moved to the place.
+//! Creates temporary files and folders beside their final path (the place). Callers fill a temporary file or
+//! folder and then move it to the place.
 //!
 //! A writer locks its temporary file or folder. An unlocked temporary file or folder is a leftover of a dead
 //! writer, and the next writer removes it.

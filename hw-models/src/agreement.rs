@@ -12,8 +12,8 @@ pub struct Measured {
     pub architecture: Architecture,
     /// Latency of the whole batch in microseconds. This is the median if the network was measured repeatedly.
     pub latency_us: f64,
-    /// Relative standard error of `latency_us`, estimated from repeated measurements. It is 0 for a single
-    /// measurement.
+    /// Relative standard error of `latency_us`, estimated from repeated measurements. This error is 0 for a
+    /// single measurement.
     pub standard_error: f64,
 }
 

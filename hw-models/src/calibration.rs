@@ -68,7 +68,7 @@ pub struct Fit {
 }
 
 impl Calibration {
-    /// Creates a calibration for measurements with batch 1 on one thread. It uses five folds.
+    /// Creates a calibration with five folds, for measurements with batch 1 on one thread.
     #[must_use]
     pub fn new(file: impl Into<String>, column: impl Into<String>) -> Self {
         Self { file: file.into(), column: column.into(), batch: 1, threads: 1, folds: 5 }
@@ -206,9 +206,9 @@ fn fitted(parameters: &[Parameter], file: &Constants, values: &[f64]) -> Vec<Fit
 /// Returns the relative interval that contains nine of ten held-out `(predicted, measured)` pairs.
 ///
 /// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference
-/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2. It takes the
-/// residual of rank `ceil((n + 1) 0.9)`. Difference: here the residuals are log-ratios, and they come from
-/// cross-validation instead of one split.
+/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2. Like
+/// algorithm 2, this function takes the residual of rank `ceil((n + 1) 0.9)`. Unlike there, the residuals are
+/// log-ratios, and they come from cross-validation instead of one split.
 fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     let mut residuals: Vec<f64> =
         held_out.iter().map(|(predicted, measured)| (predicted / measured).ln().abs()).collect();

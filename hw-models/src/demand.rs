@@ -45,8 +45,8 @@ impl Constants {
         }
     }
 
-    /// Computes the latency of a kernel in microseconds. It is the larger of compute time and memory time,
-    /// plus the overhead.
+    /// Computes the latency of a kernel in microseconds. The latency is the larger of compute time and memory
+    /// time, plus the overhead.
     pub(crate) fn latency_us(&self, demand: &Demand) -> f64 {
         let filled = self.saturating_outputs.map_or(1.0, |full| (demand.parallel / full).min(1.0));
         let rate = demand.peak_per_s * self.efficiency[demand.kind as usize] * self.thread_speedup * filled;

@@ -210,8 +210,8 @@ impl Roofline {
         Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
     }
 
-    /// Returns the memory from which weights are read. This is on-chip memory if the network's working set
-    /// fits there.
+    /// Returns the memory from which weights are read. Weights are read from on-chip memory if the network's
+    /// working set fits into it.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
         let fits =

@@ -1,6 +1,7 @@
 //! Tests the model on single convolutions that were measured on a V100 under `TensorRT` (Alibaba,
-//! lightweight-neural-architecture-search) in three number formats. It tests efficiencies, predictions, and
-//! the speedup of narrow formats. The environment variable `KILN_DATA` must name the folder with the data.
+//! lightweight-neural-architecture-search) in three number formats. The tests cover efficiencies,
+//! predictions, and the speedup of narrow formats. The environment variable `KILN_DATA` must name the folder
+//! with the data.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 

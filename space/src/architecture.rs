@@ -18,11 +18,12 @@ pub struct Layer {
     /// What the layer computes.
     #[serde(flatten)]
     pub op: Op,
-    /// Layers whose outputs this layer reads. They all come earlier.
+    /// Layers whose outputs this layer reads. They all precede this layer.
     pub inputs: Vec<LayerId>,
     /// Shape of this layer's output for one example.
     pub output: Shape,
-    /// The shared parameter that the layer reads. It is `Some` exactly for operations with weights.
+    /// The shared parameter that the layer reads. Operations with weights have `Some`, and other operations
+    /// `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightRef>,
     /// Number formats of weights and output.

@@ -53,7 +53,7 @@ pub enum SpaceError {
         key: String,
         /// The value.
         found: String,
-        /// What is accepted.
+        /// The accepted values.
         expected: &'static str,
     },
     /// A text does not follow the notation of architectures.

@@ -20,8 +20,8 @@ pub type SpaceBuilder = fn(&Settings, Option<Task>) -> Result<Arc<dyn SearchSpac
 /// A search space as an entry in a registry.
 pub type SpacePart = Registration<SpaceBuilder>;
 
-/// Descriptions of the settings `input` and `outputs` for [`Registration::with_keys`]. [`Task::resolve`] checks
-/// both settings.
+/// Descriptions of the settings `input` and `outputs` for [`Registration::with_keys`]. [`Task::resolve`]
+/// checks both settings.
 pub const TASK_KEYS: &str = r##"
 [input]
 "$ref" = "#/$defs/shape"

@@ -75,8 +75,8 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         self.decision
     }
 
-    /// Returns the activity of a dependent property. It is active only while `accepts` returns `true` for the
-    /// value of this property. `own` is the activity of this property.
+    /// Returns the activity of a property that depends on this property. The dependent property is active
+    /// only while `accepts` returns `true` for this property's value. `own` is this property's own activity.
     #[must_use]
     pub fn activity(&self, own: Activity, accepts: impl Fn(T) -> bool) -> Activity {
         let reachable = if self.decision.is_some() { &self.values[..] } else { &self.values[..1] };

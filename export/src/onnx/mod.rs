@@ -47,10 +47,10 @@ const LIMIT: usize = i32::MAX as usize;
 ///
 /// # 8-bit layers
 /// Every rounded value ([`crate::QuantizationPlan`]) passes through two nodes, `QuantizeLinear` and
-/// `DequantizeLinear`. They are named `<layer>.quantize` and `<layer>.dequantize`. Their constants are
-/// `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step per
-/// output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights and
-/// biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
+/// `DequantizeLinear`. The nodes are named `<layer>.quantize` and `<layer>.dequantize`. The constants of both
+/// nodes are `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step
+/// per output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights
+/// and biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
 /// [`crate::Grid`].
 ///
 /// If the input and the output of a single-precision convolution are 8-bit values, ONNX Runtime rounds the

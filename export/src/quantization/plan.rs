@@ -38,14 +38,14 @@ enum Weights {
     /// The weights stay in single precision, or the layer has none.
     #[default]
     Kept,
-    /// The weights are integers. This batch normalization is folded into them.
+    /// The weights are integers. If a batch normalization is given, it is folded into the weights.
     Integers(Option<LayerId>),
     /// The layer is a batch normalization that is folded into the integers of the previous layer.
     Folded,
 }
 
 impl QuantizationPlan {
-    /// Creates the plan of a valid architecture. It is empty if no layer has 8 bits.
+    /// Creates the plan of a valid architecture. The plan is empty if no layer has 8 bits.
     #[must_use]
     pub fn new(architecture: &Architecture) -> Self {
         let live = architecture.live();

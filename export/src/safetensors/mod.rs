@@ -25,12 +25,12 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// | `weight_int8` | `I8`, same shape as `weight` | weights from -127 to 127 |
 /// | `weight_step` | `F32 [out]` | value of one unit of a weight |
 /// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
-/// | `bias_step` | `F32 [out]` | value of one unit of the bias, and of the sum of `weight * (input - zero_point)` |
+/// | `bias_step` | `F32 [out]` | value of one unit of the bias and of sums of `weight * (input - zero_point)` |
 ///
 /// Each layer that owns a quantization grid ([`crate::Grid`]) also has the arrays `step` (`F32 []`) and
 /// `zero_point` (`I8 []`). [`crate::Onnx`] uses the same names.
 ///
-/// The metadata are texts. They state how to use the arrays:
+/// All metadata are strings. They state how to use the arrays:
 /// - `name`, `genotype`, `data`, `training`, `seed` and `metrics`.
 /// - `classes` (classification) or `values` (regression): a JSON list of the outputs' names.
 /// - `input`: the meaning of a raw value. `input_shape`: `[channels, height, width]`.
@@ -48,7 +48,7 @@ const HEADER_LIMIT: u64 = 100_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Safetensors;
 
-/// The header of a file. Its fields are in the order in which they are written.
+/// The header of a file. The fields are in the order in which they are written.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__")]

@@ -17,7 +17,7 @@ pub(super) enum Parameter {
     SaturatingOutputs,
 }
 
-/// Minimum overhead in microseconds. It is above zero because zero has no logarithm.
+/// Minimum overhead in microseconds. The minimum is above zero because zero has no logarithm.
 const OVERHEAD_MIN_US: f64 = 1e-3;
 
 impl Parameter {

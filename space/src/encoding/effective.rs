@@ -118,7 +118,7 @@ mod tests {
     fn one_hot_effective_is_zero_for_edges_on_no_path() {
         let all = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
         assert_eq!(differing(all), [true; 6]);
-        // Nothing reads node 2.
+        // No edge with an operation other than `none` leads from node 2 to the output.
         let unread = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|none~2|";
         assert_eq!(differing(unread), [true, false, false, true, true, true]);
         // No path leads from the input to node 1.

@@ -248,9 +248,9 @@ fn operation(op: &Op) -> Option<usize> {
     }
 }
 
-/// Statistics of the paths from input to output that contain no zero operation. They are the number of paths,
-/// and the number of convolutions and fully connected layers on the longest path, on the shortest path, and
-/// on average. All fields are 0 if no path exists.
+/// Statistics of the paths from input to output without zero operations: the number of paths, and the number
+/// of convolutions and fully connected layers on the longest path, on the shortest path, and on average. All
+/// fields are 0 if no path exists.
 #[derive(Clone, Copy, Default)]
 struct Paths {
     count: f64,

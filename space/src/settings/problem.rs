@@ -31,18 +31,18 @@ pub enum SettingsProblem {
     },
     /// The value does not fit the type into which it is deserialized.
     Mismatch {
-        /// In what way the value does not fit.
+        /// How the value does not fit.
         kind: Mismatch,
-        /// What was found.
+        /// The value that was found.
         found: Found,
         /// The expected type, or the accepted values.
         expected: String,
     },
     /// The part refuses the value.
     Value {
-        /// What was found.
+        /// The value that was found.
         found: String,
-        /// What is accepted.
+        /// The accepted values.
         expected: String,
     },
     /// The settings break a rule that involves several values. The sentence states the rule.

@@ -1,4 +1,4 @@
-//! The search space of NAS-Bench-Macro. Its networks are stacks of blocks.
+//! The search space of NAS-Bench-Macro. Each network is a stack of blocks.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Number format and sparsity of a part of the network, as settings and as decisions.
+//! Settings and decisions for the number format and the sparsity of a part of the network.
 
 use std::fmt;
 

@@ -104,7 +104,8 @@ impl Plan {
 
     /// Returns every shared parameter with its largest shape. Shapes grow with widths. So it suffices to
     /// build networks that consist of a single part (stem, block or head), with the smallest and the largest
-    /// widths. If any pair of widths needs a shortcut, some pair of these widths needs one too.
+    /// widths. If any pair of widths needs a shortcut, some pair of smallest or largest widths needs a
+    /// shortcut too.
     pub(super) fn parameters(&self, task: Task) -> Vec<ParameterSpec> {
         let relu = ActivationKind::Relu;
         let mut networks = Vec::new();
