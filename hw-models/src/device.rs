@@ -24,7 +24,8 @@ const BUILTIN: [(&str, &str); 5] = [
     ("xeon-4210r", include_str!("../devices/xeon-4210r.toml")),
 ];
 
-/// A number with its source. The source is a document, or it starts with `derived:` or `assumption:`.
+/// A number with its source. The source names a document or starts with `derived:`, `fitted to` or
+/// `assumption:`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {

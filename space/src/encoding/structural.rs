@@ -95,7 +95,7 @@ pub fn structural_names() -> Vec<&'static str> {
     features(&empty).into_iter().map(|(name, _)| name).collect()
 }
 
-/// Sums over the live layers.
+/// Sums of layer properties over the live layers.
 #[derive(Default)]
 struct Sums {
     layers: f64,
@@ -116,7 +116,8 @@ struct Sums {
     zeros: f64,
 }
 
-/// Numbers of output channels among convolutions and hidden fully connected layers.
+/// The least, the largest and the last number of output channels of convolutions and hidden fully connected
+/// layers.
 #[derive(Default)]
 struct Widths {
     least: f64,

@@ -46,8 +46,11 @@ impl Default for NasBench201Settings {
 /// [`crate::Counts`], the published tables count convolutions and the classifier. Both include convolutions
 /// that do not affect the output.
 ///
-/// Settings, with defaults: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal`
-/// (true). Without data, also `input` (`[3, 32, 32]`) and `outputs` (10).
+/// Settings:
+/// - `channels` (16): channels of the first stage.
+/// - `cells_per_stage` (5): number of cells in each stage.
+/// - `merge_equal` (true): whether to merge equivalent cells.
+/// - `input` (`[3, 32, 32]`) and `outputs` (10): used only without data.
 #[derive(Clone, Debug)]
 pub struct NasBench201 {
     task: Task,
@@ -199,8 +202,8 @@ impl SearchSpace for NasBench201 {
     }
 
     /// With `merge_equal`, returns the smallest cell that computes the same function with the same live and
-    /// idle layers. Without it, returns the genotype unchanged, because the published tables trained every
-    /// cell separately.
+    /// idle layers. Otherwise, returns the genotype unchanged, because the published tables contain a
+    /// separate training of every cell.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         match Cell::from_genotype(genotype) {
             Ok(cell) if self.merge_equal => cell.canonical().genotype(),

@@ -11,8 +11,8 @@ use crate::{
 
 /// Default expansion of inverted residuals.
 const EXPANSION: usize = 4;
-/// Height and width of the networks from which parameter shapes are read. Every padded window fits into this
-/// size.
+/// Height and width of the input of the networks from which parameter shapes are read. Every padded window
+/// fits into this size.
 const PROBE_SIZE: usize = 16;
 
 /// All properties of the space's networks.
