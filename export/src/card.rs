@@ -37,14 +37,14 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
-    /// Meaning of each channel. Cards of earlier builds have none.
+    /// Meaning of each channel. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputRecord>,
     /// Offset that must be added, in double precision, to each output of the network. Empty if all offsets
     /// are 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
-    /// How a file becomes examples: the kind of data, the settings of the reader, and the processing of
+    /// How files become examples: the kind of data, the settings that read the data, and the processing of
     /// images. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reading: BTreeMap<String, Value>,

@@ -69,7 +69,7 @@ pub trait Exporter: Send + Sync {
 /// Builds an exporter.
 pub type ExporterBuilder = fn() -> Box<dyn Exporter>;
 
-/// An exporter as an entry in the registry.
+/// The registry entry of an exporter.
 pub type ExporterPart = Registration<ExporterBuilder, ReadBack>;
 
 /// Arrays by name.

@@ -173,13 +173,14 @@ pub struct SplitSizes {
     pub test: u64,
 }
 
-/// Version of a card. A card that states no version has the first one. Newer versions are refused.
+/// Version of a card. A card without a version has version 1. This build refuses newer versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct CardVersion(u32);
 
 impl CardVersion {
-    /// Version of cards that state none. Such cards lack results for each class, the split and the date.
+    /// The version of cards that state no version. Such cards lack results for each class, the split and the
+    /// date.
     pub const FIRST: Self = Self(1);
     /// The version that this build writes.
     pub const CURRENT: Self = Self(2);

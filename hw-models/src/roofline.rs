@@ -56,7 +56,7 @@ default = 1
 const COUNT_MAX: u64 = 65_536;
 
 impl Roofline {
-    /// The model as an entry in the registry.
+    /// The registry entry of this cost model.
     pub(crate) const PART: ModelPart =
         ModelPart::new("from the device file alone, layer by layer", Self::from_settings)
             .with_keys(&[KEYS])

@@ -42,7 +42,7 @@ pub fn check_cost_model(model: &dyn CostModel, architectures: &[Architecture]) {
     }
 }
 
-/// For additive models: checks that the costs of the layers add up to the cost of the network.
+/// Checks that the layer costs add up to the network cost. Only additive models obey this law.
 ///
 /// # Panics
 /// When the sum differs.

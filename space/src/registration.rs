@@ -36,13 +36,13 @@ pub struct Registration<B, F = Samples> {
 }
 
 impl<B: Copy, F: Copy> Registration<B, F> {
-    /// Creates a part without described settings and without a fixture.
+    /// Creates a part without descriptions of settings and without a fixture.
     #[must_use]
     pub const fn new(doc: &'static str, build: B) -> Self {
         Self { doc, build, keys: None, fixture: None }
     }
 
-    /// Returns the same part with described settings. An empty list means that the part has no settings.
+    /// Returns this part with descriptions of its settings. An empty list means that the part has no settings.
     ///
     /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`.
     /// Schemas may refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.
@@ -52,7 +52,7 @@ impl<B: Copy, F: Copy> Registration<B, F> {
         self
     }
 
-    /// Returns the same part with a fixture for tests of its laws.
+    /// Returns this part with a fixture for tests of its laws.
     #[must_use]
     pub const fn tested_with(mut self, fixture: F) -> Self {
         self.fixture = Some(fixture);

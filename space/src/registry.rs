@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::{Registration, Registry, SearchSpace, Settings, SettingsError, Shape, spaces};
 
-/// The task of a network: the shape of one input example and the number of outputs (classes).
+/// The task of a network: the shape of one input example and the number of outputs (classes or predicted
+/// values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Shape of one example.
@@ -17,7 +18,7 @@ pub struct Task {
 /// Builds a space from its settings. The task comes from the study's data and is `None` without data.
 pub type SpaceBuilder = fn(&Settings, Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError>;
 
-/// A search space as an entry in a registry.
+/// The registry entry of a search space.
 pub type SpacePart = Registration<SpaceBuilder>;
 
 /// Descriptions of the settings `input` and `outputs` for [`Registration::with_keys`]. [`Task::resolve`]

@@ -67,7 +67,7 @@ const LIMIT: usize = i32::MAX as usize;
 pub struct Onnx;
 
 impl Onnx {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("ONNX, operator set 17, which most runtimes read", || Box::new(Self))
             .tested_with(ReadBack::File(arrays::arrays));

@@ -51,7 +51,7 @@ const MAIN: &str = include_str!("template/main.rs");
 pub struct RustModule;
 
 impl RustModule {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("a Rust package that runs on burn (a folder)", || Box::new(Self))
             .tested_with(ReadBack::Folder(|files| read_back::arrays(&files[WEIGHTS_FILE])));

@@ -154,8 +154,8 @@ impl<'a> Network<'a> {
         text + "        })\n    }\n"
     }
 
-    /// Returns the function that loads a layer. Also returns burn's configuration as a chain of calls,
-    /// without defaults.
+    /// Returns the name of the function that loads a layer, and the calls that build burn's configuration of
+    /// the layer. Calls that would set a default are omitted.
     fn config(&self, id: LayerId, layer: &Layer) -> Option<(&'static str, Vec<String>)> {
         let inputs = layer.inputs.first().map_or(0, |id| self.model.architecture.layer(*id).output.channels);
         Some(match &layer.op {

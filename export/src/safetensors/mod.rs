@@ -58,7 +58,7 @@ struct Header<'a> {
 }
 
 impl Safetensors {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("safetensors, the arrays alone", || Box::new(Self))
             .tested_with(ReadBack::File(read_back::arrays));

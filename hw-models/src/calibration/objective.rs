@@ -18,7 +18,7 @@ const TRUST: f64 = 0.7;
 /// limits.
 const OUTSIDE: f64 = 1e4;
 
-/// A measured network, as its distinct kernels and how often each occurs.
+/// A measured network: its distinct kernels, and how often the network contains each kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     kernels: Vec<(Demand, f64)>,

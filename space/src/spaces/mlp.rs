@@ -56,7 +56,7 @@ pub struct Mlp {
     batch_norm: Variable<bool>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart =
     SpacePart::new("fully connected layers", build).with_keys(&[TASK_KEYS, KEYS]).tested_with(SAMPLES);
 

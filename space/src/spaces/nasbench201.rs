@@ -60,7 +60,7 @@ pub struct NasBench201 {
     decisions: Vec<Decision>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart = SpacePart::new("the NAS-Bench-201 cell: 6 edges, 5 operations", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);

@@ -85,7 +85,7 @@ pub struct NasBenchMacro {
     decisions: Vec<Decision>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart = SpacePart::new("NAS-Bench-Macro: 8 blocks, 3 choices", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);
