@@ -20,7 +20,7 @@ pub enum Overwrite<'a> {
     Always,
 }
 
-/// Whether an output had to be written.
+/// Whether the function had to write the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The output was written.

@@ -7,7 +7,7 @@ use crate::work::WorkKind;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) kind: WorkKind,
-    /// Number of operations, without those that sparsity saves.
+    /// Number of operations, without the operations that sparsity saves.
     pub(crate) operations: f64,
     /// Peak operations per second of one core in the kernel's format.
     pub(crate) peak_per_s: f64,

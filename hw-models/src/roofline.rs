@@ -268,7 +268,7 @@ enum Place {
     External,
 }
 
-/// Number of bytes that are moved, for each memory.
+/// Number of bytes that are read from and written to each memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bytes {
     on_chip: f64,

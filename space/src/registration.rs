@@ -42,7 +42,8 @@ impl<B: Copy, F: Copy> Registration<B, F> {
         Self { doc, build, keys: None, fixture: None }
     }
 
-    /// Returns this part with descriptions of its settings. An empty list means that the part has no settings.
+    /// Returns this part with descriptions of its settings. An empty list means that the part has no
+    /// settings.
     ///
     /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`.
     /// Schemas may refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.

@@ -19,7 +19,7 @@ pub struct Settings {
     table: Map<String, Value>,
 }
 
-/// A setting that cannot be used. The binary adds file, line and the nearest accepted key.
+/// A setting that cannot be used. The program `kiln` adds the file, the line and the nearest accepted key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{key}`: {problem}")]
 pub struct SettingsError {

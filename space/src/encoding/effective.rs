@@ -49,7 +49,7 @@ pub fn one_hot_effective(space: &dyn SearchSpace, genotype: &Genotype) -> Result
     Ok(encoded)
 }
 
-/// The layers of a network that depend on its input and affect its output.
+/// The layers of a network that depend on the network's input and affect the network's output.
 struct Participants<'a> {
     network: &'a Architecture,
     takes_part: Vec<bool>,
