@@ -1,5 +1,5 @@
-//! Defines the model card. A card describes a network, its provenance and its measurements. Exporters write
-//! the card as JSON beside each file.
+//! Defines the model card. A card describes a network, its provenance and its measurements. Kiln writes the
+//! card as JSON beside each exported file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -46,7 +46,7 @@ impl Grid {
         Some(Self { scale, zero_point: zero_point.clamp(RANGE[0].into(), RANGE[1].into()) as i8 })
     }
 
-    /// Returns the integer that represents the grid's nearest value to `value`.
+    /// Returns the integer whose grid value is nearest to `value`.
     #[must_use]
     pub fn quantize(self, value: f32) -> i8 {
         let zero_point = f32::from(self.zero_point);

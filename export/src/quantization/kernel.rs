@@ -17,8 +17,8 @@ const PAIR_MAX: f64 = 128.0;
 /// overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 
-/// The integer weights and biases of a layer. For each output, the layer computes the integer `sum(weight *
-/// (input - zero_point)) + bias`. One unit of this integer represents the output channel's
+/// The integer weights and biases of a layer. For each output, the layer computes the integer
+/// `sum(weight * (input - zero_point)) + bias`. One unit of this integer represents the output channel's
 /// [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
