@@ -1,5 +1,5 @@
-//! Damages valid files to test parsers. It flips, sets, removes, inserts and repeats bytes, cuts files short,
-//! and replaces numbers. A parser may accept or reject a damaged file, but it must not panic.
+//! Damages valid files to test parsers. The damage flips, sets, removes, inserts or repeats bytes, cuts the
+//! file short, or replaces numbers. A parser may accept or reject a damaged file, but it must not panic.
 
 use std::env;
 use std::fs;
@@ -9,10 +9,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Environment variable: for how many seconds of processor time [`check_damaged`] runs.
+/// Environment variable that sets for how many seconds of processor time [`check_damaged`] runs.
 const SECONDS: &str = "KILN_FUZZ_SECONDS";
-/// Environment variable: the number of the first round. Set it to continue an earlier run or to repeat a
-/// failed round.
+/// Environment variable that sets the number of the first round. Set it to continue an earlier run or to
+/// repeat a failed round.
 const ROUND: &str = "KILN_FUZZ_ROUND";
 /// Number of damaged files per round.
 const CASES: u32 = 256;
@@ -89,9 +89,9 @@ impl Change {
 
 /// Calls `check` with damaged copies of the `valid` files. Each copy has one to five changes.
 ///
-/// It checks 256 copies. If `KILN_FUZZ_SECONDS` is set, it checks as many copies as fit into that many
-/// seconds of this thread's processor time. `KILN_FUZZ_ROUND` sets the first round. `check` should try to
-/// parse the bytes; both success and error are fine.
+/// The function checks 256 copies. If `KILN_FUZZ_SECONDS` is set, the function checks as many copies as fit
+/// into that many seconds of this thread's processor time. `KILN_FUZZ_ROUND` sets the first round. `check`
+/// should try to parse the bytes. Both success and error are fine.
 ///
 /// # Panics
 /// Panics when `check` panics; the message then contains the smallest failing copy that was found. Also

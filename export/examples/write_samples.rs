@@ -15,8 +15,8 @@ use serde_json::json;
 
 /// Batch sizes of the checks.
 const BATCHES: [usize; 2] = [1, 7];
-/// Minimum percentage of examples that must have the same class in 8 bits. It is low because random networks
-/// are rarely confident.
+/// Minimum percentage of examples for which the 8-bit network must predict the same class. The minimum is low
+/// because random networks are rarely confident.
 const AGREEMENT: f64 = 50.0;
 
 fn main() -> Result<()> {

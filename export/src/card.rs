@@ -1,5 +1,5 @@
-//! The model card describes a network, its provenance and its measurements. It is written as JSON beside each
-//! exported file.
+//! Defines the model card. A card describes a network, its provenance and its measurements. Kiln writes the
+//! card as JSON beside each exported file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -37,14 +37,14 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
-    /// Meaning of each channel. Cards of earlier builds have none.
+    /// Meaning of each channel. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputRecord>,
     /// Offset that must be added, in double precision, to each output of the network. Empty if all offsets
     /// are 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
-    /// How a file becomes examples: the kind of data, the settings of the reader, and the processing of
+    /// How files become examples: the kind of data, the settings that read the data, and the processing of
     /// images. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reading: BTreeMap<String, Value>,
@@ -66,7 +66,7 @@ impl Preprocessing {
     }
 }
 
-/// Meaning of a network's outputs.
+/// What a network predicts: classes (classification) or values (regression).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
@@ -78,7 +78,7 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// Returns the name of the outputs.
+    /// Returns the name of the outputs: `logits` or `values`.
     #[must_use]
     pub const fn outputs(self) -> &'static str {
         match self {
@@ -87,8 +87,7 @@ impl Prediction {
         }
     }
 
-    /// Returns the plural name of what the outputs represent. Files list [`ModelCard::classes`] under this
-    /// name.
+    /// Returns `classes` or `values`. Files list [`ModelCard::classes`] under this name.
     #[must_use]
     pub const fn subjects(self) -> &'static str {
         match self {
@@ -140,11 +139,11 @@ pub struct ModelCard {
     /// Sizes of the splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSizes>,
-    /// Weight of each class in the loss, by name. Over the training split the weights have a mean of 1. Empty
-    /// if all weights are equal.
+    /// Weight of each class in the loss, by name. The mean weight over the training examples is 1. Empty if
+    /// all weights are equal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weights: BTreeMap<String, f64>,
-    /// Results on the test split for each class or value.
+    /// Results on the test split for each class (classification) or predicted value (regression).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestResults>,
     /// Day on which the network was finished, in UTC: `2026-11-29`.

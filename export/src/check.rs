@@ -34,8 +34,8 @@ impl TrainedModel {
     /// - Every array that the architecture needs exists, with the right shape and usable values. There are no
     ///   other arrays.
     /// - Every 8-bit value has a quantization grid.
-    /// - The card matches the architecture. It has one class per output, and one mean and one standard
-    ///   deviation per input channel. Its numbers are finite.
+    /// - The card matches the architecture. The card has one class per output, and one mean and one standard
+    ///   deviation per input channel. All numbers of the card are finite.
     ///
     /// Arrays of layers that the output does not depend on are optional.
     ///

@@ -1,5 +1,5 @@
-//! Tests that a damaged model file or card leads to an error or to a valid model, never to a panic. It must
-//! be possible to export such a model.
+//! Tests that a damaged model file or card leads to an error or to a valid model, never to a panic. Exporting
+//! a valid model must not panic either.
 
 use kiln_damage::check_damaged;
 

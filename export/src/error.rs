@@ -155,7 +155,7 @@ pub enum ExportError {
     Json {
         /// Name of the part.
         part: &'static str,
-        /// The parser's error, with line, column and what was expected.
+        /// The parser's error, with line, column and the expected input.
         source: serde_json::Error,
     },
     /// This build does not read the version of a model file.

@@ -34,7 +34,7 @@ pub enum InputKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fill: Option<f64>,
     },
-    /// 1 if the column contains this category, and 0 otherwise.
+    /// 1 if the cell contains this category, and 0 otherwise.
     Category {
         /// The column.
         column: String,
@@ -44,7 +44,7 @@ pub enum InputKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fill: bool,
     },
-    /// 1 if the column contains a category that does not occur in the training split, and 0 otherwise.
+    /// 1 if the cell contains a category that does not occur in the training split, and 0 otherwise.
     Unseen {
         /// The column.
         column: String,

@@ -69,7 +69,7 @@ pub trait Exporter: Send + Sync {
 /// Builds an exporter.
 pub type ExporterBuilder = fn() -> Box<dyn Exporter>;
 
-/// An exporter as an entry in the registry.
+/// The registry entry of an exporter.
 pub type ExporterPart = Registration<ExporterBuilder, ReadBack>;
 
 /// Arrays by name.
@@ -78,8 +78,8 @@ pub type Arrays = BTreeMap<String, Array>;
 /// Contents of files by relative path.
 pub type FolderFiles = BTreeMap<String, Vec<u8>>;
 
-/// Functions with which tests read an exported network's arrays back. They return arrays by name, possibly
-/// more than the network has. They may panic.
+/// Functions with which tests read an exported network's arrays back. The functions return arrays by name,
+/// possibly more arrays than the network has. The functions may panic.
 #[derive(Clone, Copy, Debug)]
 pub enum ReadBack {
     /// Reads the bytes of the only file.

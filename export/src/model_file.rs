@@ -1,5 +1,5 @@
-//! The model file stores a [`TrainedModel`] compactly and keeps every bit. Other formats can be written from
-//! it later.
+//! The model file stores a [`TrainedModel`] compactly and bit for bit. Exporters can later write other
+//! formats from the model file.
 //!
 //! | part | bytes |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read it.
+//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read version 1.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};

@@ -1,8 +1,8 @@
 //! Makes foreign text safe to display. A name in another person's run folder may contain an escape sequence
 //! that moves the cursor, a line end that imitates a message, or a mark that reverses the text direction.
 //!
-//! All text for people passes through this module: terminal, screen, log and pages. In files for programs,
-//! texts stay unchanged.
+//! All text for people passes through this module before it is shown in a terminal, in a log or on a page. In
+//! files for programs, texts stay unchanged.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
 //! A reference interpreter for tests. It computes one value at a time in the simplest way. Tests compare
-//! exporters and executors with it. It is slow on purpose, and only tests use it.
+//! exporters and executors with this interpreter. It is slow on purpose.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 /// precision. 8-bit layers compute in integers.
 ///
 /// # Shapes
-/// `input` contains raw values `[batch, channels, height, width]`. The result is `[batch, classes]` or
-/// `[batch, values]`.
+/// `input` contains raw values `[batch, channels, height, width]`. The result is `[batch, classes]` for
+/// classification and `[batch, values]` for regression.
 ///
 /// # Errors
 /// [`ExportError`] when the model is invalid ([`TrainedModel::check`]) or the input has the wrong length.

@@ -1,4 +1,5 @@
-//! Results of a finished network on its test split, for each class or value.
+//! Results of a trained network on its test split, for each class (classification) or predicted value
+//! (regression).
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use thiserror::Error;
 
 use crate::ExportError;
 
-/// Results for each class or value. The card stores them, and `kiln eval` computes them again.
+/// Test results for each class (classification) or predicted value (regression). The card stores the results,
+/// and `kiln eval` computes them again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestResults {
@@ -34,9 +36,9 @@ pub struct TestResults {
 pub struct ClassResult {
     /// The class.
     pub name: String,
-    /// Of the examples that are predicted as this class, the percentage that belongs to it.
+    /// Percentage of correct predictions among the examples that are predicted as this class.
     pub precision_percent: f64,
-    /// Of the examples of this class, the percentage that is predicted as this class.
+    /// Percentage of correct predictions among the examples of this class.
     pub recall_percent: f64,
     /// Harmonic mean of precision and recall.
     pub f1_percent: f64,
@@ -66,8 +68,8 @@ pub struct ValueResult {
     pub mean_absolute_error: f64,
     /// Mean squared difference from the target.
     pub mean_squared_error: f64,
-    /// Coefficient of determination. It is 1 minus the squared error of the predictions divided by the
-    /// squared error of the test examples' mean.
+    /// Coefficient of determination: `1 - a / b`, where `a` is the squared error of the predictions, and `b`
+    /// is the squared error of the test examples' mean.
     pub r2: f64,
     /// Mean squared error on the same examples if every prediction is the mean of the training split.
     pub mean_squared_error_of_training_mean: f64,
@@ -77,7 +79,8 @@ impl TestResults {
     /// Maximum number of classes with a confusion matrix.
     pub const MATRIX_MAX: usize = 100;
 
-    /// Returns the `most` most frequent confusions. Equally frequent ones are in the order of the classes.
+    /// Returns the `most` most frequent confusions. Equally frequent confusions are in the order of the
+    /// classes.
     #[must_use]
     pub fn most_confused(&self, most: usize) -> Vec<Confused> {
         let named = |class: usize, given: usize, examples: u64| {
@@ -170,13 +173,14 @@ pub struct SplitSizes {
     pub test: u64,
 }
 
-/// Version of a card. A card that states no version has the first one. Newer versions are refused.
+/// Version of a card. A card without a version has version 1. This build refuses newer versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct CardVersion(u32);
 
 impl CardVersion {
-    /// Version of cards that state none. Such cards lack results for each class, the split and the date.
+    /// The version of cards that state no version. Such cards lack results for each class, the split and the
+    /// date.
     pub const FIRST: Self = Self(1);
     /// The version that this build writes.
     pub const CURRENT: Self = Self(2);

@@ -32,7 +32,7 @@ pub fn read_onnx(bytes: &[u8]) -> BTreeMap<String, Array> {
 /// The arrays in a safetensors file, by name.
 ///
 /// # Panics
-/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
+/// When the bytes are not a safetensors file, or contain an array that is not in single precision.
 #[must_use]
 pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
     crate::safetensors::read_back::arrays(bytes)
@@ -123,8 +123,8 @@ fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array
     }
 }
 
-/// Returns invalid variants of the model. They have a missing array, an array of another shape, a NaN,
-/// another number of classes, or inconsistent layers.
+/// Returns invalid variants of the model: with a missing array, an array of another shape, a NaN, another
+/// number of classes, or inconsistent layers.
 fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
     let mut all = Vec::new();
     let mut damage = |change: &dyn Fn(&mut TrainedModel)| {

@@ -1,8 +1,8 @@
-//! Creates temporary files and folders beside their final path (the place). They are filled there and then
-//! moved to the place.
+//! Creates temporary files and folders beside their final path (the place). Callers fill a temporary file or
+//! folder and then move it to the place.
 //!
-//! A writer locks its temporary file or folder. If nobody locks it, its writer has died, so the next writer
-//! removes it.
+//! A writer locks its temporary file or folder. An unlocked temporary file or folder is a leftover of a dead
+//! writer, and the next writer removes it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};

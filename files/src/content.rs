@@ -76,8 +76,8 @@ impl Content {
         Self { bytes: bytes.len() as u64, blake3: ContentHash::of(bytes) }
     }
 
-    /// Computes the length and hash of a file of any length. It reads the file in pieces, so the file need
-    /// not fit into memory.
+    /// Computes the length and hash of a file of any length. The function reads the file in pieces, so the
+    /// file need not fit into memory.
     ///
     /// # Errors
     /// [`FileError`] when the path cannot be read or is not a file.

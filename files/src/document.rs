@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, Damage, FileError, reader, whole_file};
 
-/// The fixed text around the hash, and the ending that it replaces.
+/// The fixed text around the hash, and the end of the object that this text replaces.
 struct Form {
     before: &'static [u8],
     behind: &'static [u8],
@@ -103,8 +103,8 @@ impl Form {
 
     fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, Damage> {
         let Some((body, hash)) = self.split(bytes) else {
-            // The text has a `check`, but in another form. So somebody changed the text. Report that instead
-            // of treating the text as one without a hash.
+            // The text has a `check`, but in another form. So somebody changed the text. Report the change
+            // instead of accepting the text as one without a hash.
             if has_check(bytes) {
                 return Err(Damage::ChangedCheck);
             }

@@ -41,7 +41,7 @@ pub enum FileError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its length in bytes.
+        /// The file's length in bytes.
         bytes: u64,
         /// The limit in bytes.
         limit: u64,

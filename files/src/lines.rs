@@ -19,9 +19,9 @@ impl<R: BufRead> LineCounter<R> {
         Self { text, at: 0, line: 1, after_return: false }
     }
 
-    /// Returns a line number, from 1. It is the line of the first byte at or after `offset` that does not end
-    /// a line. Line ends at `offset` are skipped because a CSV reader may count the line ends before a record
-    /// as part of the record.
+    /// Returns a line number, from 1: the line of the first byte at or after `offset` that is not a line end.
+    /// Line ends at `offset` are skipped because a CSV reader may count the line ends before a record as part
+    /// of the record.
     ///
     /// Call this method with ascending offsets. For an offset after the end, it returns the last line.
     ///

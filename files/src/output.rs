@@ -1,4 +1,4 @@
-//! Writes files that a user asked for. It overwrites existing files only with the user's consent.
+//! Writes files that a user asked for. Existing files are overwritten only with the user's consent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ pub enum Overwrite<'a> {
     Always,
 }
 
-/// Whether an output had to be written.
+/// Whether the function had to write the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The output was written.

@@ -57,7 +57,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
 /// Turns a missing file into `None`.
 ///
 /// # Errors
-/// Every error except the one for a missing file.
+/// Every error in `read`, except the error for a missing file.
 pub fn optional<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
     match read {
         Ok(read) => Ok(Some(read)),

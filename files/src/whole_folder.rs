@@ -14,7 +14,7 @@ pub struct WholeFolder {
     place: PathBuf,
     /// The temporary path; `None` once the folder is in its place.
     beside: Option<PathBuf>,
-    /// Keeps other processes from removing the folder as a leftover.
+    /// The lock that keeps other processes from removing the folder as a leftover.
     _lock: File,
 }
 

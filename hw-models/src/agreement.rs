@@ -10,10 +10,10 @@ use crate::{CostModel, HwError};
 pub struct Measured {
     /// The network. A layer that was measured alone is a network with one layer.
     pub architecture: Architecture,
-    /// Latency of the whole batch in microseconds. If the network was measured repeatedly, the median.
+    /// Latency of the whole batch in microseconds. This is the median if the network was measured repeatedly.
     pub latency_us: f64,
-    /// Relative standard error of `latency_us`, estimated from repeated measurements. It is 0 for a single
-    /// measurement.
+    /// Relative standard error of `latency_us`, estimated from repeated measurements. This error is 0 for a
+    /// single measurement.
     pub standard_error: f64,
 }
 

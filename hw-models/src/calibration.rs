@@ -16,8 +16,8 @@ use crate::{Agreement, Device, HwError, Measured, Number, Roofline};
 pub const NETWORKS_MIN: usize = 10;
 /// Fraction of measurements that an interval should contain.
 const HELD: f64 = 0.9;
-/// Minimum change of a number's logarithm. With a smaller change the measurements do not determine the
-/// number, so it keeps its old value.
+/// Minimum change of a number's logarithm. If a fit changes a number by less, the measurements do not
+/// determine the number, so the number keeps its old value.
 const UNTOLD: f64 = 5e-3;
 
 /// Settings of a fit.
@@ -68,7 +68,7 @@ pub struct Fit {
 }
 
 impl Calibration {
-    /// Creates a calibration for measurements with batch 1 on one thread. It uses five folds.
+    /// Creates a calibration with five folds, for measurements with batch 1 on one thread.
     #[must_use]
     pub fn new(file: impl Into<String>, column: impl Into<String>) -> Self {
         Self { file: file.into(), column: column.into(), batch: 1, threads: 1, folds: 5 }
@@ -206,9 +206,9 @@ fn fitted(parameters: &[Parameter], file: &Constants, values: &[f64]) -> Vec<Fit
 /// Returns the relative interval that contains nine of ten held-out `(predicted, measured)` pairs.
 ///
 /// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference
-/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2. It takes the
-/// residual of rank `ceil((n + 1) 0.9)`. Difference: here the residuals are log-ratios, and they come from
-/// cross-validation instead of one split.
+/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2. Like
+/// algorithm 2, this function takes the residual of rank `ceil((n + 1) 0.9)`. But here the residuals are
+/// log-ratios, and they come from cross-validation instead of one split.
 fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     let mut residuals: Vec<f64> =
         held_out.iter().map(|(predicted, measured)| (predicted / measured).ln().abs()).collect();
@@ -217,8 +217,8 @@ fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     significant(residuals[rank.min(residuals.len()) - 1].exp_m1())
 }
 
-/// Returns the last part of the model's name. It describes the measurements with letters, digits, `-`, `.`
-/// and `_`.
+/// Returns the last part of the model's name. This part describes the measurements with letters, digits, `-`,
+/// `.` and `_`.
 fn identifier(file: &str, column: &str, networks: usize) -> String {
     let text = format!("fitted-{file}-{column}-{networks}").to_lowercase();
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect()

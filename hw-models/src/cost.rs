@@ -80,10 +80,11 @@ impl fmt::Display for Conditions {
 /// - An unknown operation or format is an error, never zero.
 /// - Equal architectures have equal costs.
 pub trait CostModel: Send + Sync {
-    /// Names the device, the model and the calibration, such as `xeon-4210r/roofline/datasheet`.
+    /// Returns the name of the model: device, cost model and calibration, such as
+    /// `xeon-4210r/roofline/datasheet`.
     fn name(&self) -> &str;
 
-    /// Names the device. It is the first part of [`CostModel::name`].
+    /// Returns the name of the device, which is the first part of [`CostModel::name`].
     fn device(&self) -> &str {
         let name = self.name();
         name.split_once('/').map_or(name, |(device, _)| device)
@@ -94,8 +95,8 @@ pub trait CostModel: Send + Sync {
         None
     }
 
-    /// Describes, as text, everything else on which predictions depend. Two models make equal predictions if
-    /// their names, conditions and bases are equal.
+    /// Returns a text that describes everything else on which predictions depend. Two models make equal
+    /// predictions if their names, conditions and bases are equal.
     fn basis(&self) -> String {
         String::new()
     }

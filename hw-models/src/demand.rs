@@ -1,13 +1,13 @@
-//! The formula of the roofline: what a kernel demands, and the resulting latency on a device.
+//! The roofline formula: computes a kernel's latency from the kernel's demand and the device's constants.
 
 use crate::Device;
 use crate::work::WorkKind;
 
-/// What one kernel demands from the device. It does not depend on efficiencies.
+/// The operations and bytes of one kernel on a device. They do not depend on the device's efficiencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) kind: WorkKind,
-    /// Number of operations, without those that sparsity saves.
+    /// Number of operations, without the operations that sparsity saves.
     pub(crate) operations: f64,
     /// Peak operations per second of one core in the kernel's format.
     pub(crate) peak_per_s: f64,
@@ -45,8 +45,8 @@ impl Constants {
         }
     }
 
-    /// Computes the latency of a kernel in microseconds. It is the larger of compute time and memory time,
-    /// plus the overhead.
+    /// Computes the latency of a kernel in microseconds. The latency is the larger of compute time and memory
+    /// time, plus the overhead.
     pub(crate) fn latency_us(&self, demand: &Demand) -> f64 {
         let filled = self.saturating_outputs.map_or(1.0, |full| (demand.parallel / full).min(1.0));
         let rate = demand.peak_per_s * self.efficiency[demand.kind as usize] * self.thread_speedup * filled;

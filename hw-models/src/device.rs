@@ -1,4 +1,4 @@
-//! A device as its file describes it. Every number has a source. This module makes no predictions.
+//! Reads device files. A device file describes a device by numbers, and every number has a source.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,8 @@ const BUILTIN: [(&str, &str); 5] = [
     ("xeon-4210r", include_str!("../devices/xeon-4210r.toml")),
 ];
 
-/// A number with its source. The source is a document, or it starts with `derived:` or `assumption:`.
+/// A number with its source. The source names a document or starts with `derived:`, `fitted to` or
+/// `assumption:`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
@@ -34,7 +35,7 @@ pub struct Number {
     pub source: String,
 }
 
-/// A device as its file describes it.
+/// The numbers of a device file, which describe a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
@@ -152,7 +153,7 @@ pub struct Memory {
     pub external_bytes_per_s_per_core: Option<Number>,
     /// Size of the cache or memory on the chip.
     pub on_chip_bytes: Number,
-    /// Bandwidth of the on-chip memory for one core. It is at least the bandwidth of the external memory.
+    /// Bandwidth of the on-chip memory for one core. This bandwidth is at least that of the external memory.
     pub on_chip_bytes_per_s_per_core: Number,
 }
 

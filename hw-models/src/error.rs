@@ -8,7 +8,7 @@ use kiln_files::FileError;
 use kiln_space::{NumberFormat, SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An error of this crate. Memoized predictions clone it, so its inner errors are shared.
+/// An error of this crate. Memoized predictions clone errors, so inner errors are in an `Arc`.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HwError {
@@ -158,7 +158,7 @@ pub enum HwError {
     },
 }
 
-/// What a cost model lacks to predict a layer.
+/// The reason why a cost model cannot predict a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lack {
@@ -180,7 +180,7 @@ pub enum Lack {
         /// Format of the activations.
         activations: NumberFormat,
     },
-    /// Something else that the model lacks, in words. Cost models of other programs use it.
+    /// Another reason, in words. Cost models of other programs use this variant.
     Other(String),
 }
 

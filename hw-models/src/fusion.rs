@@ -1,12 +1,12 @@
-//! Decides which layers run together as one kernel, in which order, and which layers do not run.
+//! Groups layers into kernels and orders the kernels. Layers that do not run belong to no kernel.
 
 use kiln_space::{Architecture, LayerId, Op};
 
 /// Layers that run together as one kernel. Values between these layers are not written to memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// The layers in order. The first layer has the cost of the kernel. The others are fused into it and cost
-    /// nothing.
+    /// The layers in order. The whole cost of the kernel is assigned to the first layer. The other layers are
+    /// fused into the first layer and cost nothing.
     pub layers: Vec<LayerId>,
     /// Layers whose outputs the kernel reads from memory.
     pub inputs: Vec<LayerId>,
@@ -15,7 +15,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Returns the first layer, which has the cost of the kernel.
+    /// Returns the first layer, to which the kernel's cost is assigned.
     #[must_use]
     pub fn head(&self) -> LayerId {
         self.layers[0]
@@ -32,8 +32,8 @@ impl Kernel {
 ///
 /// - A batch normalization directly after a convolution or fully connected layer is folded into that layer's
 ///   weights.
-/// - An activation runs in the kernel that computes its input. Exceptions are the network's input, a pooling
-///   and a concatenation.
+/// - An activation runs in the kernel that computes its input. An activation directly after the network's
+///   input, a pooling or a concatenation runs as its own kernel.
 /// - A sum is fused into the last convolution or fully connected layer whose output it reads. A kernel
 ///   contains at most one sum. The other summands are read from memory.
 ///
@@ -44,8 +44,8 @@ impl Kernel {
 pub struct Schedule {
     /// The kernels in execution order.
     pub kernels: Vec<Kernel>,
-    /// For each layer, the layer whose buffer contains its output. This is the layer itself unless it is a
-    /// view. `None` for constants and for layers that do not run.
+    /// For each layer, the layer whose buffer contains its output. A layer has its own buffer unless the
+    /// layer is a view. `None` for constants and for layers that do not run.
     pub buffers: Vec<Option<LayerId>>,
 }
 

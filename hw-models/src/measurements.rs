@@ -45,7 +45,7 @@ pub struct KeyFile {
 /// The network then counts once, with the median latency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementFile {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
     /// Column that identifies networks.
     pub key: String,
@@ -127,14 +127,14 @@ impl MeasurementFile {
 
 impl Measurements {
     /// Draws `count` networks uniformly, or all networks if there are fewer. Returns the drawn networks and
-    /// the others, both in their original order.
+    /// the remaining networks, both in their original order.
     #[must_use]
     pub fn draw(self, count: usize, seed: u64) -> (Vec<Measured>, Vec<Measured>) {
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut left = self.measured.len();
         let mut wanted = count.min(left);
         self.measured.into_iter().partition(|_| {
-            // Selection sampling takes each network with probability (still wanted) / (still left).
+            // Selection sampling takes each network with probability `wanted / left`.
             let taken = rng.random_range(0..left) < wanted;
             left -= 1;
             wanted -= usize::from(taken);
@@ -170,7 +170,7 @@ impl Names {
 /// Parses a genotype from genes joined by `-` or from a cell of NAS-Bench-201.
 ///
 /// # Errors
-/// [`SpaceError::Notation`] when the text is neither of them.
+/// [`SpaceError::Notation`] when the text is neither a list of genes nor a cell.
 ///
 /// # Example
 /// ```

@@ -8,10 +8,10 @@ use crate::{Kernel, Schedule};
 /// Returns the maximum number of bytes of activations that are live at the same time. The kernels run in the
 /// order of the schedule.
 ///
-/// The inputs and the output of a kernel are live at the same time. A buffer is freed after its last reader
-/// runs, but the network's output is never freed. Activations, normalizations, sums and products that run as
-/// their own kernel may overwrite an input, as in inference runtimes. They do so if nothing reads that input
-/// later and it has the size of the output.
+/// The inputs and the output of a kernel are live at the same time. A buffer is freed after the last kernel
+/// that reads it, but the network's output is never freed. Activations, normalizations, sums and products
+/// that run as their own kernel may overwrite an input, as in inference runtimes. They overwrite an input if
+/// no later kernel reads this input and if it has the size of the output.
 #[must_use]
 pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> u64 {
     let bytes = |id: LayerId| buffer_bytes(architecture, id, batch);
@@ -40,7 +40,7 @@ pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch
     peak
 }
 
-/// Returns the bytes of the weights of a deployed network. The count equals the one in
+/// Returns the bytes of the weights of a deployed network. The result equals the weight bytes of
 /// [`kiln_space::Counts`], with two differences. Layers that do not run are omitted. A folded batch
 /// normalization becomes a four-byte bias per channel. Zeros and the scales of integer weights are included.
 #[must_use]
@@ -55,8 +55,9 @@ pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
         .sum()
 }
 
-/// Returns the stored bytes of a kernel: first those of weights with input channels, then those of biases,
-/// scales and shifts. Integer weights have a scale per output channel.
+/// Returns the stored bytes of a kernel as two numbers. The first number counts the weights of convolutions
+/// and fully connected layers. The second number counts biases, scales and shifts. Integer weights have a
+/// scale per output channel.
 pub(crate) fn stored_weight_bytes(architecture: &Architecture, kernel: &Kernel) -> (u64, u64) {
     let layer = architecture.layer(kernel.head());
     let channels = layer.output.channels as u64;
@@ -117,7 +118,7 @@ mod tests {
         let x = b.add("pool", pool, &[b.input()], None).unwrap();
         let x = b.activation("relu", x, ActivationKind::Relu).unwrap();
         assert_eq!(peak(b.clone(), 1), 2 * 1024);
-        // The pooled map has two readers, so it must survive the activation.
+        // Two layers read the pooled map, so the activation must not overwrite it.
         b.add("add", Op::Add, &[x, LayerId(1)], None).unwrap();
         assert_eq!(peak(b, 1), 2 * 1024);
     }
@@ -151,7 +152,7 @@ mod tests {
         let x = b.global_pool("pool", x).unwrap();
         b.linear("head", x, 10).unwrap();
         let without = b.finish().unwrap();
-        // Nothing reads the normalization any more, so it is dead.
+        // No layer reads the normalization any more, so it is dead.
         assert_eq!(model_bytes(&without, &Schedule::new(&without)), 8 * 4 * 9 * 4 + 10 * 8 * 4 + 10 * 4);
     }
 }

@@ -13,7 +13,7 @@ use crate::{CostModel, Device, HwError};
 /// Builds a cost model for a device from the model's own settings.
 pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
 
-/// A cost model as an entry in a registry.
+/// The registry entry of a cost model.
 pub type ModelPart = Registration<ModelBuilder>;
 
 /// The model to use if the settings name none.

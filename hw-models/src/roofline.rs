@@ -17,9 +17,9 @@ use crate::{
 /// sum over its layers.
 ///
 /// Source: S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for
-/// multicore architectures, Communications of the ACM 52(4), 2009. Differences: efficiencies lower the
-/// compute roof. They depend on the kind of operation and on the number of outputs. Every kernel has a fixed
-/// overhead.
+/// multicore architectures, Communications of the ACM 52(4), 2009. This model differs in two ways. First,
+/// efficiencies lower the compute roof. The efficiency depends on the kind of operation and on the number of
+/// outputs. Second, every kernel has a fixed overhead.
 #[derive(Clone, Debug)]
 pub struct Roofline {
     name: String,
@@ -56,7 +56,7 @@ default = 1
 const COUNT_MAX: u64 = 65_536;
 
 impl Roofline {
-    /// The model as an entry in the registry.
+    /// The registry entry of this cost model.
     pub(crate) const PART: ModelPart =
         ModelPart::new("from the device file alone, layer by layer", Self::from_settings)
             .with_keys(&[KEYS])
@@ -174,7 +174,7 @@ impl Roofline {
         Ok((format, rate))
     }
 
-    /// Returns what sparsity saves on this device.
+    /// Returns the speedup and the reduction of stored bytes that this device gains from sparsity.
     fn saved(&self, sparsity: Sparsity, weights: NumberFormat, format: NumberFormat) -> Saved {
         let support = &self.device.sparsity;
         let stored =
@@ -210,8 +210,8 @@ impl Roofline {
         Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
     }
 
-    /// Returns the memory from which weights are read. This is on-chip memory if the network's working set
-    /// fits there.
+    /// Returns the memory from which weights are read. Weights are read from on-chip memory if the network's
+    /// working set fits into it.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
         let fits =
@@ -268,7 +268,7 @@ enum Place {
     External,
 }
 
-/// Number of bytes that are moved, for each memory.
+/// Number of bytes that are read from and written to each memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bytes {
     on_chip: f64,
@@ -284,7 +284,7 @@ impl Bytes {
     }
 }
 
-/// What sparsity saves.
+/// The savings in time and in stored bytes that a device gains from sparsity.
 #[derive(Clone, Copy, Debug)]
 struct Saved {
     /// Speedup over dense weights, as a factor.

@@ -42,7 +42,7 @@ pub fn check_cost_model(model: &dyn CostModel, architectures: &[Architecture]) {
     }
 }
 
-/// For additive models: checks that the costs of the layers add up to the cost of the network.
+/// Checks that the layer costs add up to the network cost. Only additive models obey this law.
 ///
 /// # Panics
 /// When the sum differs.
@@ -102,8 +102,9 @@ fn check_interval(name: &str, interval: &Interval) {
     assert!(0.0 <= low && low <= value && value <= high, "{name}: {interval:?} does not hold its value");
 }
 
-/// A small network of inverted residuals for 3 x 32 x 32 inputs. One of them has squeeze-and-excitation. The
-/// network contains every kind of layer that is fused, and some that are not. `width` scales all channels.
+/// A small network of inverted residuals for 3 x 32 x 32 inputs. One residual has squeeze-and-excitation. The
+/// network contains every kind of layer that can be fused, and some layers that cannot. `width` scales all
+/// channels.
 ///
 /// # Errors
 /// [`SpaceError::Shape`] for a `width` of 0.

@@ -16,7 +16,7 @@ pub(crate) enum WorkKind {
 
 impl WorkKind {
     pub(crate) const COUNT: usize = 4;
-    /// Ordered by discriminant.
+    /// All kinds, ordered by discriminant.
     pub(crate) const ALL: [Self; Self::COUNT] =
         [Self::DenseConv, Self::DepthwiseConv, Self::Linear, Self::ElementWise];
 }
@@ -33,7 +33,7 @@ pub(crate) struct Work {
     pub(crate) parallel: f64,
     /// Bytes that are read and written, without weights.
     pub(crate) activation_bytes: f64,
-    /// Bytes of weights with input channels, including zeros.
+    /// Bytes of the weights of convolutions and fully connected layers, including zeros.
     pub(crate) weight_bytes: f64,
     /// Bytes of biases, scales and shifts.
     pub(crate) vector_bytes: f64,

@@ -13,7 +13,7 @@ use kiln_space::spaces::NasBench201;
 
 /// Number of networks in each fit.
 const NETWORKS: usize = 100;
-/// Of the other networks, every `STRIDE`-th is tested.
+/// The test evaluates every `STRIDE`-th of the other networks.
 const STRIDE: usize = 10;
 /// Seeds of the random draws. The coverage of a single draw varies by about 3 %, so the test averages it over
 /// several draws.

@@ -16,7 +16,7 @@ use kiln_space::{
     ActivationKind, Architecture, ArchitectureBuilder, LayerId, Op, PoolKind, Shape, SpaceError,
 };
 
-/// Of all cells, every `STRIDE`-th is compared.
+/// The test compares every `STRIDE`-th cell.
 const STRIDE: usize = 5;
 
 /// Reads columns of a gzipped CSV file by name. An empty field or `-1` becomes `None`.

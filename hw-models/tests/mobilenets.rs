@@ -1,6 +1,6 @@
-//! Tests the Cortex-A72 file on networks unlike those to which it was fitted. These are `MobileNet` v1 and v2
-//! (224 x 224) on four threads of a Raspberry Pi 4. The published latencies are in the README of XNNPACK
-//! (64-bit build, 2022-02-08).
+//! Tests the Cortex-A72 file on networks that differ from the fitted networks: `MobileNet` v1 and v2 (224 x
+//! 224) on four threads of a Raspberry Pi 4. The published latencies are in the README of XNNPACK (64-bit
+//! build, 2022-02-08).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 

@@ -1,6 +1,7 @@
 //! Tests the model on single convolutions that were measured on a V100 under `TensorRT` (Alibaba,
-//! lightweight-neural-architecture-search) in three number formats. It tests efficiencies, predictions, and
-//! the speedup of narrow formats. The environment variable `KILN_DATA` must name the folder with the data.
+//! lightweight-neural-architecture-search) in three number formats. The tests cover efficiencies,
+//! predictions, and the speedup of narrow formats. The environment variable `KILN_DATA` must name the folder
+//! with the data.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -12,7 +13,7 @@ use flate2::read::GzDecoder;
 use kiln_hw_models::{CostModel, Device, Roofline, spearman};
 use kiln_space::{Architecture, ArchitectureBuilder, LayerId, NumberFormat, Precision, Shape, Sparsity};
 
-/// Of every `STRIDE` convolutions, one is used to derive the efficiencies, and another is predicted.
+/// One of every `STRIDE` convolutions is used to derive the efficiencies. Another one is predicted.
 const STRIDE: usize = 4;
 /// Minimum time of a convolution at the peak rate, in microseconds. Shorter convolutions are not used to
 /// derive the efficiencies.
@@ -41,7 +42,7 @@ impl Convolution {
         b.finish().unwrap()
     }
 
-    /// Returns the microseconds of computing and of moving activations, at the peak rates of a device.
+    /// Returns the compute time and the memory time of activations, in microseconds at a device's peak rates.
     fn at_the_peaks(&self, device: &Device, format: NumberFormat) -> [f64; 2] {
         let architecture = self.architecture(format);
         let macs = architecture.layer_counts(LayerId(1)).macs * self.batch as u64;

@@ -1,5 +1,5 @@
-//! Describes a network. Shapes, counts, cost, weights and exported graphs are all derived from the
-//! description.
+//! Describes a network as a list of layers. Counts, cost, weights and exported graphs are all derived from
+//! this description.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +18,12 @@ pub struct Layer {
     /// What the layer computes.
     #[serde(flatten)]
     pub op: Op,
-    /// Layers whose outputs this layer reads. They all come earlier.
+    /// Layers whose outputs this layer reads. They all precede this layer.
     pub inputs: Vec<LayerId>,
     /// Shape of this layer's output for one example.
     pub output: Shape,
-    /// The shared parameter that the layer reads. It is `Some` exactly for operations with weights.
+    /// The shared parameter that the layer reads. Operations with weights have `Some`, and other operations
+    /// `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightRef>,
     /// Number formats of weights and output.
@@ -70,8 +71,8 @@ impl Architecture {
         self.layer(id).inputs.iter().map(|input| self.layer(*input).output).collect()
     }
 
-    /// Returns, for each layer, whether the network's output depends on it. Counts include the other layers,
-    /// but these need not run.
+    /// Returns, for each layer, whether it is live, that is, whether the network's output depends on it. Dead
+    /// layers need not run, but the counts include them.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.layers.len()];

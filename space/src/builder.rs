@@ -97,7 +97,8 @@ impl ArchitectureBuilder {
     /// channels for a depthwise convolution.
     ///
     /// With an odd kernel, the output has height and width `size / stride`, rounded up. The layer's name is
-    /// also the key of its shared weights. If those have more channels, the layer reads the first ones.
+    /// also the key of its shared weights. If the shared weights have more channels, the layer reads the
+    /// first channels.
     ///
     /// # Errors
     /// The errors of [`ArchitectureBuilder::add`].
@@ -156,7 +157,7 @@ impl ArchitectureBuilder {
     }
 
     /// Appends a fully connected layer with bias. The layer's name is also the key of its shared weights. If
-    /// those have more features, the layer reads the first ones.
+    /// the shared weights have more features, the layer reads the first features.
     ///
     /// # Errors
     /// The errors of [`ArchitectureBuilder::add`].

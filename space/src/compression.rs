@@ -81,7 +81,7 @@ impl Precision {
     }
 }
 
-/// Which weights of a layer are always zero.
+/// States which weights of a layer are always zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Sparsity {

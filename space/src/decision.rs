@@ -1,4 +1,4 @@
-//! A decision describes one property of a network that may vary. It has a name and ordered options, and it
+//! Describes which properties of a network may vary. A decision has a name and ordered options. A decision
 //! may depend on an earlier decision.
 
 use std::fmt;
@@ -35,7 +35,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// Returns the option as a number, for ordered options. A flag becomes 0 or 1. A text returns `None`.
+    /// Returns the option as a number. Returns 0 or 1 for a flag, and `None` for a text.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -88,8 +88,8 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A condition on an earlier decision. It is true if that decision is active and has one of the given
-/// options.
+/// A condition on an earlier decision. The condition is true if the earlier decision is active and has one of
+/// the given options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Index of the earlier decision.

@@ -15,7 +15,7 @@ pub enum SpaceError {
         op: &'static str,
         /// Shapes of the inputs.
         inputs: Vec<Shape>,
-        /// Shapes that it accepts.
+        /// Shapes that the operation accepts.
         expected: &'static str,
     },
     /// A layer of an architecture is inconsistent.
@@ -53,7 +53,7 @@ pub enum SpaceError {
         key: String,
         /// The value.
         found: String,
-        /// What is accepted.
+        /// The accepted values.
         expected: &'static str,
     },
     /// A text does not follow the notation of architectures.

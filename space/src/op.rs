@@ -15,12 +15,12 @@ pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 pub enum Op {
     /// The network's input. Layer 0 is always an input, and no other layer is one.
     Input,
-    /// A tensor of zeros that stands for a missing connection. Its height and width are those of the input,
-    /// divided by the stride.
+    /// A tensor of zeros that represents a missing connection. The tensor's height and width are the input's
+    /// height and width divided by the stride.
     Zero {
         /// Output channels.
         channels: usize,
-        /// Step between output positions.
+        /// Stride of the connection that the tensor replaces.
         stride: usize,
     },
     /// Two-dimensional convolution. The weight is `[out_channels, in_channels / groups, kernel, kernel]`.
@@ -143,7 +143,7 @@ pub enum PoolKind {
 }
 
 impl Op {
-    /// The name on screens and in layer tables.
+    /// The name that messages and tables of layers show.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

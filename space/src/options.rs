@@ -11,8 +11,7 @@ use crate::{Settings, SettingsError};
 /// Maximum number of options of a decision.
 pub const OPTIONS_MAX: usize = 255;
 
-/// The options that a user lists in a setting, as `3` or `[3, 5, 7]`. A single value leaves nothing to
-/// decide.
+/// The options that a user lists in a setting, as `3` or `[3, 5, 7]`. A single value fixes the property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options<T>(pub Vec<T>);
 

@@ -1,4 +1,4 @@
-//! Shared parameters with their keys, and the part of a shared parameter that a layer reads.
+//! Describes shared parameters, and the part of a shared parameter that a layer reads.
 
 use std::collections::BTreeMap;
 
@@ -35,9 +35,9 @@ impl Segment {
     }
 }
 
-/// The part of a shared parameter that a layer reads. It consists of segments of output channels and segments
-/// of input channels, both in order. If the shared kernel is larger than the layer's kernel, the layer reads
-/// the center of the shared kernel.
+/// The part of a shared parameter that a layer reads. This part consists of segments of output channels and
+/// segments of input channels, both in order. If the shared kernel is larger than the layer's kernel, the
+/// layer reads the center of the shared kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].
@@ -57,7 +57,7 @@ impl WeightRef {
     }
 }
 
-/// One shared parameter. Its shape is the largest that any architecture of the space reads.
+/// One shared parameter. The parameter's shape is the largest shape that any architecture of the space reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterSpec {
     /// Key, unique in the space.
@@ -99,14 +99,14 @@ pub enum ParameterKind {
 }
 
 impl ParameterSpec {
-    /// Returns the smallest parameters that contain everything these architectures read, in the order of
-    /// first use.
+    /// Returns the smallest parameters that contain everything these architectures read. The parameters are
+    /// in the order in which the architectures first use them.
     ///
     /// A space may pass only its largest architectures if every smaller architecture reads parts of the same
     /// parameters.
     ///
     /// # Panics
-    /// When an architecture is invalid, or when two of them read the same key as different kinds of
+    /// When an architecture is invalid, or when two architectures read the same key as different kinds of
     /// parameters.
     #[must_use]
     pub fn covering<'a>(architectures: impl IntoIterator<Item = &'a Architecture>) -> Vec<Self> {
@@ -158,7 +158,7 @@ impl ParameterKind {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Grows every dimension to the larger of the two sizes.
+    /// Grows every dimension to the larger size of `self` and `other`.
     fn grow(&mut self, other: &Self) {
         match (self, other) {
             (

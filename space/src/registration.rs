@@ -1,5 +1,5 @@
-//! A registry maps names to parts of one kind. This crate registers spaces. Other crates register cost
-//! models, strategies, exporters, evaluators and data sets.
+//! A registry of named components, called parts. A config selects a part by its name. This crate registers
+//! spaces. Other crates register cost models, strategies, exporters, evaluators and data sets.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::{Settings, SettingsError};
 /// Sample settings with which tests check the laws of a part. Each sample is a JSON object.
 pub type Samples = &'static [&'static str];
 
-/// Everything that Kiln knows about a part besides its name. `B` is the type of its builder function. `F` is
-/// the type of its test fixture.
+/// The entry of a part in a registry: description, builder, settings and test fixture. `B` is the type of the
+/// builder function. `F` is the type of the test fixture.
 ///
 /// # Example
 /// ```
@@ -24,25 +24,26 @@ pub type Samples = &'static [&'static str];
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Registration<B, F = Samples> {
-    /// One line about the part.
+    /// One-line description of the part.
     pub doc: &'static str,
     /// Builds the part.
     pub build: B,
     /// The part's settings, described by TOML texts. Each text maps keys to JSON schemas. `None` if the
     /// settings are not described.
     pub keys: Option<&'static [&'static str]>,
-    /// What tests of the part's laws need.
+    /// The data that tests of the part need.
     pub fixture: Option<F>,
 }
 
 impl<B: Copy, F: Copy> Registration<B, F> {
-    /// Creates a part without described settings and without a fixture.
+    /// Creates a part without descriptions of settings and without a fixture.
     #[must_use]
     pub const fn new(doc: &'static str, build: B) -> Self {
         Self { doc, build, keys: None, fixture: None }
     }
 
-    /// Returns the same part with described settings. An empty list means that the part has no settings.
+    /// Returns this part with descriptions of its settings. An empty list means that the part has no
+    /// settings.
     ///
     /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`.
     /// Schemas may refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.
@@ -52,7 +53,7 @@ impl<B: Copy, F: Copy> Registration<B, F> {
         self
     }
 
-    /// Returns the same part with a fixture for tests of its laws.
+    /// Returns this part with a fixture for tests of its laws.
     #[must_use]
     pub const fn tested_with(mut self, fixture: F) -> Self {
         self.fixture = Some(fixture);
@@ -73,7 +74,7 @@ impl<B, F> Default for Registry<B, F> {
 }
 
 impl<B: Copy, F: Copy> Registry<B, F> {
-    /// Adds a part. Replaces the part that has this name, if any. `doc` is one line about the part.
+    /// Adds a part. Replaces the part that has this name, if any. `doc` is a one-line description.
     pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: B) {
         self.add(name, Registration::new(doc, build));
     }
@@ -106,8 +107,8 @@ impl<B: Copy, F: Copy> Registry<B, F> {
 }
 
 impl<B: Copy> Registry<B> {
-    /// Returns every part once for each of its sample settings. Each sample is a table at `path`. A part
-    /// without samples appears once, with an empty table.
+    /// Returns each part's name together with each of its sample settings. The settings have the path `path`.
+    /// A part without samples appears once, with empty settings.
     ///
     /// # Panics
     /// When a sample is not a JSON object.
@@ -142,14 +143,14 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    /// Lists the known names, to state what was expected.
+    /// Returns a text that lists the known names, for error messages.
     #[must_use]
     pub fn expected(&self) -> String {
         let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
         format!("one of {}", known.join(", "))
     }
 
-    /// Returns the error for the setting `key` that has this name as its value.
+    /// Converts this error to the error for the setting `key`, whose value is the unknown name.
     #[must_use]
     pub fn at(&self, key: impl Into<String>) -> SettingsError {
         SettingsError::value(key, format!("`{}`", self.found), &self.expected())

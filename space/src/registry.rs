@@ -5,22 +5,24 @@ use std::sync::Arc;
 
 use crate::{Registration, Registry, SearchSpace, Settings, SettingsError, Shape, spaces};
 
-/// The task of a network: the shape of one input example and the number of outputs (classes).
+/// The task of a network: the shape of one input example and the number of outputs (classes or predicted
+/// values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Shape of one example.
     pub input: Shape,
-    /// Outputs of the network.
+    /// Number of outputs of the network.
     pub outputs: usize,
 }
 
 /// Builds a space from its settings. The task comes from the study's data and is `None` without data.
 pub type SpaceBuilder = fn(&Settings, Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError>;
 
-/// A search space as an entry in a registry.
+/// The registry entry of a search space.
 pub type SpacePart = Registration<SpaceBuilder>;
 
-/// Descriptions of the settings that [`Task::resolve`] reads, for [`Registration::with_keys`].
+/// Descriptions of the settings `input` and `outputs` for [`Registration::with_keys`]. [`Task::resolve`]
+/// checks both settings.
 pub const TASK_KEYS: &str = r##"
 [input]
 "$ref" = "#/$defs/shape"
@@ -49,7 +51,7 @@ description = "Outputs of the network; those of the data unless stated."
 pub struct SpaceRegistry(Registry<SpaceBuilder>);
 
 impl SpaceRegistry {
-    /// The spaces of this crate.
+    /// Creates a registry with the spaces of this crate.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
@@ -65,7 +67,7 @@ impl SpaceRegistry {
     ///
     /// # Errors
     /// [`SettingsError`] for an unknown kind and for settings that the space refuses. For an unknown kind,
-    /// the error lists the known ones.
+    /// the error lists the known kinds.
     pub fn build(
         &self,
         kind: &str,
@@ -95,7 +97,8 @@ impl Task {
     /// Returns the task of the data. Without data, reads the task from the settings `input` and `outputs`.
     ///
     /// # Errors
-    /// [`SettingsError`] when both are missing, when they differ, or when a size is out of range.
+    /// [`SettingsError`] when a setting contradicts the data, when a setting is missing and there is no data,
+    /// or when a size is out of range.
     pub fn resolve(
         data: Option<Self>,
         settings: &Settings,

@@ -19,18 +19,18 @@ pub struct Settings {
     table: Map<String, Value>,
 }
 
-/// A setting that cannot be used. The binary adds file, line and the nearest accepted key.
+/// A setting that cannot be used. The program `kiln` adds the file, the line and the nearest accepted key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{key}`: {problem}")]
 pub struct SettingsError {
     /// Dotted path of the key, such as `space.stages.0.width`.
     pub key: String,
-    /// What is wrong with it.
+    /// What is wrong with the setting.
     pub problem: SettingsProblem,
 }
 
 impl SettingsError {
-    /// Creates the error for an impossible value at `key`. It states what was found and what is accepted.
+    /// Creates the error for an impossible value at `key`. The message states `found` and `expected`.
     #[must_use]
     pub fn value(key: impl Into<String>, found: impl std::fmt::Display, expected: &str) -> Self {
         let problem = SettingsProblem::Value { found: found.to_string(), expected: expected.to_owned() };
@@ -78,7 +78,7 @@ impl Settings {
     /// Deserializes the table into a type, which should refuse unknown fields.
     ///
     /// # Errors
-    /// [`SettingsError`] with the key of an unknown name, a wrong type or a missing value.
+    /// [`SettingsError`] with the key, if the key is unknown or missing or its value has the wrong type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
         serde_path_to_error::deserialize(Values(Value::Object(self.table.clone()))).map_err(|error| {
             let key = error.path().iter().fold(self.path.clone(), |path, segment| match segment {

@@ -1,4 +1,4 @@
-//! The shape of one example. The batch dimension is never part of it.
+//! The shape of one example. A shape never contains the batch dimension.
 
 use std::fmt;
 
@@ -36,8 +36,8 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// Whether the shape has between 1 and 2^32 elements. This limit keeps all counts computed from it from
-    /// overflowing.
+    /// Whether the shape has between 1 and 2^32 elements. With this limit, counts computed from the shape
+    /// cannot overflow.
     pub(crate) fn is_countable(&self) -> bool {
         let elements = self.channels.checked_mul(self.height).and_then(|area| area.checked_mul(self.width));
         elements.is_some_and(|elements| (1..=1 << 32).contains(&elements))

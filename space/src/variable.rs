@@ -2,7 +2,7 @@
 
 use crate::{Choice, Condition, Decision, Options};
 
-/// When a decision is active.
+/// States when a decision is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// In every architecture.
@@ -75,8 +75,8 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         self.decision
     }
 
-    /// Returns the activity of something that is active only while this property has an accepted value. `own`
-    /// is the activity of this property.
+    /// Returns the activity of a property that depends on this property. The dependent property is active
+    /// only while `accepts` returns `true` for this property's value. `own` is this property's own activity.
     #[must_use]
     pub fn activity(&self, own: Activity, accepts: impl Fn(T) -> bool) -> Activity {
         let reachable = if self.decision.is_some() { &self.values[..] } else { &self.values[..1] };

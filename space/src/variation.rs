@@ -226,7 +226,8 @@ mod tests {
                 (_, expansion) => seen[1 + usize::from(expansion)] += 1,
             }
         }
-        // Of 4,000 draws, 2,000, 1,000 and 1,000 are expected. Five standard deviations are 158 and 137.
+        // The expected counts among 4,000 draws are 2,000, 1,000 and 1,000. Five standard deviations are 158
+        // and 137.
         assert!(seen[0].abs_diff(2_000) < 158 && seen[1].abs_diff(1_000) < 137, "{seen:?}");
     }
 

@@ -1,7 +1,8 @@
-//! Converts layers to ONNX nodes. Shapes come from the architecture, but ONNX arranges some values
-//! differently. Windows need `[batch, channels, height, width]`, and matrices need `[batch, features]`. In
-//! the architecture, a vector is always `[features, 1, 1]`. This module tracks the arrangement of each value
-//! in the graph. It rearranges a value if the layer that reads it needs the other arrangement.
+//! Converts layers to ONNX nodes. In the architecture, a vector always has the shape `[features, 1, 1]`. In
+//! ONNX, the shape depends on the operator. Operators with windows need `[batch, channels, height, width]`,
+//! and matrix products need `[batch, features]`. This module tracks the arrangement (`Rank`) of each value
+//! in the graph. If a layer needs the other arrangement, the module inserts a `Flatten` or `Unsqueeze`
+//! operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,10 +58,9 @@ pub(super) struct Layers<'a> {
     pub(super) values: BTreeMap<LayerId, GraphValue>,
     /// Names of the scale and the zero point of each grid, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, [String; 2]>,
-    /// Single-precision values after rounding to their quantization grids, for readers that take 8-bit
-    /// values.
+    /// Single-precision values after rounding to their quantization grids, for layers that take 8-bit inputs.
     pub(super) on_grid: BTreeMap<LayerId, GraphValue>,
-    /// Names of rearranged values, by layer and by whether the reader takes 8-bit values.
+    /// Names of rearranged values, by layer and by whether the consumer takes 8-bit inputs.
     rearranged: BTreeMap<(LayerId, bool), String>,
     /// Name of the value that contains the batch size.
     batch: Option<String>,
@@ -105,8 +105,8 @@ impl Layers<'_> {
         name
     }
 
-    /// Returns the name of a layer's value for `reader`, in the requested arrangement. Only vectors have two
-    /// arrangements.
+    /// Returns the name of a layer's value for the consuming layer `reader`, in the requested arrangement.
+    /// Only vectors have two arrangements.
     fn read(&mut self, reader: LayerId, id: LayerId, rank: Rank) -> String {
         let in_8_bits = self.integers.read_grid(reader, id).is_some();
         let value = if in_8_bits { self.on_grid(id) } else { self.values[&id].clone() };
@@ -128,7 +128,8 @@ impl Layers<'_> {
                 self.step("Unsqueeze", &layer, "map", &[&value.name, &axes], Vec::new(), &like)
             }
         };
-        // Integer runtimes need quantization nodes before and after a node, so round again after rearranging.
+        // Integer runtimes compute an operator in integers only if `QuantizeLinear` and `DequantizeLinear`
+        // nodes enclose the operator. So also round the output of the inserted `Flatten` or `Unsqueeze`.
         let is_on_grid = in_8_bits || self.integers.plan.is_stored(id);
         let name =
             if is_on_grid { self.rounded(id, &layer, &GraphValue { name, ..like }).name } else { name };

@@ -1,4 +1,4 @@
-//! ONNX is an open format. Most runtimes read it, on servers, phones and small devices.
+//! Exports to ONNX, an open format that most runtimes on servers, phones and small devices read.
 
 pub(crate) mod arrays;
 mod graph;
@@ -34,8 +34,8 @@ const LIMIT: usize = i32::MAX as usize;
 /// # Shapes
 /// - Input `input`: raw values, `[batch, channels, height, width]`, or `[batch, features]` if the
 ///   architecture's input is a vector `[features, 1, 1]`.
-/// - Output `logits`: `[batch, classes]`. For a regression, the output is `values`: `[batch, values]`, each
-///   value in its own unit.
+/// - Output for classification: `logits`, with shape `[batch, classes]`.
+/// - Output for regression: `values`, with shape `[batch, values]`, each value in its own unit.
 ///
 /// The file accepts any batch size.
 ///
@@ -47,14 +47,14 @@ const LIMIT: usize = i32::MAX as usize;
 ///
 /// # 8-bit layers
 /// Every rounded value ([`crate::QuantizationPlan`]) passes through two nodes, `QuantizeLinear` and
-/// `DequantizeLinear`. They are named `<layer>.quantize` and `<layer>.dequantize`. Their constants are
-/// `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step per
-/// output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights and
-/// biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
+/// `DequantizeLinear`. The nodes are named `<layer>.quantize` and `<layer>.dequantize`. The constants of both
+/// nodes are `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step
+/// per output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights
+/// and biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
 /// [`crate::Grid`].
 ///
-/// If a single-precision convolution is between two 8-bit values, ONNX Runtime rounds it to 8 bits too. To
-/// avoid this, disable ONNX Runtime's graph optimizations.
+/// If the input and the output of a single-precision convolution are 8-bit values, ONNX Runtime rounds the
+/// convolution to 8 bits too. To avoid this, disable ONNX Runtime's graph optimizations.
 ///
 /// # Metadata
 /// Layers that the output does not depend on are omitted. The file contains these fields of the
@@ -67,7 +67,7 @@ const LIMIT: usize = i32::MAX as usize;
 pub struct Onnx;
 
 impl Onnx {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("ONNX, operator set 17, which most runtimes read", || Box::new(Self))
             .tested_with(ReadBack::File(arrays::arrays));

@@ -1,5 +1,5 @@
-//! Converts 8-bit layers: puts `QuantizeLinear` and `DequantizeLinear` nodes around single-precision nodes.
-//! Integer runtimes fuse them to integer nodes.
+//! Exports 8-bit layers as single-precision operators between `QuantizeLinear` and `DequantizeLinear` nodes.
+//! Integer runtimes fuse each such group into one integer operator.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ impl Layers<'_> {
         names.flat_map(|name| parts.map(|part| format!("{name}.{part}"))).collect()
     }
 
-    /// Returns a layer's value as it is stored. If the plan stores the value in 8 bits, this is the rounded
-    /// value.
+    /// Returns the value that the graph stores for a layer. If the plan stores the layer's output in 8 bits,
+    /// this is the rounded value.
     pub(super) fn store(&mut self, id: LayerId, value: GraphValue) -> GraphValue {
         if !self.integers.plan.is_stored(id) {
             return value;
@@ -28,7 +28,7 @@ impl Layers<'_> {
         self.rounded(id, &layer, &value)
     }
 
-    /// Returns a single-precision value, rounded for readers that take 8-bit values.
+    /// Returns a layer's single-precision value, rounded to its grid for layers that take 8-bit inputs.
     pub(super) fn on_grid(&mut self, id: LayerId) -> GraphValue {
         if let Some(value) = self.on_grid.get(&id) {
             return value.clone();
@@ -95,9 +95,10 @@ impl Layers<'_> {
     }
 }
 
-/// Converts the integer of an activation to the unsigned form of the file, which is 128 higher. ONNX Runtime
-/// needs unsigned activations on x86. It can convert signed activations itself, but this fails for a value
-/// with several readers. The layer then stays in single precision.
+/// Returns the unsigned form of an activation's integer, which is 128 higher. ONNX files contain unsigned
+/// activations because ONNX Runtime needs them on x86. ONNX Runtime can convert signed activations itself.
+/// But this conversion fails if several operators use the activation. The layer then stays in single
+/// precision.
 pub(super) const fn unsigned(integer: i8) -> u8 {
     integer.cast_unsigned() ^ 0x80
 }

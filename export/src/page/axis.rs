@@ -1,6 +1,6 @@
 //! Maps values to positions along an axis, and selects tick values.
 
-/// The axis is logarithmic if the largest value is more than this many times the smallest.
+/// An axis is logarithmic if the largest value divided by the smallest value exceeds this ratio.
 const LOGARITHMIC_FROM: f64 = 50.0;
 /// Margin at both ends, relative to the range of the values.
 const MARGIN: f64 = 0.05;

@@ -39,7 +39,7 @@ pub struct Plot {
 pub struct Axis {
     /// What the axis shows, with its unit.
     pub label: String,
-    /// Whether a wide range may get a logarithmic scale.
+    /// Whether the axis may be logarithmic if its values have a wide range.
     pub may_be_logarithmic: bool,
 }
 

@@ -22,7 +22,7 @@ pub enum Cell {
     Text(String),
     /// A number, right-aligned.
     Number(String),
-    /// A bar with a length from 0 to 1. It repeats the value of another cell.
+    /// A bar with a length from 0 to 1. The bar repeats the value of another cell.
     Bar(f64),
 }
 

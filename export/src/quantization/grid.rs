@@ -46,7 +46,7 @@ impl Grid {
         Some(Self { scale, zero_point: zero_point.clamp(RANGE[0].into(), RANGE[1].into()) as i8 })
     }
 
-    /// Returns the integer whose value is nearest to `value`.
+    /// Returns the integer whose grid value is nearest to `value`.
     #[must_use]
     pub fn quantize(self, value: f32) -> i8 {
         let zero_point = f32::from(self.zero_point);
@@ -59,7 +59,7 @@ impl Grid {
         f32::from(i16::from(integer) - i16::from(self.zero_point)) * self.scale
     }
 
-    /// Returns the nearest value on the grid.
+    /// Rounds `value` to the nearest value on the grid.
     #[must_use]
     pub fn round(self, value: f32) -> f32 {
         self.dequantize(self.quantize(value))

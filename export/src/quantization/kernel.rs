@@ -13,11 +13,13 @@ const WEIGHT_MAX: f64 = 127.0;
 /// products in 16 bits and saturate silently. With this limit, the largest sum is 255 * 128, which fits into
 /// 16 bits.
 const PAIR_MAX: f64 = 128.0;
-/// Maximum magnitude of a bias's integer. It is far below 2^31, so that sums with it do not overflow.
+/// Maximum magnitude of a bias's integer. This limit is far below 2^31, so that sums with the bias do not
+/// overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 
-/// The integers of a kernel. They define `sum(weight * (input - zero_point)) + bias`, an integer for each
-/// output. One unit of this integer represents the output channel's [`QuantizedKernel::bias_scales`].
+/// The integer weights and biases of a layer. For each output, the layer computes the integer
+/// `sum(weight * (input - zero_point)) + bias`. One unit of this integer represents the output channel's
+/// [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
     /// Shape of the weights. Output channels are the first axis.
@@ -28,8 +30,8 @@ pub struct QuantizedKernel {
     pub scales: Vec<f32>,
     /// For each output channel, the integer of the bias.
     pub bias: Vec<i32>,
-    /// For each output channel, the value that one unit of the bias's integer represents. It is the scale of
-    /// the input times the scale of the weights.
+    /// For each output channel, the value that one unit of the bias's integer represents. This value is the
+    /// scale of the input times the scale of the weights.
     pub bias_scales: Vec<f32>,
 }
 

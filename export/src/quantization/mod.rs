@@ -1,5 +1,5 @@
-//! Defines 8-bit networks: which values are rounded, to which quantization grid, and the resulting integers.
-//! Every executor and exporter uses this module. So the exported network computes what was evaluated.
+//! Defines the arithmetic of 8-bit networks: quantization grids, rounding and integer weights. Every executor
+//! and exporter uses this module. So the exported network computes the same outputs as the evaluated network.
 
 mod grid;
 mod kernel;
@@ -53,7 +53,7 @@ impl QuantizedNetwork {
         Self { plan, grids, kernels }
     }
 
-    /// Computes the integers of a valid model.
+    /// Computes the integers for a valid model.
     ///
     /// # Panics
     /// In the same cases as [`QuantizedNetwork::new`].

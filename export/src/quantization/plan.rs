@@ -10,7 +10,7 @@ use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op,
 /// runtimes do. Two kinds of values are not rounded:
 /// - Values inside a group of fused layers. A convolution or fully connected layer is fused with the batch
 ///   normalization that is folded into it. A convolution, fully connected layer, batch normalization or sum
-///   is fused with a ReLU that is its only reader.
+///   is fused with a ReLU that reads its output, if no other layer reads that output.
 /// - The output of the network, because its values are compared with each other.
 ///
 /// Maximum pooling and flattening only select or rearrange input values, so their output stays on the input's
@@ -25,9 +25,9 @@ pub struct QuantizationPlan {
 struct Role {
     /// The layer that owns the quantization grid for this layer's output in 8 bits.
     owner: Option<LayerId>,
-    /// Whether the output is stored as values of that grid.
+    /// Whether the output is stored as 8-bit values of that grid.
     stored: bool,
-    /// Whether the layer reads its inputs as values of their grids.
+    /// Whether the layer reads its inputs as 8-bit values of their grids.
     reads: bool,
     weights: Weights,
 }
@@ -38,14 +38,14 @@ enum Weights {
     /// The weights stay in single precision, or the layer has none.
     #[default]
     Kept,
-    /// The weights are integers. This batch normalization is folded into them.
+    /// The weights are integers. If a batch normalization is given, it is folded into the weights.
     Integers(Option<LayerId>),
     /// The layer is a batch normalization that is folded into the integers of the previous layer.
     Folded,
 }
 
 impl QuantizationPlan {
-    /// Creates the plan of a valid architecture. It is empty if no layer has 8 bits.
+    /// Creates the plan of a valid architecture. The plan is empty if no layer has 8 bits.
     #[must_use]
     pub fn new(architecture: &Architecture) -> Self {
         let live = architecture.live();
@@ -126,13 +126,13 @@ impl QuantizationPlan {
         self.role(id).owner
     }
 
-    /// Whether a layer's output is stored as values of its quantization grid.
+    /// Whether a layer's output is stored as 8-bit values of its quantization grid.
     #[must_use]
     pub fn is_stored(&self, id: LayerId) -> bool {
         self.role(id).stored
     }
 
-    /// Whether a layer reads its inputs as values of their quantization grids.
+    /// Whether a layer reads its inputs as 8-bit values of their quantization grids.
     #[must_use]
     pub fn reads_grids(&self, id: LayerId) -> bool {
         self.role(id).reads
@@ -165,7 +165,7 @@ fn is_int8(layer: &Layer) -> bool {
     layer.precision.activations == NumberFormat::Int8 && weights
 }
 
-/// Whether `next`, the only reader of `layer`, is fused with it.
+/// Whether `layer` is fused with `next`. No other layer reads the output of `layer`.
 fn runs_as_one(layer: &Layer, next: &Op) -> bool {
     let clips = matches!(next, Op::Activation { kind: ActivationKind::Relu | ActivationKind::Relu6 });
     match layer.op {

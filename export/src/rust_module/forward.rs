@@ -32,8 +32,8 @@ impl Network<'_> {
         text
     }
 
-    /// Returns the expression with which `reader` reads a value. The last reader moves the value, and earlier
-    /// readers clone it.
+    /// Returns the expression with which the layer `reader` reads a value. The last use of a value moves it,
+    /// and earlier uses clone it.
     fn read(&self, reader: LayerId, input: LayerId, left: &mut BTreeMap<LayerId, usize>) -> String {
         let name = &self.names[&input];
         let left = left.get_mut(&self.source(input)).expect("every input is counted");

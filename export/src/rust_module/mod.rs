@@ -27,7 +27,7 @@ const MAIN: &str = include_str!("template/main.rs");
 
 /// Writes a package that depends on burn 0.22 and on none of Kiln's crates.
 ///
-/// | file | holds |
+/// | file | contents |
 /// |---|---|
 /// | `Cargo.toml` | the package, named after study and trial |
 /// | `src/lib.rs` | `Network`: a burn module with a field for each layer with weights, and `forward` |
@@ -38,8 +38,8 @@ const MAIN: &str = include_str!("template/main.rs");
 ///
 /// # Shapes
 /// `forward` takes raw values `[batch, channels, height, width]` and normalizes them. It returns logits
-/// `[batch, classes]`. For a regression, it returns values `[batch, values]` in their own units. Layers that
-/// the output does not depend on are omitted.
+/// `[batch, classes]` for classification, and values `[batch, values]` in their own units for regression.
+/// Layers that the output does not depend on are omitted.
 ///
 /// # 8-bit layers
 /// The weights file contains the integer weights of 8-bit layers. These layers read and write values of the
@@ -51,7 +51,7 @@ const MAIN: &str = include_str!("template/main.rs");
 pub struct RustModule;
 
 impl RustModule {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("a Rust package that runs on burn (a folder)", || Box::new(Self))
             .tested_with(ReadBack::Folder(|files| read_back::arrays(&files[WEIGHTS_FILE])));

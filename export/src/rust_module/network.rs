@@ -1,5 +1,5 @@
-//! The view that the code generator has of a network: names of layers and grids, fields, and how fields are
-//! loaded.
+//! Prepares a network for the code generator: names of layers and grids, fields, and the code that loads the
+//! fields.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +22,7 @@ pub(super) struct Network<'a> {
     pub(super) names: BTreeMap<LayerId, String>,
     /// Field of each quantization grid, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, String>,
-    /// Number of readers of each layer's value.
+    /// For each layer, how often other layers and the network's output read its value.
     pub(super) reads: BTreeMap<LayerId, usize>,
 }
 
@@ -154,8 +154,8 @@ impl<'a> Network<'a> {
         text + "        })\n    }\n"
     }
 
-    /// Returns the function that loads a layer. Also returns burn's configuration as a chain of calls,
-    /// without defaults.
+    /// Returns the name of the function that loads a layer, and the calls that build burn's configuration of
+    /// the layer. Calls that would set a default are omitted.
     fn config(&self, id: LayerId, layer: &Layer) -> Option<(&'static str, Vec<String>)> {
         let inputs = layer.inputs.first().map_or(0, |id| self.model.architecture.layer(*id).output.channels);
         Some(match &layer.op {

@@ -38,7 +38,7 @@ pub(super) fn library(model: &TrainedModel) -> String {
 /// The words that the generated code uses for this kind of prediction.
 struct Words {
     outputs: &'static str,
-    /// Name of the list of output names.
+    /// Name of the constant that lists the outputs' names.
     list: &'static str,
     names: &'static str,
     /// A remark about the units of the outputs.

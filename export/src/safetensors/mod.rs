@@ -1,4 +1,4 @@
-//! safetensors is a common exchange format that contains the arrays of a network by name.
+//! Exports to safetensors, a common exchange format that contains the arrays of a network by name.
 
 mod arrays;
 pub(crate) mod read_back;
@@ -12,27 +12,27 @@ use serde::Serialize;
 use self::arrays::stored_arrays;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 
-/// Maximum size in bytes of a header that readers accept.
+/// Maximum size of a header in bytes. Other programs refuse larger headers.
 const HEADER_LIMIT: u64 = 100_000_000;
 
 /// Writes every array in single precision under its name `<layer>.<part>` (see [`TrainedModel`]).
 ///
-/// For layers that compute in integers, the arrays below replace the arrays of the layer. They also replace
-/// the arrays of the batch normalization that is folded into it.
+/// If a layer computes in integers, the arrays below replace the layer's own arrays. They also replace the
+/// arrays of the batch normalization that is folded into the layer.
 ///
-/// | part | type and shape | holds |
+/// | part | type and shape | contents |
 /// |---|---|---|
-/// | `weight_int8` | `I8`, as `weight` | weights from -127 to 127 |
+/// | `weight_int8` | `I8`, same shape as `weight` | weights from -127 to 127 |
 /// | `weight_step` | `F32 [out]` | value of one unit of a weight |
 /// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
-/// | `bias_step` | `F32 [out]` | value of one unit of sums of `weight * (input - zero_point)` and bias |
+/// | `bias_step` | `F32 [out]` | value of one unit of the bias and of sums of `weight * (input - zero_point)` |
 ///
 /// Each layer that owns a quantization grid ([`crate::Grid`]) also has the arrays `step` (`F32 []`) and
 /// `zero_point` (`I8 []`). [`crate::Onnx`] uses the same names.
 ///
-/// The metadata are texts. They state how to use the arrays:
+/// All metadata are strings. They state how to use the arrays:
 /// - `name`, `genotype`, `data`, `training`, `seed` and `metrics`.
-/// - `classes`: a JSON list of names. For a regression, `values`: the names of the predicted values.
+/// - `classes` (classification) or `values` (regression): a JSON list of the outputs' names.
 /// - `input`: the meaning of a raw value. `input_shape`: `[channels, height, width]`.
 /// - `mean` and `deviation`: JSON lists with an entry per input channel. The network takes `(raw - mean) /
 ///   deviation`.
@@ -48,7 +48,7 @@ const HEADER_LIMIT: u64 = 100_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Safetensors;
 
-/// The header of a file. Its fields are in the order in which they are written.
+/// The header of a file. The fields are in the order in which they are written.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__")]
@@ -58,7 +58,7 @@ struct Header<'a> {
 }
 
 impl Safetensors {
-    /// The format as an entry in the registry.
+    /// The registry entry of this export format.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("safetensors, the arrays alone", || Box::new(Self))
             .tested_with(ReadBack::File(read_back::arrays));
@@ -82,7 +82,7 @@ impl Exporter for Safetensors {
         });
         let header = Header { tensors: tensors.collect(), metadata: metadata(model)? };
         let mut header = serde_json::to_vec(&header).map_err(as_header_error)?;
-        // Readers map the values into memory, so the values must start at a multiple of eight bytes.
+        // Other programs map the values into memory, so the values must start at a multiple of eight bytes.
         header.resize(header.len().next_multiple_of(8), b' ');
         let bytes = header.len() as u64;
         if bytes > HEADER_LIMIT {

@@ -165,7 +165,7 @@ fn names() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Has layers that nothing reads, and a layer that only a constant of zeros reads.
+/// Has layers whose output no layer reads, and a layer whose output only a constant of zeros reads.
 fn dead_layers() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(1, 6, 6));
     let x = b.conv("conv", b.input(), 4, 3, 2, 1)?;

@@ -1,5 +1,5 @@
-//! The objective of a fit: a robust sum of relative errors, plus the distance of the numbers from the device
-//! file.
+//! The objective of a fit. It is a robust sum of relative errors, plus a penalty for changing the numbers of
+//! the device file.
 
 use argmin::core::{CostFunction, Error};
 
@@ -12,13 +12,13 @@ const SCATTER: f64 = 0.1;
 /// Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964. This
 /// value is 95 % efficient for normally distributed errors.
 const HUBER: f64 = 1.345;
-/// Expected error of the file's numbers. It is the logarithm of a factor of about two.
+/// Expected error of the numbers in the device file, as a logarithm. It corresponds to a factor of about two.
 const TRUST: f64 = 0.7;
 /// Weight of the penalty for parameters outside their limits. The penalty is the squared distance from the
 /// limits.
 const OUTSIDE: f64 = 1e4;
 
-/// A measured network, as its distinct kernels and how often each occurs.
+/// A measured network: its distinct kernels, and how often the network contains each kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     kernels: Vec<(Demand, f64)>,

@@ -13,11 +13,11 @@ pub(super) enum Parameter {
     Bandwidth,
     /// Overhead of every kernel.
     LayerOverhead,
-    /// Number of outputs that fully uses the device, if the file states it.
+    /// Number of outputs that a kernel needs to use the device fully, if the device file states it.
     SaturatingOutputs,
 }
 
-/// Minimum overhead in microseconds. It is above zero because zero has no logarithm.
+/// Minimum overhead in microseconds. The minimum is above zero because zero has no logarithm.
 const OVERHEAD_MIN_US: f64 = 1e-3;
 
 impl Parameter {

@@ -35,10 +35,10 @@ pub struct FitReport {
     pub before: Agreement,
     /// Agreement of the fit with the networks to which it was fitted.
     pub in_sample: Agreement,
-    /// Agreement in cross-validation: a fit to the other folds predicts each network. It estimates the error
-    /// on new networks.
+    /// Agreement in cross-validation, in which a fit to the other folds predicts each network. This agreement
+    /// estimates the error on new networks.
     pub held_out: Agreement,
-    /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90`.
+    /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90` of the prediction.
     pub latency_relative_90: f64,
 }
 

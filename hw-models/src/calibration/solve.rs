@@ -15,7 +15,7 @@ const EDGE: f64 = 0.5;
 const STEPS_MAX: u64 = 4000;
 /// A simplex has converged when the standard deviation of the objective over its corners is below this.
 const REST: f64 = 1e-9;
-/// Convergence threshold while comparing starting points. It is also the minimum gain for another round.
+/// Convergence threshold while comparing starting points, and minimum gain for another round.
 const COARSE: f64 = 1e-3;
 /// Maximum number of new simplexes around the best point. The formula takes a maximum, which creates ridges,
 /// and a simplex can stall on a ridge.
@@ -30,7 +30,7 @@ const ROUNDS_MAX: usize = 4;
 
 /// Finds the lowest minimum and returns the logarithms of the parameters.
 ///
-/// The formula takes the maximum of compute time and memory time. A parameter of the smaller one has no
+/// The formula takes the maximum of compute time and memory time. A parameter of the smaller time has no
 /// effect until another parameter moves. The search therefore moves each parameter in turn away from the
 /// minimum, descends again, and keeps lower minima.
 ///

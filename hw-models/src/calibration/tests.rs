@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 use super::*;
 use crate::{Comparison, CostModel, Schedule};
 
-/// A chain of one to four layers of random kinds and sizes.
+/// Builds a chain of one to four layers with random kinds and sizes.
 fn network(rng: &mut dyn Rng) -> Result<Architecture, SpaceError> {
     let channels = 8 << rng.random_range(0..4);
     let size = 1 << rng.random_range(0..6);

@@ -123,7 +123,7 @@ fn problem(error: csv::Error, bytes: &[u8]) -> CsvProblem {
     }
 }
 
-/// Unpacks `source` completely, up to the limit. `source` is the content of the gzipped file at `path`.
+/// Reads `source` to its end, up to the size limit. `source` decompresses the gzipped file at `path`.
 fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, HwError> {
     let file = path.display().to_string();
     let mut bytes = Vec::new();

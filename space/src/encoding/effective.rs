@@ -4,9 +4,9 @@ use super::one_hot;
 use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError, variation};
 
 /// Encodes a genotype like [`one_hot`], but with zeros for every decision that has no effect. A decision has
-/// no effect if every option yields the same network, counting only layers that depend on the input and
-/// affect the output. For example, an edge of a cell has no effect if one of its nodes is on no path from
-/// input to output.
+/// no effect if every option yields the same network. This comparison counts only layers that depend on the
+/// input and affect the output. For example, an edge of a cell has no effect if one of its two nodes is on no
+/// path from the cell's input to the cell's output.
 ///
 /// # Errors
 /// The errors of [`SearchSpace::decode`].
@@ -35,7 +35,7 @@ pub fn one_hot_effective(space: &dyn SearchSpace, genotype: &Genotype) -> Result
         let differs = |option: u8| {
             let mut genes = genotype.genes().to_vec();
             genes[index] = option;
-            // An option that does not decode counts as a different network.
+            // If an option does not decode, treat its network as different.
             let other = space.decode(&variation::normalize(decisions, &genes));
             other.map_or(true, |other| Participants::of(&other) != network)
         };
@@ -49,7 +49,7 @@ pub fn one_hot_effective(space: &dyn SearchSpace, genotype: &Genotype) -> Result
     Ok(encoded)
 }
 
-/// The layers of a network that depend on its input and affect its output.
+/// The layers of a network that depend on the network's input and affect the network's output.
 struct Participants<'a> {
     network: &'a Architecture,
     takes_part: Vec<bool>,
@@ -73,7 +73,7 @@ impl<'a> Participants<'a> {
         self.network.ids().filter(|id| self.takes_part[id.0]).map(|id| self.network.layer(id))
     }
 
-    /// Returns the names of a layer's inputs that take part.
+    /// Returns the names of the layer's inputs that depend on the network's input and affect the output.
     fn inputs(&self, layer: &'a Layer) -> impl Iterator<Item = &'a str> {
         let taking_part = |id: &&LayerId| self.takes_part[id.0];
         layer.inputs.iter().filter(taking_part).map(|id| self.network.layer(*id).name.as_str())
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::spaces::NasBench201;
 
-    /// Returns, for each edge of a cell, whether it has an effect.
+    /// Returns, for each edge of a cell, whether the edge has an effect.
     fn differing(cell: &str) -> Vec<bool> {
         let genotype = NasBench201::genotype_from_arch(cell).unwrap();
         let encoded = one_hot_effective(&NasBench201::default(), &genotype).unwrap();
@@ -118,7 +118,7 @@ mod tests {
     fn one_hot_effective_is_zero_for_edges_on_no_path() {
         let all = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
         assert_eq!(differing(all), [true; 6]);
-        // Nothing reads node 2.
+        // No edge with an operation other than `none` leads from node 2 to the output.
         let unread = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|none~2|";
         assert_eq!(differing(unread), [true, false, false, true, true, true]);
         // No path leads from the input to node 1.

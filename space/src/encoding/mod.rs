@@ -1,5 +1,6 @@
 //! Encodes genotypes and architectures as vectors of numbers, for predictors and for clustering. The vectors
-//! are not standardized. The learner standardizes them, because it knows how its data is distributed.
+//! are not standardized. The predictor or the clustering algorithm standardizes its inputs, because it knows
+//! their distribution.
 
 mod effective;
 mod one_hot;

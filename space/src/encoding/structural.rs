@@ -65,13 +65,13 @@ const OP_NAMES: [&str; 12] = [
     "layers_zero",
 ];
 
-/// Describes a decoded network by numbers that have the same meaning in every search space. They are counts
-/// (as `ln(1 + count)`), layers by kind, shares of multiply-accumulates by kernel size and by resolution,
-/// widths, and paths from input to output.
+/// Describes a decoded network by numbers that have the same meaning in every search space. The numbers are
+/// counts (as `ln(1 + count)`), the number of layers of each kind, the shares of multiply-accumulates by
+/// kernel size and by resolution, statistics of the widths, and statistics of the paths from input to output.
 ///
 /// Only live layers (those that the output depends on) contribute. There are two exceptions: the totals and
-/// the number of zero operations cover all layers. Every number is finite. The vector is as long as
-/// [`structural_names`].
+/// the number of zero operations cover all layers. Every number is finite. The vector contains one number for
+/// each name in [`structural_names`].
 ///
 /// # Example
 /// ```
@@ -95,7 +95,7 @@ pub fn structural_names() -> Vec<&'static str> {
     features(&empty).into_iter().map(|(name, _)| name).collect()
 }
 
-/// Sums over the live layers.
+/// Sums of layer properties over the live layers.
 #[derive(Default)]
 struct Sums {
     layers: f64,
@@ -116,7 +116,8 @@ struct Sums {
     zeros: f64,
 }
 
-/// Numbers of output channels among convolutions and hidden fully connected layers.
+/// The least, the largest and the last number of output channels of convolutions and hidden fully connected
+/// layers.
 #[derive(Default)]
 struct Widths {
     least: f64,
@@ -248,9 +249,9 @@ fn operation(op: &Op) -> Option<usize> {
     }
 }
 
-/// The number of paths from input to output that contain no zero operation. Also the number of convolutions
-/// and fully connected layers on the longest path, on the shortest path, and on average. All fields are 0 if
-/// no path exists.
+/// Statistics of the paths from input to output without zero operations: the number of paths, and the number
+/// of convolutions and fully connected layers on the longest path, on the shortest path, and on average. All
+/// fields are 0 if no path exists.
 #[derive(Clone, Copy, Default)]
 struct Paths {
     count: f64,
@@ -362,7 +363,7 @@ mod tests {
         };
         let int8 = head(NumberFormat::Int8, Sparsity::NOfM { n: 1, m: 4 });
         // Activations take 32 bits in the input and 8 bits in the head, so their mean is 20. The head has 36
-        // parameters: 32 weights and 4 biases. Of the weights, 3/4 are zero.
+        // parameters: 32 weights and 4 biases. Three quarters of the weights are zero.
         assert_near(named(&int8, "activation_bits"), 20.0);
         assert_near(named(&int8, "weight_bits"), 8.0);
         assert_near(named(&int8, "zeros_share"), 0.75);

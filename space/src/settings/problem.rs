@@ -1,66 +1,66 @@
-//! Describes what is wrong with a setting, as typed data. The messages use serde's wording. So the errors
-//! that serde finds read like the errors that a part finds.
+//! Describes problems with settings, as typed data. The messages use serde's wording, so serde's errors read
+//! like the errors of a part.
 
 use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 use serde_json::Number;
 
-/// What is wrong with a setting.
+/// A problem with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsProblem {
-    /// A key that nothing reads.
+    /// The table has a key that is not accepted.
     UnknownKey {
         /// The key.
         found: String,
-        /// Keys that are read there.
+        /// The keys that the table may have.
         accepted: Vec<String>,
     },
-    /// A name that is not in a list of accepted names.
+    /// The name is not in the list of accepted names.
     UnknownName {
         /// The name.
         found: String,
         /// The accepted names.
         accepted: Vec<String>,
     },
-    /// A required key that is missing.
+    /// A required key is missing.
     MissingKey {
         /// The key.
         key: String,
     },
-    /// A value that does not fit the type into which it is deserialized.
+    /// The value does not fit the type into which it is deserialized.
     Mismatch {
-        /// In what way the value does not fit.
+        /// How the value does not fit.
         kind: Mismatch,
-        /// What was found.
+        /// The value that was found.
         found: Found,
         /// The expected type, or the accepted values.
         expected: String,
     },
-    /// A value that a part refuses.
+    /// The part refuses the value.
     Value {
-        /// What was found.
+        /// The value that was found.
         found: String,
-        /// What is accepted.
+        /// The accepted values.
         expected: String,
     },
-    /// Settings that break a rule about more than one value. The sentence states the rule.
+    /// The settings break a rule that involves several values. The sentence states the rule.
     Rule(String),
 }
 
-/// How a value does not fit a type.
+/// States how a value does not fit a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// It has another type.
+    /// The value has another type.
     Type,
-    /// It has the right type, but its value is not accepted.
+    /// The value has the right type, but it is not accepted.
     Value,
-    /// It is a list of another length.
+    /// The value is a list of the wrong length.
     Length,
 }
 
-/// A value that was found where another was expected.
+/// The value that was found instead of the expected one, for error messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A table.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::SettingsProblem;
 
-/// A value that can be deserialized into a type.
+/// A JSON value that serde can deserialize into a type.
 pub(super) struct Values(pub(super) Value);
 
 impl IntoDeserializer<'_, SettingsProblem> for Values {

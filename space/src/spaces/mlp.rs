@@ -38,8 +38,8 @@ fn off() -> Options<bool> {
 }
 
 /// The space of fully connected networks. A hidden layer consists of a linear layer, an optional batch
-/// normalization and an activation. A linear layer ends the network. Layers at the same position share
-/// weights. A narrower layer reads the weights of the first neurons.
+/// normalization and an activation. The last layer of the network is linear. Layers at the same position
+/// share weights. A narrower layer reads the weights of the first neurons.
 ///
 /// Each setting takes one value or a list:
 /// - `layers`: number of hidden layers.
@@ -56,7 +56,7 @@ pub struct Mlp {
     batch_norm: Variable<bool>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart =
     SpacePart::new("fully connected layers", build).with_keys(&[TASK_KEYS, KEYS]).tested_with(SAMPLES);
 

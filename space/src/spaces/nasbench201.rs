@@ -1,4 +1,5 @@
-//! The cell space of NAS-Bench-201, with the network that the published tables use around the cells.
+//! The search space of NAS-Bench-201. Each network repeats one cell between the fixed layers that the
+//! published tables use.
 
 mod cell;
 
@@ -42,11 +43,14 @@ impl Default for NasBench201Settings {
 /// `ResNetBasicblock`).
 ///
 /// For all 15,625 cells, parameters and multiply-accumulates equal the published `params` and `flops`. Like
-/// [`crate::Counts`], the published tables count convolutions and the classifier. They include convolutions
+/// [`crate::Counts`], the published tables count convolutions and the classifier. Both include convolutions
 /// that do not affect the output.
 ///
-/// Settings, with defaults: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal`
-/// (true). Without data, also `input` (`[3, 32, 32]`) and `outputs` (10).
+/// Settings:
+/// - `channels` (16): channels of the first stage.
+/// - `cells_per_stage` (5): number of cells in each stage.
+/// - `merge_equal` (true): whether to merge equivalent cells.
+/// - `input` (`[3, 32, 32]`) and `outputs` (10): used only without data.
 #[derive(Clone, Debug)]
 pub struct NasBench201 {
     task: Task,
@@ -56,7 +60,7 @@ pub struct NasBench201 {
     decisions: Vec<Decision>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart = SpacePart::new("the NAS-Bench-201 cell: 6 edges, 5 operations", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);
@@ -86,7 +90,7 @@ fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>
 }
 
 impl Default for NasBench201 {
-    /// Creates the space of the published CIFAR-10 table. Equal cells are merged.
+    /// Creates the space of the published CIFAR-10 table. Equivalent cells are merged.
     fn default() -> Self {
         let task = Task { input: Shape::new(3, 32, 32), outputs: 10 };
         Self::new(task, &NasBench201Settings::default())
@@ -198,8 +202,8 @@ impl SearchSpace for NasBench201 {
     }
 
     /// With `merge_equal`, returns the smallest cell that computes the same function with the same live and
-    /// idle layers. Without it, returns the genotype unchanged, because the published tables trained every
-    /// cell separately.
+    /// idle layers. Otherwise, returns the genotype unchanged, because the published tables contain a
+    /// separate training of every cell.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         match Cell::from_genotype(genotype) {
             Ok(cell) if self.merge_equal => cell.canonical().genotype(),

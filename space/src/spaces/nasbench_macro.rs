@@ -1,4 +1,4 @@
-//! The search space of NAS-Bench-Macro. Its networks are stacks of blocks.
+//! The search space of NAS-Bench-Macro. Each network is a stack of blocks.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ struct BlockOption {
     kernel: usize,
 }
 
-/// The sizes of a convolution.
+/// Channels, kernel size, stride and groups of a convolution.
 #[derive(Clone, Copy)]
 struct Window {
     channels: usize,
@@ -72,10 +72,10 @@ impl Default for MacroSettings {
 /// 4. Parameters and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
 /// Settings:
-/// - `channels` (32): channels of the first convolution. All other widths are multiples of it.
-/// - `merge_equal` (true): whether genotypes count as one if they differ only in the position of identity
-///   blocks that have no effect. With `true`, 3,969 networks remain. With `false`, every genotype counts, as
-///   in the published table.
+/// - `channels` (32): channels of the first convolution. All other widths are multiples of this number.
+/// - `merge_equal` (true): whether to merge genotypes that differ only in the position of identity blocks
+///   without effect. With `true`, the space has 3,969 distinct networks. With `false`, it has 6,561, as in
+///   the published table.
 /// - `input` (`[3, 32, 32]`) and `outputs` (10): used only without data.
 #[derive(Clone, Debug)]
 pub struct NasBenchMacro {
@@ -85,7 +85,7 @@ pub struct NasBenchMacro {
     decisions: Vec<Decision>,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart = SpacePart::new("NAS-Bench-Macro: 8 blocks, 3 choices", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);

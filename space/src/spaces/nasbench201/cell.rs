@@ -98,7 +98,7 @@ impl Cell {
     /// idle layers. The exchanges are:
     /// - Swap nodes 1 and 2, if no edge joins them.
     /// - Swap two edges into one node, if their source nodes have equal values.
-    /// - Swap two edges into nodes that nothing reads.
+    /// - Swap two edges into dead nodes, that is, nodes that do not affect the cell's output.
     ///
     /// Each exchange is its own inverse, so reachability by exchanges is an equivalence relation.
     fn twins(self) -> impl Iterator<Item = Self> {

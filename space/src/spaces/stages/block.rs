@@ -1,5 +1,5 @@
 //! Appends blocks to a network as layers. A layer's name is also its weight key. So the name contains the
-//! stage, the block, the kind and the role.
+//! stage, the block, the block's kind and the layer's role.
 
 use super::compression::Compression;
 use super::settings::BlockKind;
@@ -7,11 +7,11 @@ use crate::{
     ActivationKind, ArchitectureBuilder, LayerId, Op, Precision, Shape, SpaceError, Sparsity, WeightRef,
 };
 
-/// Divisor for the hidden channels of squeeze-and-excitation: the block's channels divided by this, rounded
-/// up.
+/// Reduction ratio of squeeze-and-excitation. The number of hidden channels is the block's number of channels
+/// divided by this ratio, rounded up.
 const SQUEEZE: usize = 4;
 
-/// A block with all properties decided.
+/// A block whose properties are all decided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     pub(super) kind: BlockKind,
@@ -86,7 +86,7 @@ impl Block {
     }
 }
 
-/// The sizes of a convolution.
+/// Channels, kernel size, stride and groups of a convolution.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     channels: usize,

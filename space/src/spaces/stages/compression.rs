@@ -1,4 +1,4 @@
-//! Number format and sparsity of a part of the network, as settings and as decisions.
+//! Settings and decisions for the number format and the sparsity of a part of the network.
 
 use std::fmt;
 
@@ -72,7 +72,7 @@ impl Compression {
     }
 }
 
-/// The decisions on the number format and sparsity of a part.
+/// The decisions on the number format and sparsity of a part of the network.
 #[derive(Clone, Debug)]
 pub(super) struct CompressionPlan {
     precision: Variable<NumberFormat>,

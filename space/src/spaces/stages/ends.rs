@@ -4,7 +4,7 @@ use super::block::{Net, Window};
 use super::compression::Compression;
 use crate::{ActivationKind, LayerId, SpaceError};
 
-/// The first layers, with all properties decided.
+/// The first layers, whose properties are all decided.
 pub(super) struct Stem {
     pub(super) width: usize,
     pub(super) kernel: usize,
@@ -13,7 +13,7 @@ pub(super) struct Stem {
     pub(super) compression: Compression,
 }
 
-/// The last layers, with all properties decided.
+/// The last layers, whose properties are all decided.
 pub(super) struct Head {
     pub(super) width: usize,
     pub(super) activation: ActivationKind,

@@ -64,7 +64,7 @@ pub struct Stages {
     plan: Plan,
 }
 
-/// The space as an entry in the registry.
+/// The registry entry of this space.
 pub(crate) const PART: SpacePart =
     SpacePart::new("stages of convolution blocks, described in the config", build)
         .with_keys(&[TASK_KEYS, KEYS])

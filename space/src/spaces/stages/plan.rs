@@ -11,8 +11,8 @@ use crate::{
 
 /// Default expansion of inverted residuals.
 const EXPANSION: usize = 4;
-/// Height and width of the networks from which parameter shapes are read. Every padded window fits into this
-/// size.
+/// Height and width of the input of the networks from which parameter shapes are read. Every padded window
+/// fits into this size.
 const PROBE_SIZE: usize = 16;
 
 /// All properties of the space's networks.
@@ -103,8 +103,9 @@ impl Plan {
     }
 
     /// Returns every shared parameter with its largest shape. Shapes grow with widths. So it suffices to
-    /// build networks of one part each, in their extreme widths. If any pair of widths needs a shortcut, some
-    /// pair of extreme widths needs one too.
+    /// build networks that consist of a single part (stem, block or head), with the smallest and the largest
+    /// widths. If any pair of widths needs a shortcut, some pair of smallest or largest widths needs a
+    /// shortcut too.
     pub(super) fn parameters(&self, task: Task) -> Vec<ParameterSpec> {
         let relu = ActivationKind::Relu;
         let mut networks = Vec::new();
