@@ -3,7 +3,6 @@
 //! Only the latest progress event is queued: it replaces an older progress event that the terminal UI has not
 //! taken yet. If too many events are waiting, progress events are dropped. All other events are kept, for
 //! example trials. The study keeps these events in memory anyway, so the study's budget bounds their number.
-//! importantly trials. The study itself keeps these events too, so the study's budget bounds their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
