@@ -1,5 +1,5 @@
-//! A custom data set: points on two spirals, computed by a formula. Yours may read files from
-//! `opening.folder` or query a database. A config names the data set in `[data]`, like any other.
+//! A custom data set: points on two spirals, computed by a formula. Your data set may read files from
+//! `opening.folder` or query a database. A config names the data set in `[data]`, like any other data set.
 //!
 //! ```console
 //! $ cargo run --release --example own_data

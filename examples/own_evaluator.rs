@@ -1,5 +1,5 @@
-//! A custom evaluator. It trains nothing: a formula computes the error of an architecture. Yours may call a
-//! simulator, a program on another machine, or another framework.
+//! A custom evaluator. It trains nothing: a formula computes the error of an architecture. Your evaluator may
+//! call a simulator, a program on another machine, or another framework.
 //!
 //! ```console
 //! $ cargo run --release --example own_evaluator

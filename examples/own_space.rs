@@ -40,7 +40,8 @@ struct FunnelSettings {
     width: Vec<usize>,
 }
 
-/// `layers` hidden layers. The first is `width` wide, and each following one has half the width.
+/// The space of fully connected networks in which each hidden layer has half as many units as the previous
+/// one.
 struct Funnel {
     task: Task,
     widths: Vec<usize>,

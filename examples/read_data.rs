@@ -20,7 +20,7 @@ use kiln_space::Settings;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Files to read, with their settings.
+/// The files to read, with the settings for reading them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {

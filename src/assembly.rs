@@ -1,5 +1,5 @@
-//! Turns a config into a study: looks up names in the registries, opens files, and reports every mistake that
-//! can be found before the run folder exists.
+//! Turns a config into a study. This module looks up names in the registries, opens files, and reports every
+//! mistake that can be found before the run folder exists.
 
 mod effort;
 mod objectives;
@@ -23,11 +23,12 @@ use serde_json::{Value, json};
 
 use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
 
-/// Name of the evaluator that looks up published results. It trains nothing and needs no data set.
+/// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
+/// set.
 pub(crate) const TABLE: &str = "table";
 
-/// Registries of all parts that a config can name. Every registry is open: register your own parts before you
-/// build a study.
+/// Registries of all parts that a config can name. You can register your own parts in every registry before
+/// you build a study.
 #[derive(Clone, Debug)]
 pub struct Registries {
     /// Data sets, for `[data]`.
@@ -36,28 +37,29 @@ pub struct Registries {
     pub spaces: SpaceRegistry,
     /// Cost models, for `[[hardware]]`.
     pub hardware: HardwareRegistry,
-    /// Evaluators, for `[evaluator]`. The evaluator `table` is not among them.
+    /// Evaluators, for `[evaluator]`. The registry does not contain the evaluator `table`.
     pub evaluators: EvaluatorRegistry,
     /// Strategies, for `[search] strategy`.
     pub strategies: StrategyRegistry,
     /// Export formats, for `[finish] formats` and for `kiln export`.
     pub exporters: ExporterRegistry,
-    /// The readers call this function with the number of data files read so far and the number of all files.
+    /// Progress callback of the data readers. Its arguments are the number of data files read so far and the
+    /// number of all data files.
     pub reading: fn(u64, u64),
 }
 
 /// Folders that the config does not name.
 #[derive(Clone, Copy, Debug)]
 pub struct Folders<'a> {
-    /// Folder of data sets and tables, if given.
+    /// Folder of data sets and tables, if the user named one.
     pub data: Option<&'a Path>,
     /// Folder that contains the run folders.
     pub runs: &'a Path,
 }
 
-/// All parts of a study. Nothing has been trained or written yet.
+/// All parts of a study. Building them trains nothing and writes nothing.
 pub struct Assembly {
-    /// The config, with the values that were resolved from the data.
+    /// The config, including the values that Kiln derived from the data.
     pub config: RunConfig,
     /// Paths in the run folder. The folder need not exist.
     pub paths: RunPaths,
@@ -99,15 +101,14 @@ impl Registries {
     /// Builds the study that a config describes.
     ///
     /// # Errors
-    /// [`ConfigError`] with file, line and key of the value that cannot be used.
+    /// [`ConfigError`] with the file, the line and the key of an unusable value.
     pub fn build(&self, config: RunConfig, folders: Folders<'_>) -> Result<Assembly, ConfigError> {
         let paths = RunPaths::of_study(folders.runs, &config.study.name)
             .map_err(|error| part_error(&config, "study.name", error))?;
         self.build_at(config, folders.data, paths)
     }
 
-    /// Builds the same study in the run folder at `paths`. The folder's name may differ from the study's
-    /// name.
+    /// Builds the study for the run folder at `paths`. The folder's name may differ from the study's name.
     ///
     /// # Errors
     /// The same as for [`Registries::build`].
@@ -158,7 +159,7 @@ impl Registries {
     }
 
     /// Builds a config's search space for data with this task. If `task` is `None`, the task comes from the
-    /// run's config, which records it.
+    /// config, which must be a run folder's config.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind or impossible settings.
@@ -191,7 +192,7 @@ impl Registries {
         Ok((costs, constraints))
     }
 
-    /// Opens the data set. Every evaluator except `table` needs one.
+    /// Opens the config's data set. Every evaluator except `table` needs a data set.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind, impossible settings, and files that are missing or damaged.
@@ -203,8 +204,8 @@ impl Registries {
         self.data_by(config, folder, (ReadingRules::CURRENT, NamesFrom::Training))
     }
 
-    /// Opens the data set for an existing network. `rules` are the reading rules of the network's own data.
-    /// `names` sets which category names become inputs.
+    /// Opens the data set with which an existing network is used. `rules` are the reading rules of the
+    /// network's own data. `names` determines which category names become inputs.
     ///
     /// # Errors
     /// The same as for [`Registries::data`].
@@ -273,7 +274,7 @@ impl Registries {
     }
 }
 
-/// Checks that the search ends: by a budget, by a target, or because strategies can exhaust the small space.
+/// Checks that something ends the search: a budget, a target, or a space that is small enough to exhaust.
 fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigError> {
     let search = &config.search;
     let budget = search.trials.is_some() || search.epochs.is_some() || search.hours.is_some();
@@ -288,7 +289,7 @@ fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigEr
     Err(config.document.missing("search.trials", &expected))
 }
 
-/// Refuses a name that is not in the list of known names.
+/// Refuses a name that is not in a list of known names.
 fn check_known<'a>(
     config: &RunConfig,
     key: &str,
@@ -320,8 +321,8 @@ fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 
     ConfigError::Part { place: config.document.place(key), source: Box::new(source) }
 }
 
-/// Records the properties of the data in the config. The run folder can then be read without the data, and a
-/// study cannot resume on different data.
+/// Records the properties of the data in the config. Commands can then read the run folder without the data,
+/// and a study cannot resume with different data.
 fn resolve(config: &mut RunConfig, data: &DataSet) {
     let Task { input, outputs } = data.task();
     let document = &mut config.document;
@@ -342,7 +343,7 @@ fn resolved_task(config: &RunConfig) -> Option<Task> {
 }
 
 impl Assembly {
-    /// Creates the study with one worker and no observers. Callers can change both afterwards.
+    /// Creates the study with one worker and without observers. Callers can change both.
     #[must_use]
     pub fn into_study(self) -> Study {
         let RunConfig { study, search, finish, .. } = self.config;
@@ -375,13 +376,13 @@ impl Assembly {
 
     /// Keys of the config that may change between two runs in the same run folder.
     ///
-    /// The reading rules may change too, because the hash of the data reveals whether the rules made a
-    /// difference.
+    /// The reading rules may change too. If a rule change alters the values that are read, the hash of the
+    /// data reveals the change.
     pub const FREE_KEYS: [&'static str; 5] =
         ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
 
-    /// Whether the user can fix this error in the command, the config or the files. Other errors occur while
-    /// the study runs.
+    /// Whether the user can fix the error in the command, the config or the files. All other errors occur
+    /// while the study runs.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
         if let StudyError::Files(error) = error {

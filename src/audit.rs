@@ -1,6 +1,6 @@
-//! Measures how well a supernet ranks networks. The audit compares the supernet's estimates of some
-//! architectures with results of the same architectures trained on their own. It also compares predictors
-//! that need no supernet.
+//! Measures how well a supernet ranks networks. The audit compares the supernet's estimates for some
+//! architectures with the results of training each architecture on its own. It also compares predictors that
+//! need no supernet.
 
 mod error;
 mod predictors;
@@ -30,26 +30,27 @@ use self::rivals::RivalSources;
 pub use self::rivals::Rivals;
 use crate::assembly::{Assembly, Registries};
 
-/// The evaluator under audit.
+/// Name of the evaluator that the audit examines.
 const SUPERNET: &str = "supernet";
-/// The evaluator that trains networks on their own.
+/// Name of the evaluator that trains networks on their own.
 const SCRATCH: &str = "scratch";
 
-/// Size of an audit.
+/// Settings of an audit.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditPlan<'a> {
     /// Number of architectures to train.
     pub networks: NonZeroUsize,
-    /// Epochs of each training, instead of those of `[finish]`.
+    /// Number of epochs of each training. `None` means the epochs in `[finish]`.
     pub epochs: Option<u32>,
-    /// Number of trainings of each architecture. Each training has other initial weights and another order of
-    /// the examples. Predictors are compared with the mean of these trainings.
+    /// Number of trainings of each architecture. Each training has different initial weights and a different
+    /// order of the examples. Predictors are compared with the mean result of these trainings.
     pub repeats: NonZeroU32,
-    /// Numbers of epochs of shorter trainings. The results of these trainings are predictors too.
+    /// Epochs of additional, shorter trainings. The results of these trainings are predictors too.
     pub short: &'a [u32],
-    /// Number of networks that are trained at the same time. It changes the duration and no result.
+    /// Number of networks to train at the same time. This number changes the duration and no result.
     pub workers: usize,
-    /// Set by the caller to stop the audit. Trainings in progress are completed and kept.
+    /// The caller sets this flag to stop the audit. Trainings in progress are completed, and their results
+    /// are kept.
     pub stop: &'a AtomicBool,
 }
 
@@ -59,14 +60,14 @@ pub struct AuditPlan<'a> {
 pub struct AuditedNetwork {
     /// The architecture.
     pub genotype: Genotype,
-    /// Outcomes of training the network on its own, one for each repeat.
+    /// Outcomes of training the network on its own, one for each training.
     pub trained: Vec<Outcome>,
     /// Outcomes of shorter trainings, by number of epochs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub short: BTreeMap<u32, Outcome>,
     /// The supernet's estimate.
     pub estimated: Outcome,
-    /// Alternatives to the corrected estimate. `None` if the supernet has no anchors.
+    /// Alternatives to the corrected estimate. `None` if no anchors correct the supernet's estimates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rivals: Option<Rivals>,
     /// The outcome of the zero-cost proxy.
@@ -78,7 +79,8 @@ pub struct AuditedNetwork {
 }
 
 impl AuditedNetwork {
-    /// Returns the mean of a metric over the trainings. `None` if a training did not produce the metric.
+    /// Returns the mean of a metric over the trainings. Returns `None` if the metric is missing for one of
+    /// the trainings.
     #[must_use]
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
@@ -116,23 +118,23 @@ pub struct Audit {
     pub metric: String,
     /// The networks, in the order in which they were drawn.
     pub networks: Vec<AuditedNetwork>,
-    /// The predictors. The supernet's estimates come first. With repeats, the last predictor compares each
-    /// network's first training with the mean of the others. It shows how much of the trained networks'
-    /// ranking is chance.
+    /// The predictors. The supernet's estimates are the first predictor. If each network was trained several
+    /// times, the last predictor compares the network's first training with the mean of the other trainings.
+    /// This predictor shows how much of the ranking of trained networks is due to chance.
     pub predictors: Vec<Predictor>,
 }
 
 impl Audit {
-    /// Draws feasible architectures from a run's space, trains those that no earlier audit has trained, and
-    /// compares the results with the supernet's estimates. The run folder keeps the trainings in
-    /// `audit.jsonl` and the result in `audit.json`. During the trainings, `audit/training/` contains
-    /// checkpoints. If anchors of the supernet are missing or unusable, the audit writes them again. It
-    /// writes nothing else to the run folder.
+    /// Draws feasible architectures from a run's space, trains those architectures that no earlier audit has
+    /// trained, and compares the results with the supernet's estimates. The run folder keeps the training
+    /// results in `audit.jsonl` and the audit's result in `audit.json`. During the trainings,
+    /// `audit/training/` contains checkpoints. If anchors of the supernet are missing or unusable, the audit
+    /// trains the anchors and writes their file again. It writes nothing else to the run folder.
     ///
     /// # Errors
-    /// [`AuditError`] for a run without a trained supernet, for too few feasible architectures, and for files
-    /// that cannot be read or written. The error contains [`kiln_search::EvalError::Interrupted`] if the
-    /// audit was stopped.
+    /// [`AuditError`] if the run has no trained supernet, if there are too few feasible architectures, or if
+    /// a file cannot be read or written. If the audit was stopped, the error contains
+    /// [`kiln_search::EvalError::Interrupted`].
     pub fn run(
         registries: &Registries,
         assembly: &Assembly,
@@ -144,8 +146,8 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        // An audit's trainings have their own folder, because the study removes its training folder when the
-        // search ends.
+        // An audit's trainings have their own folder, because the study removes its own training folder when
+        // the search ends.
         let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
@@ -168,7 +170,7 @@ impl Audit {
         supernet.evaluator.prepare(progress)?;
         let estimating = estimating(settings, paths.root());
         let anchors = rivals::correcting(&estimating, paths.root())?;
-        // Networks that corrected the estimates cannot be used to test the estimates.
+        // The networks that corrected the estimates cannot also test the estimates.
         let drawn: Vec<Genotype> = anchors.iter().map(|anchor| anchor.genotype.clone()).collect();
         let genotypes = sample::draw(assembly, plan.networks, &drawn)?;
         let space = assembly.space.as_ref();
@@ -193,7 +195,8 @@ impl Audit {
             records.get(&training.reference, &genotypes[index], repeat)
         };
         let repeats = plan.repeats.get();
-        // All short trainings run first, then one full training of each network, then the repeats.
+        // The audit runs all short trainings first, then one full training of each network, then the repeated
+        // full trainings.
         let passes = short.iter().map(|(_, training)| (training, reference::SHORT));
         let passes = passes.chain((0..repeats).map(|repeat| (&long, repeat)));
         let trainings: Vec<(&Training, u32, usize)> = passes
@@ -221,7 +224,7 @@ impl Audit {
             let counts = architectures[index].counts();
             networks.push(AuditedNetwork {
                 genotype: genotype.clone(),
-                // Every network has been trained by now.
+                // All networks have been trained at this point.
                 trained: (0..repeats).filter_map(|repeat| known(&long, index, repeat)).collect(),
                 short: short
                     .iter()
@@ -250,15 +253,15 @@ impl Audit {
     }
 }
 
-/// Removes these training folders if they are empty. A folder is not empty while the study or another audit
-/// uses it.
+/// Removes each of these training folders that is empty. A training folder is not empty while the study or
+/// another audit uses it.
 fn leave(folders: [PathBuf; 3]) {
     for folder in folders {
         let _ = fs::remove_dir(folder);
     }
 }
 
-/// Stops the preparation of an audit when the user requests a stop.
+/// Stops the audit's preparation when the user requests a stop.
 struct Stoppable<'a> {
     progress: &'a dyn Progress,
     stop: &'a AtomicBool,
@@ -278,13 +281,14 @@ impl Progress for Stoppable<'_> {
     }
 }
 
-/// One way to train networks on their own, with the fingerprint that identifies its records.
+/// Settings for training networks on their own, with the fingerprint that identifies the records of these
+/// trainings.
 struct Training {
     built: Built,
     reference: String,
 }
 
-/// Changes the settings of the run's evaluator so that it reuses the run's trained supernet.
+/// Changes the settings of the run's evaluator so that the evaluator reuses the run's trained supernet.
 fn estimating(settings: &Settings, run: &Path) -> Map<String, Value> {
     let mut table = settings.table().clone();
     table.entry(SUPERNET).or_insert_with(|| run.to_string_lossy().into_owned().into());

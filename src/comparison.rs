@@ -1,5 +1,5 @@
-//! Compares studies: their fronts with a common reference point, their effort, and each study's best network
-//! under equal limits.
+//! Compares studies. The comparison covers the fronts relative to a common reference point, the effort, and
+//! each study's best network under equal limits.
 
 mod growth;
 mod likeness;
@@ -22,7 +22,8 @@ use crate::units::Numbers;
 use crate::volume::{self, Scale, Volume};
 use crate::{output, units};
 
-/// Quantiles over the networks of all fronts. They are the limits under which the best networks are compared.
+/// Quantile levels. The quantiles of a cost over all networks on the fronts are the limits under which the
+/// best networks are compared.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 /// A study to compare.
@@ -31,7 +32,8 @@ pub(crate) struct Contender {
     pub(crate) run: PathBuf,
     /// Name of the study's strategy.
     pub(crate) strategy: String,
-    /// The part of the study's config that distinguishes studies, from [`deciding`].
+    /// The part of the config that must be equal for studies to count as seeds of one study. See
+    /// [`deciding`].
     pub(crate) config: Value,
     pub(crate) seed: u64,
     /// Kind of the study's evaluator.
@@ -39,17 +41,17 @@ pub(crate) struct Contender {
     /// Whether the metrics of the study's trials are measured or estimated.
     pub(crate) numbers: Numbers,
     /// Number of epochs of the evaluator's full schedule for one trial. `None` if the evaluator does not
-    /// train each trial on its own, or does not state the number.
+    /// train each trial on its own, or if it does not state the number of epochs.
     pub(crate) full_epochs: Option<u32>,
     /// Total working time of the study.
     pub(crate) seconds: Seconds,
     pub(crate) constraints: Vec<Constraint>,
-    /// Trials in ascending order of their numbers.
+    /// Trials, sorted by trial number.
     pub(crate) trials: Vec<Trial>,
     /// Evaluation time of each trial, in seconds.
     pub(crate) seconds_of: Vec<Seconds>,
     pub(crate) front: Vec<FrontEntry>,
-    /// Metrics of the finished networks.
+    /// Test metrics of the finished networks, by trial number.
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
 
@@ -57,20 +59,20 @@ pub(crate) struct Contender {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) objectives: Vec<String>,
-    /// The reference point of all hypervolumes. `None` if no study has a network.
+    /// The reference point of all hypervolumes. `None` if no study has measured a network.
     pub(crate) reference: Option<Vec<f64>>,
     /// The unit of effort.
     pub(crate) measure: Measure,
     pub(crate) studies: Vec<Side>,
-    /// Reasons why the studies' numbers differ in meaning.
+    /// Reasons why the studies' numbers are not directly comparable.
     pub(crate) warnings: Vec<String>,
-    /// Hypervolume as a function of effort, for strategies with several studies.
+    /// Hypervolume as a function of effort, if a strategy has several studies.
     pub(crate) growth: Vec<Growth>,
-    /// The best first objective under equal limits.
+    /// The best values of the first objective under equal limits.
     pub(crate) best: Vec<Level>,
 }
 
-/// One study in the result.
+/// One study in the result of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Side {
     #[serde(serialize_with = "output::serialize_path")]
@@ -79,8 +81,8 @@ pub(crate) struct Side {
     pub(crate) seed: u64,
     pub(crate) trials: usize,
     pub(crate) failed: usize,
-    /// Number of trained epochs, summed over all trials. A trial counts as if it was trained from new
-    /// weights.
+    /// Number of trained epochs, summed over all trials. Each trial counts as if its training had started
+    /// from newly initialized weights.
     pub(crate) epochs: Option<u64>,
     /// Fidelity of the trials on the study's front, such as `after 3 of 9 epochs`.
     pub(crate) judged_at: String,
@@ -91,10 +93,11 @@ pub(crate) struct Side {
     pub(crate) front: usize,
     /// Number of networks on the study's front that a network of another study dominates.
     pub(crate) dominated: usize,
-    /// Share of the box between the reference point and the best value of each objective that the study
-    /// dominates, in percent.
+    /// The study's hypervolume in percent of the box between the reference point and the best value of each
+    /// objective.
     pub(crate) hypervolume_percent: f64,
     /// Effort until the study's hypervolume reached the smallest final hypervolume of all compared studies.
+    /// `None` if this smallest hypervolume is zero.
     pub(crate) to_least: Option<f64>,
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
@@ -102,10 +105,11 @@ pub(crate) struct Side {
 /// The best networks under one limit.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Level {
-    /// The limit as text. `None` for the last level if there is a single objective.
+    /// The limit as text. With a single objective, the only level has no limit, and the value is `None`.
     pub(crate) limited: Option<String>,
     pub(crate) at_most: Option<f64>,
-    /// For each study, in the order of the studies: the lowest first objective, with its trial.
+    /// For each study, the lowest value of the first objective under the limit, and its trial number. The
+    /// entries have the order of the studies.
     pub(crate) best: Vec<Option<(f64, u64)>>,
 }
 
@@ -176,15 +180,15 @@ impl Comparison {
 }
 
 impl Comparison {
-    /// How to label the metrics of all studies together. They are labeled as estimates only if all of them
-    /// are estimates.
+    /// Returns how the metrics of all studies together are labeled. They are labeled as estimates only if the
+    /// metrics of every study are estimates.
     fn numbers(&self) -> Numbers {
         let all = !self.studies.is_empty() && self.studies.iter().all(|study| study.estimated);
         if all { Numbers::Estimated } else { Numbers::Measured }
     }
 }
 
-/// Returns the constraints that all studies have, each with its loosest limit.
+/// Returns the constraints that all studies have in common, each with the loosest of the studies' limits.
 fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let of = |study: &Contender, cost: &str| {
@@ -199,14 +203,14 @@ fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     common.collect()
 }
 
-/// Returns the effort at which the share reached `least`. `None` if `least` is zero.
+/// Returns the effort after which the dominated share reached `least`. Returns `None` if `least` is zero.
 fn reached(curve: &Curve, least: f64) -> Option<f64> {
-    // Sums in different orders may differ in their last bits.
+    // Sums of the same terms in different orders may differ in their last bits.
     let is_there = |(_, share): &&(f64, f64)| least > 0.0 && *share >= least * (1.0 - 1e-9);
     curve.iter().find(is_there).map(|(spent, _)| *spent)
 }
 
-/// Returns a remark about hypervolumes that are not exact, if there are any.
+/// Returns a note if some hypervolumes are not exact.
 fn inexact(growths: &[volume::Growth]) -> Option<String> {
     let worst = growths.iter().max_by(|a, b| {
         let error = |growth: &volume::Growth| growth.standard_error.unwrap_or(-1.0);
@@ -215,7 +219,7 @@ fn inexact(growths: &[volume::Growth]) -> Option<String> {
     worst.and_then(volume::Growth::remark).map(|remark| format!("hypervolumes are {remark}"))
 }
 
-/// Lists reasons why objectives with the same name mean different things in these studies.
+/// Lists reasons why objectives with the same name have different meanings in these studies.
 fn warnings(contenders: &[Contender], judged: &[String]) -> Vec<String> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let part = |study: &Contender, table: &str| study.config.get(table).cloned().unwrap_or_default();

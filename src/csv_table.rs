@@ -1,12 +1,12 @@
-//! Comma-separated values (RFC 4180) that are safe to open in spreadsheets. Spreadsheets would run cells that
-//! are formulas.
+//! Comma-separated values (RFC 4180) that are safe to open in a spreadsheet. A spreadsheet would evaluate a
+//! cell that contains a formula.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use kiln_export::plain_text;
 
-/// Rows under headings.
+/// A table: headings and rows.
 #[derive(Clone, Debug)]
 pub(crate) struct CsvTable(Vec<Vec<String>>);
 
@@ -33,12 +33,11 @@ impl fmt::Display for CsvTable {
     }
 }
 
-/// Puts the text on one line. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+/// Puts the text on one line. An apostrophe precedes text that a spreadsheet would evaluate as a formula.
 /// Numbers stay unchanged.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let plain = plain_text(cell);
-    // At this point, tabs and line ends are already escaped. Some spreadsheets also accept the full-width
-    // signs.
+    // Tabs and line ends are already escaped here. Some spreadsheets also accept full-width signs.
     let begins = plain.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let is_number = cell.parse().is_ok_and(f64::is_finite);
     if begins && !is_number { format!("'{plain}").into() } else { plain }

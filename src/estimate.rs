@@ -1,4 +1,4 @@
-//! Estimates a study's duration and memory from one forward pass that is timed on this machine.
+//! Estimates a study's duration and memory. The estimate uses the time of a forward pass on this machine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,38 +15,39 @@ use crate::config::SearchTable;
 use crate::memory;
 use crate::survey::Survey;
 
-/// Maximum number of examples in a timed pass. The first timed pass has `FIRST_EXAMPLES`.
+/// Maximum number of examples in a timed pass. The first timed pass uses `FIRST_EXAMPLES` examples.
 const EXAMPLES: usize = 256;
 const FIRST_EXAMPLES: usize = 4;
-/// Number of timed passes after one warm-up pass. The fastest one counts.
+/// Number of timed passes after one warm-up pass. The estimate uses the fastest pass.
 const PASSES: u32 = 3;
 /// Time limit for all timed passes together. `MOST_BYTES` limits the memory of one pass.
 const LONGEST: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 512 << 20;
 /// Number of copies of a network's arrays during a timed pass.
 const COPIES: u64 = 3;
-/// Duration of a training step, in forward passes: the pass itself, two passes of the same size for the
-/// gradients, and the optimizer with its memory traffic.
+/// Duration of a training step, as a multiple of a forward pass. A step consists of the forward pass, a
+/// backward pass that takes twice as long, and the optimizer's step with its memory traffic.
 const TRAINING: f64 = 4.0;
-/// Number of units in the layers of the reference network. It is timed if the space's networks are too large.
+/// Number of units in each layer of the reference network. This network is timed if the space's networks are
+/// too large.
 const REFERENCE_UNITS: usize = 1024;
 
-/// Expected duration and memory of a study, within a factor of two or three.
+/// Expected duration and memory of a study. The actual values may differ by a factor of two or three.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Time before the search.
     pub prepare: Seconds,
-    /// Time for all trials, or the part of the budget in hours that remains.
+    /// Time for all trials. A budget in hours limits this time.
     pub search: Seconds,
-    /// Time to finish the networks.
+    /// Time for finishing networks.
     pub finish: Seconds,
     /// Bytes for data, weights and activations.
     pub memory_bytes: u64,
 }
 
 impl Estimate {
-    /// Estimates a study with this many workers. Returns `None` if the study computes nothing (a table of
-    /// results), or if no network can be built.
+    /// Estimates a study with this many workers. Returns `None` if the study computes nothing because its
+    /// evaluator is `table`, or if no network can be built.
     #[must_use]
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -63,13 +64,13 @@ impl Estimate {
         let asked = assembly.strategy.fidelities(answered);
         let most = most_trials(search, &survey.genotypes, asked.len());
         let of_trials = time(&workload.trial, most as f64 * mean_share(&asked, answered));
-        // The budget in epochs pays for trainings of any length.
+        // Trainings of any length count toward the budget in epochs.
         let of_epochs = search
             .epochs
             .filter(|_| answered.full_epochs > 0)
             .map(|epochs| time(&workload.trial, epochs as f64 / f64::from(answered.full_epochs)));
         let all_trials = of_epochs.map_or(of_trials, |epochs| epochs.min(of_trials));
-        // The budget in hours covers all work on the study.
+        // The budget in hours includes the time of the preparation.
         let hours = search.hours.map(|hours| Seconds::saturating(hours * 3600.0));
         Some(Self {
             prepare,
@@ -79,22 +80,23 @@ impl Estimate {
         })
     }
 
-    /// Returns the sum over all stages.
+    /// Returns the total time of all stages.
     #[must_use]
     pub fn total(&self) -> Seconds {
         [self.prepare, self.search, self.finish].into_iter().sum()
     }
 }
 
-/// Returns the maximum number of trials: the budget in trials, or each network of the space once with each
-/// fidelity.
+/// Returns the maximum number of trials. Without a budget in trials, this is one trial for each combination
+/// of network and fidelity.
 fn most_trials(search: &SearchTable, genotypes: &BigUint, efforts: usize) -> u64 {
     let all = u64::try_from(genotypes).unwrap_or(u64::MAX).saturating_mul(efforts.max(1) as u64);
     search.trials.map_or(all, |trials| trials.min(all))
 }
 
 /// Returns the mean number of epochs of a trial, as a share of the full schedule. Strategies that promote the
-/// best networks to longer trainings spend about the same effort on each length, so the mean is harmonic.
+/// best networks to longer trainings spend about the same number of epochs on each rung. The mean is
+/// therefore harmonic.
 fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     let epochs = asked.iter().map(|fidelity| answered.epochs(*fidelity)).filter(|epochs| *epochs > 0);
     let (count, inverse) =
@@ -103,8 +105,8 @@ fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     if inverse > 0.0 && full > 0.0 { count / inverse / full } else { 1.0 }
 }
 
-/// Times a forward pass of the typical network on all cores, in seconds per example. If that network is too
-/// large, a smaller one is timed, and its time is scaled by the number of multiply-accumulates.
+/// Times a forward pass of the typical network on all cores, in seconds per example. If the typical network
+/// is too large, times a smaller network and scales its time by the number of multiply-accumulates.
 fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
     let typical = survey.typical.as_ref()?;
     let fits = |network: &&Architecture| bytes(network, FIRST_EXAMPLES) <= MOST_BYTES;
@@ -149,15 +151,16 @@ fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
     Some(fastest.as_secs_f64() / examples as f64)
 }
 
-/// Returns the memory of a pass in bytes: the arrays, and the outputs of all layers for this many examples.
+/// Returns the memory of a forward pass in bytes: the network's arrays, and the outputs of all layers for
+/// this many examples.
 fn bytes(network: &Architecture, examples: usize) -> u64 {
     let counts = network.counts();
     let arrays = counts.parameters.saturating_mul(4 * COPIES);
-    // Networks are trained in single precision, whatever their deployed precision is.
+    // Networks are trained in single precision, even if they are deployed in 8 bits.
     arrays.saturating_add(counts.activation_bytes.saturating_mul(4 * examples as u64))
 }
 
-/// Builds the network that is timed if the space's networks are too large.
+/// Builds the network to time if the space's networks are too large.
 fn reference() -> Architecture {
     let mut builder = ArchitectureBuilder::new(Shape::vector(REFERENCE_UNITS));
     let input = builder.input();
@@ -222,8 +225,8 @@ mod tests {
         let all = estimate("[8, 16]", "trials = 1000000000").search;
         // The first network has one layer of two units, the second has two.
         let few = estimate("[8, 16]", "trials = 3").search;
-        // The estimate is about twice as long, and not 300 million times as long. The factor of 100 allows
-        // for a machine whose speed varies.
+        // The second estimate is about twice the first one, and not 300 million times the first one. The
+        // factor of 100 allows for varying machine speed.
         assert!(all.get() > 0.1 * few.get() && all.get() < 100.0 * few.get(), "{all:?} {few:?}");
         let limited = estimate("[8, 16]", "trials = 9223372036854775807, hours = 1e-4").total();
         assert!((limited.get() - 0.36).abs() < 1e-6, "{limited:?}");
@@ -235,12 +238,12 @@ mod tests {
     fn lower_fidelities_shorten_estimate() {
         let answered = Fidelities::of_schedule(27);
         let rungs = [Fidelity::Epochs(3), Fidelity::Epochs(9), Fidelity::Full];
-        // Each length takes a third of the effort: nine trials of 3 epochs, three trials of 9 epochs, one
-        // trial of 27 epochs.
+        // Each rung takes a third of the epochs: nine trials of 3 epochs, three trials of 9 epochs, one trial
+        // of 27 epochs.
         assert!((mean_share(&rungs, answered) - 3.0 * 27.0 / (9.0 + 3.0 + 1.0) / 27.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], answered) - 1.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], Fidelities::full_only()) - 1.0).abs() < 1e-12);
-        // A budget of four trainings' epochs gives the same time as a budget of four trials.
+        // A budget in epochs that pays for four trainings gives the same time as a budget of four trials.
         let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();

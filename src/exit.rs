@@ -1,4 +1,4 @@
-//! Exit codes, and errors that have an exit code.
+//! Exit codes, and errors with an exit code.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use kiln::config::ConfigError;
 use kiln_export::plain_text;
 use kiln_search::StudyError;
 
-/// Outcomes of the program.
+/// The ways in which the program can end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// The command was successful.
@@ -45,12 +45,13 @@ pub(crate) struct Failure {
     pub(crate) error: anyhow::Error,
 }
 
-/// Maximum number of characters of a quoted value.
+/// Maximum number of characters of a value that an error message quotes.
 const LONGEST_VALUE: usize = 300;
 
 impl Failure {
-    /// Returns the exit code of this error. A denied access, or another kind of file at the path, is the
-    /// user's mistake. A limit of the system (a full disk, too many open files) is not.
+    /// Returns the exit code of this error. If access to a file is denied, or if another kind of file is at
+    /// the path, the user made a mistake. If the system reaches a limit (a full disk, too many open files),
+    /// the user did not.
     pub(crate) fn exit(&self) -> Exit {
         let is_callers = |kind| {
             matches!(
@@ -77,23 +78,24 @@ impl Failure {
         self.error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>())
     }
 
-    /// Returns the kinds of these errors.
+    /// Returns the kinds of the input and output errors in the chain of causes.
     fn kinds(&self) -> impl Iterator<Item = ErrorKind> {
         self.files().map(std::io::Error::kind)
     }
 
-    /// Returns the message with advice that the error itself does not contain.
+    /// Returns the error message, with advice that the error itself does not contain.
     pub(crate) fn message(&self) -> String {
         let advice = self.files().find_map(advice).unwrap_or_default();
         plain_text(&shortened(&format!("error: {:#}{advice}", self.error))).into_owned()
     }
 
-    /// Makes the failure for a request that is impossible.
+    /// Makes the failure for a request that Kiln cannot fulfill.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }
     }
 
-    /// Makes the failure for an output that cannot be written. A missing folder is the user's mistake.
+    /// Makes the failure for an output that cannot be written. The failure counts as the user's mistake if
+    /// the output's folder is missing.
     pub(crate) fn unwritable(error: impl Into<anyhow::Error>) -> Self {
         let failure = Self { exit: Exit::Stopped, error: error.into() };
         let is_missing = failure.kinds().any(|kind| kind == ErrorKind::NotFound);
@@ -101,7 +103,7 @@ impl Failure {
     }
 }
 
-/// Shortens long values in backticks. A value from a file may be as long as the file.
+/// Shortens long values in backticks. A value that comes from a file may be as long as the file.
 fn shortened(text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(index, part)| {
         let end = part.char_indices().nth(LONGEST_VALUE).map(|(end, _)| end);
@@ -116,8 +118,8 @@ fn shortened(text: &str) -> String {
 /// Unix error numbers for too many open files: in the process, and in the whole system.
 const TOO_MANY_OPEN: [i32; 2] = [24, 23];
 
-/// Returns advice for an error that a limit of the system caused. After the user follows it, the same command
-/// continues.
+/// Returns advice for an error that a system limit caused. If the user follows the advice, the same command
+/// continues the work.
 fn advice(error: &std::io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

@@ -3,7 +3,7 @@
 use kiln_export::plain_text;
 use kiln_search::{FailureGroup, FailureKind, TrialId};
 
-/// Number of groups in the list.
+/// Maximum number of groups to list.
 const LISTED: usize = 5;
 
 /// Describes the kind of failure.
@@ -28,7 +28,7 @@ pub(crate) const fn advice(kind: FailureKind) -> &'static str {
     }
 }
 
-/// Returns one line with the numbers, one line for each group, and the advice. Returns nothing if no trial
+/// Returns one line with the counts, one line for each group, and the advice. Returns no lines if no trial
 /// failed.
 pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     let failed: u64 = groups.iter().map(|group| group.count).sum();
@@ -52,7 +52,7 @@ pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     lines
 }
 
-/// Names the first trials of a group.
+/// Returns a text with the first trial numbers of a group.
 pub(crate) fn examples(group: &FailureGroup, what: &str) -> String {
     let named: Vec<String> = group.trials.iter().map(TrialId::to_string).collect();
     let more = if group.count > named.len() as u64 { ", …" } else { "" };

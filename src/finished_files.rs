@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::output;
 
-/// Returns the problems with these networks' files. Returns nothing if all files are unchanged.
+/// Returns the problems with the files of these networks. The list is empty if all files are unchanged.
 pub(crate) fn problems<'a>(
     paths: &RunPaths,
     finished: impl IntoIterator<Item = &'a Finished>,
@@ -33,7 +33,7 @@ pub(crate) fn problems<'a>(
 
 /// File name of a network's card.
 const CARD: &str = "card.json";
-/// Maximum size of a card. Kiln never writes a larger card.
+/// Maximum size of a card in bytes. Kiln never writes a larger card.
 const LONGEST_CARD_BYTES: u64 = 16 << 20;
 
 /// A card that cannot be shown.
@@ -42,7 +42,7 @@ pub(crate) enum CardError {
     /// The file cannot be read.
     #[error("{}", .0.said())]
     File(FileError),
-    /// The file is not a card.
+    /// The file does not contain a valid card.
     #[error(transparent)]
     Content(#[from] ExportError),
 }
@@ -53,8 +53,7 @@ impl From<FileError> for CardError {
     }
 }
 
-/// Returns the cards of these trials, or the reason why a card cannot be read. Trials without a card are left
-/// out.
+/// For each trial with a card, returns the card or the reason why the card cannot be read.
 pub(crate) fn cards(
     paths: &RunPaths,
     trials: impl Iterator<Item = TrialId>,

@@ -1,4 +1,5 @@
-//! The headline of a study is the test result of its best finished network. Estimates are not used.
+//! A study's headline is the test result of the study's best finished network. Estimates are never a
+//! headline.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,8 @@ pub(crate) struct TestResult<'a> {
     pub(crate) value: f64,
 }
 
-/// Returns the finished network with the best test result. The first objective that has a test result
-/// decides. Among equal networks, the first one wins.
+/// Returns the finished network with the best test result. The first objective for which test results exist
+/// decides. If several networks are equally good, the first one is returned.
 pub(crate) fn best<'a>(
     finished: impl Iterator<Item = (TrialId, &'a BTreeMap<String, f64>)>,
     objectives: &[String],
@@ -31,7 +32,7 @@ pub(crate) fn best<'a>(
     finished.filter_map(result).min_by(|a, b| minimized(a).total_cmp(&minimized(b)))
 }
 
-/// Returns the name of the test metric for an objective.
+/// Returns the name of the test metric that corresponds to an objective.
 fn of_test(objective: &str) -> String {
     match objective {
         "macro_f1_error_percent" => "test_macro_f1_percent".to_owned(),

@@ -1,14 +1,14 @@
-//! Signals that the parent process told this process to ignore. `nohup` ignores `SIGHUP`, and a shell ignores
-//! `SIGINT` and `SIGQUIT` for a background job. Kiln keeps ignoring such signals.
+//! Detects signals that this process inherited as ignored. `nohup` ignores `SIGHUP`, and a shell ignores
+//! `SIGINT` and `SIGQUIT` for a background job. Kiln continues to ignore such signals.
 
 use std::process::{Command, Stdio};
 
-/// Whether this signal was ignored when the process started. Call it before a handler is installed.
+/// Whether this signal was ignored when the process started. Call this function before you install a handler.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     from_status(signal).unwrap_or_else(|| from_shell(signal))
 }
 
-/// Returns the answer of the Linux kernel in `/proc`, if there is one.
+/// Reads the ignored signals from `/proc/self/status`. Returns `None` on systems without this file.
 fn from_status(signal: i32) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -16,14 +16,14 @@ fn from_status(signal: i32) -> Option<bool> {
     Some((mask >> (signal - 1)) & 1 == 1)
 }
 
-/// Asks a shell, which inherits this process's ignored signals. POSIX forbids a shell to trap a signal that
-/// was ignored when the shell started. A shell that sends itself an ignored signal therefore continues. On
-/// systems without `/proc`, all other ways need `unsafe`.
+/// Starts a shell, which inherits this process's ignored signals. POSIX forbids a shell to trap a signal that
+/// was ignored when the shell started. If the shell sends itself such a signal, the shell continues. Without
+/// `/proc`, every other method needs `unsafe`.
 fn from_shell(signal: i32) -> bool {
     let script = format!("trap 'exit 1' {signal}; kill -{signal} $$; exit 0");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Without a shell, the answer is unknown. Most programs start with no ignored signals.
+    // Without a shell, the function returns false, because most programs start without ignored signals.
     shell.status().is_ok_and(|status| status.success())
 }
 

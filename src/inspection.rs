@@ -1,4 +1,4 @@
-//! Prepares one architecture for display: its options, its layers, and each layer's cost.
+//! Prepares an architecture for display: the chosen options, the layers, and the cost of each layer.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use anyhow::Context;
 use kiln_search::{CostSet, Trial};
 use kiln_space::{Op, SearchSpace, variation};
 
-/// The architecture of a trial, for display.
+/// A trial's architecture, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inspection {
     /// Each active decision with its chosen option.
     pub(crate) decisions: Vec<(String, String)>,
-    /// Names of the devices, in the order of each layer's latencies.
+    /// Names of the devices. Each layer's latencies have the same order.
     pub(crate) devices: Vec<String>,
     /// Layers in topological order.
     pub(crate) layers: Vec<LayerView>,
@@ -31,14 +31,14 @@ pub(crate) struct LayerView {
 
 /// Decodes the architectures of trials for display.
 pub(crate) trait Inspect: Send + Sync {
-    /// Decodes the architecture of a trial.
+    /// Decodes a trial's architecture.
     ///
     /// # Errors
-    /// If it cannot be built, or if a cost model does not support one of its layers.
+    /// If the architecture cannot be built, or if a cost model does not support one of its layers.
     fn inspect(&self, trial: &Trial) -> anyhow::Result<Inspection>;
 }
 
-/// Decodes with the search space and the cost models of a study.
+/// Decodes architectures with a study's search space and cost models.
 pub(crate) struct Inspector {
     pub(crate) space: Arc<dyn SearchSpace>,
     pub(crate) costs: CostSet,
@@ -79,7 +79,7 @@ pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, 
         .collect()
 }
 
-/// Describes an operation with the properties that distinguish it from other operations of the same kind.
+/// Describes an operation with the properties that distinguish operations of the same kind.
 pub(crate) fn operation(op: &Op) -> String {
     let window = |kernel: &[usize; 2], stride: &[usize; 2]| {
         let step =

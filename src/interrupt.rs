@@ -1,5 +1,5 @@
-//! Handles signals. The first Ctrl-C stops the study cleanly. The second one ends the process immediately. A
-//! limit on file sizes becomes a write error.
+//! Handles signals. The first Ctrl-C stops the study after the current work is saved. The second Ctrl-C ends
+//! the process immediately. Exceeding a file size limit becomes a write error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,14 @@ use crate::exit::Exit;
 use crate::inherited;
 use crate::{output, tui};
 
-/// A flag that the first Ctrl-C, `SIGTERM` or the screen sets. A second signal ends the process.
+/// A stop flag. The first Ctrl-C, `SIGTERM` or a key in the terminal UI sets the flag. A second signal ends
+/// the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Creates a flag that signals set from now on. Signals that were ignored stay ignored.
+    /// Creates the flag and installs the signal handlers. Signals that were ignored when the process started
+    /// stay ignored.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let stop = Self::default();
         #[cfg(unix)]
@@ -27,7 +29,7 @@ impl StopFlag {
         }
         let handler = stop.clone();
         let set = ctrlc::set_handler(move || handler.set()).map_err(|error| match error {
-            // The cause is kept as an `io::Error`, so that `exit.rs` can find advice for it.
+            // The cause remains an `io::Error`, so that `exit.rs` can find advice for it.
             ctrlc::Error::System(source) => source.into(),
             other => anyhow::Error::from(other),
         });
@@ -65,7 +67,8 @@ impl StopFlag {
         let stop = self.clone();
         let listen = move || {
             for signal in signals.forever() {
-                // A study with a screen continues when its terminal is closed. `kiln watch` shows it again.
+                // A study with a terminal UI continues when its terminal is closed. `kiln watch` can show the
+                // study later.
                 if signal != SIGHUP || !tui::was_shown() {
                     stop.set();
                 }
@@ -89,15 +92,15 @@ pub(crate) fn survive_long_files() {
     }
 }
 
-/// Returns a flag that is set when the terminal is closed, for commands that only show something.
+/// Returns a flag that is set when the terminal is closed. Commands that only show something use this flag.
 pub(crate) fn hang_up() -> Arc<AtomicBool> {
     let closed = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGHUP;
         if !inherited::is_ignored(SIGHUP) {
-            // If the handler cannot be installed, the signal ends the process. This is harmless, because the
-            // process only reads.
+            // If the handler cannot be installed, the signal ends the process. Ending this process is
+            // harmless, because the process only reads.
             let _ = signal_hook::flag::register(SIGHUP, Arc::clone(&closed));
         }
     }

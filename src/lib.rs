@@ -7,7 +7,7 @@ pub mod estimate;
 pub mod memory;
 pub mod survey;
 
-/// The example of the guide, compiled as a test.
+/// The guide's example, compiled as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/src/library.md")]
 mod guide {}

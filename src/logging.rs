@@ -1,4 +1,4 @@
-//! The log file of a run, in its run folder. The log never appears on the screen.
+//! The log file in a run folder. Log messages never appear in the terminal UI.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use anyhow::Context;
 use kiln_export::plain_text;
 use tracing_subscriber::EnvFilter;
 
-/// Environment variable whose value filters the log. Values are, for example, `debug` or `kiln_search=trace`.
+/// Environment variable that filters the log. Values are, for example, `debug` or `kiln_search=trace`.
 const FILTER: &str = "KILN_LOG";
 
 /// Appends log messages to the file from now on.
@@ -23,19 +23,20 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // The study itself reports a full disk. An error message of the log would overwrite the screen.
+        // The study itself reports a full disk. An error message from the logger would overwrite the terminal
+        // UI.
         .log_internal_errors(false)
         .with_writer(Mutex::new(PlainLines(file)))
         .try_init()
         .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }
 
-/// A file with one line for each message. Control characters are escaped, including line ends within a
+/// A log file with one line for each message. Control characters are escaped, including line breaks within a
 /// message.
 struct PlainLines(File);
 
 impl Write for PlainLines {
-    /// `tracing` calls this with one whole message at a time.
+    /// `tracing` calls this function once for each message.
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(message);
         writeln!(self.0, "{}", plain_text(text.trim_end_matches('\n')))?;

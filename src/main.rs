@@ -1,4 +1,5 @@
-//! The command line. Commands call the library and print its results. They contain no algorithms.
+//! The command-line program. Commands call the library and print its results. The commands contain no
+//! algorithms.
 
 mod cli;
 mod commands;

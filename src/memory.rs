@@ -1,4 +1,4 @@
-//! Estimates a study's memory from counts. Nothing is allocated for the estimate.
+//! Predicts a study's memory from counts, without allocating the memory.
 
 use std::fs;
 
@@ -8,21 +8,21 @@ use kiln_space::{Architecture, ParameterKind, ParameterSpec, variation};
 
 use crate::assembly::Assembly;
 
-/// Number of genotypes drawn to find the size of networks.
+/// Number of genotypes to draw to estimate the size of networks.
 const DRAWN: usize = 100;
-/// Number of copies of the weights during training: values, gradients, momentum, and a checkpoint while it is
-/// written.
+/// Number of copies of the weights during training: the weights, their gradients, their momentum, and the
+/// checkpoint that is being written.
 const WEIGHT_COPIES: u64 = 4;
 /// Number of copies of the activations: the backward pass needs each activation and its gradient.
 const ACTIVATION_COPIES: u64 = 2;
-/// Number of examples in a batch when a network is evaluated.
+/// Number of examples in an evaluation batch.
 const JUDGED: u64 = 256;
-/// The evaluator whose networks share weights.
+/// Name of the evaluator whose networks share weights.
 const SUPERNET: &str = "supernet";
 
-/// Predicts the memory for data, weights and activations of a study with this many workers, in bytes. Returns
-/// `None` if the study computes nothing (a table of results), or if no network can be built. The actual
-/// memory may be half or twice the prediction.
+/// Predicts a study's memory for data, weights and activations with this many workers, in bytes. The actual
+/// memory may be half or twice the prediction. Returns `None` if the study computes nothing because its
+/// evaluator is `table`, or if no network can be built.
 #[must_use]
 pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -40,8 +40,8 @@ pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     Some(data_bytes(data).saturating_add(trained).saturating_add(activations.saturating_mul(at_once)))
 }
 
-/// Returns the memory that this process may use, in bytes: the machine's memory, or the limit of the
-/// process's control group if that is lower. Returns `None` if the system does not report it.
+/// Returns the memory that this process may use, in bytes. This is the machine's memory, or the limit of the
+/// process's control group if the limit is lower. Returns `None` if the system does not report the memory.
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -50,13 +50,13 @@ pub fn available_bytes() -> Option<u64> {
     machine.into_iter().chain(limits).min()
 }
 
-/// Returns the total memory in the text of `/proc/meminfo`, in bytes.
+/// Parses the total memory, in bytes, from the text of `/proc/meminfo`.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Draws networks from the space. Genotypes that cannot be decoded are skipped.
+/// Draws architectures from the space. Skips genotypes that cannot be decoded.
 fn drawn(assembly: &Assembly) -> Vec<Architecture> {
     let space = assembly.space.as_ref();
     let mut rng = seed::generator(assembly.config.study.seed, "memory", &[]);
@@ -71,7 +71,7 @@ fn data_bytes(data: &DataSet) -> u64 {
 
 fn values(parameter: &ParameterSpec) -> u64 {
     let bias = |has: bool, outputs: usize| if has { outputs as u64 } else { 0 };
-    // A space that another program defines may have layers of any size.
+    // A custom space may have layers of any size.
     let product = |sizes: &[usize]| sizes.iter().map(|size| *size as u64).fold(1, u64::saturating_mul);
     match &parameter.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias: has } => {
@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn memory_of_wide_layers_is_counted_without_allocation() {
-        // The layer between two of 65,536 units has 2^32 weights of four bytes, in four copies: 69 GB.
+        // The weight matrix between two layers of 65,536 units has 2^32 weights of four bytes, in four
+        // copies: 69 GB.
         let wide = predicted("[32768, 65536]", "supernet");
         assert!((65_000_000_000..90_000_000_000).contains(&wide), "{wide}");
         // Each of two workers may train the largest network.

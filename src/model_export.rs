@@ -1,4 +1,4 @@
-//! Exports finished networks for `kiln export` and for the screen. The caller chooses the trial and the
+//! Exports finished networks for `kiln export` and for the terminal UI. The caller chooses the trial and the
 //! formats.
 
 use std::fs;
@@ -10,28 +10,29 @@ use kiln_export::{ExportError, Exporter, ExporterRegistry, TrainedModel, write_f
 use kiln_search::{RunPaths, TrialId};
 use serde::Deserialize;
 
-/// Name of a finished network's file from which Kiln can write every format.
+/// Name of the file in a finished network's folder from which Kiln can write every format.
 pub(crate) const MODEL: &str = "model.kiln";
 
-/// Files that an export wrote.
+/// The result of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Written files and folders, one for each format, with their size in bytes.
+    /// Path and size in bytes of the file or folder written for each format.
     pub(crate) files: Vec<(PathBuf, u64)>,
-    /// Formats that cannot represent the network, with the reason.
+    /// Messages about the formats that cannot represent the network.
     pub(crate) left_out: Vec<String>,
 }
 
 /// Exports finished networks of a study.
 pub(crate) trait Export: Send + Sync {
-    /// Writes the network of a finished trial in the formats of the study.
+    /// Writes a finished trial's network in the study's formats.
     ///
     /// # Errors
-    /// If its files cannot be read or written, or if no format can represent it.
+    /// If the network's files cannot be read, if an output cannot be written, or if no format can represent
+    /// the network.
     fn export(&self, trial: TrialId) -> anyhow::Result<Written>;
 }
 
-/// Exports from a run folder into the current folder.
+/// Exports networks from a run folder to the current folder.
 pub(crate) struct ModelExport {
     study: String,
     paths: RunPaths,
@@ -47,7 +48,8 @@ struct Formats {
 }
 
 impl ModelExport {
-    /// Prepares exports of a study in the formats of its `[finish]`. Without `[finish]`, the format is ONNX.
+    /// Prepares exports in the formats of the config's `[finish]`. If there is no `[finish]`, the format is
+    /// ONNX.
     pub(crate) fn new(config: &RunConfig, paths: &RunPaths, exporters: ExporterRegistry) -> Self {
         let named = config.finish.as_ref().and_then(|finish| finish.settings.read::<Formats>().ok());
         let mut formats = named.unwrap_or_default().formats;
@@ -86,7 +88,8 @@ pub(crate) fn model_file(paths: &RunPaths, trial: TrialId) -> PathBuf {
     paths.model(trial).join(MODEL)
 }
 
-/// Returns the default output path: in the current folder, with the names of study and trial.
+/// Returns the default output path. The path is in the current folder, and the file name consists of the
+/// study's name and the trial.
 pub(crate) fn default_path(
     study: &str,
     trial: TrialId,
@@ -98,7 +101,7 @@ pub(crate) fn default_path(
     Ok(PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) }))
 }
 
-/// Returns advice for a network that has no weights of its own.
+/// Returns advice on how to finish a network that has no weights of its own.
 pub(crate) fn how_to_finish(trial: TrialId, paths: &RunPaths) -> String {
     format!("`kiln finish {} {trial}` trains it when the search has ended", paths.root().display())
 }

@@ -1,5 +1,5 @@
-//! Output of commands. Results go to standard output, and everything else to standard error. Control
-//! characters are escaped, because a name in a run folder may come from anyone.
+//! Prints the output of commands: results on standard output, and everything else on standard error. Control
+//! characters are escaped, because names in a run folder are untrusted.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kiln_export::{plain_json, plain_lines, plain_text};
 use serde::{Serialize, Serializer};
 
-/// Whether standard output and standard error were terminals when the program started. Once a terminal is
-/// closed, the system no longer reports it as one.
+/// Whether standard output and standard error were terminals when the program started. The system no longer
+/// reports a closed terminal as a terminal.
 static TERMINALS: OnceLock<(bool, bool)> = OnceLock::new();
 /// Whether the reader of either output has closed it.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Records which outputs are terminals. Call it first.
+/// Records which outputs are terminals. The program calls this function before any other function of this
+/// module.
 pub(crate) fn remember_terminals() {
     let _ = TERMINALS.set((io::stdout().is_terminal(), io::stderr().is_terminal()));
 }
@@ -34,8 +35,9 @@ pub(crate) enum Output {
     Messages,
 }
 
-/// Whether an output was a terminal that is now closed. A waiting command has to check this itself, because a
-/// shell may withhold the hang-up signal from its children, and the command may never write again.
+/// Whether an output was a terminal that is now closed. A waiting command must check this itself. A shell may
+/// withhold the hang-up signal from its children, and a command that prints nothing never notices a failed
+/// write.
 pub(crate) fn is_closed(output: Output) -> bool {
     let Some((out, err)) = TERMINALS.get() else { return false };
     match output {
@@ -55,7 +57,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     write(&plain_json(&serde_json::to_string(value)?))
 }
 
-/// Prints a shell script unchanged. It contains nothing from a file.
+/// Prints a shell script unchanged. The script contains no text from a file.
 pub(crate) fn print_script(script: &str) -> io::Result<()> {
     write(script.trim_end())
 }
@@ -73,7 +75,7 @@ fn write(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints a message on standard error, on one line. A missing reader is not an error.
+/// Prints a message on one line of standard error. It is not an error if nobody reads standard error.
 pub(crate) fn say(text: &str) {
     let said = writeln!(io::stderr(), "{}", plain_text(text));
     if said.is_err_and(|error| has_left(&error, TERMINALS.get().is_some_and(|(_, err)| *err))) {
@@ -88,8 +90,8 @@ pub(crate) fn begin_line() {
     }
 }
 
-/// Whether a failed write means that there is no reader any more: the pipe has no reader, or the terminal is
-/// closed. For a closed terminal, Unix returns the number of a general device error.
+/// Whether a write failed because the pipe has no reader or the terminal is closed. Writing to a closed
+/// terminal fails with Unix's general device error.
 fn has_left(error: &io::Error, was_terminal: bool) -> bool {
     const DEVICE_FAILED: i32 = 5;
     let is_closed = cfg!(unix) && was_terminal && error.raw_os_error() == Some(DEVICE_FAILED);

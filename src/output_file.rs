@@ -1,4 +1,4 @@
-//! Output files of commands, at a path that the user chose.
+//! Writes a command's output file to the path that the user chose.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Resu
     write_output(path, bytes, overwrite).map(drop).map_err(refused)
 }
 
-/// Makes the failure for an output that cannot be written. If another file is at its path, the message says
-/// what to do.
+/// Makes the failure for an output that cannot be written. If another file already exists at the path, the
+/// message advises what to do.
 pub(crate) fn refused(error: FileError) -> Failure {
     match error {
         FileError::Exists { .. } => {

@@ -1,5 +1,5 @@
-//! Shows a study's progress on standard error: a bar on a terminal, occasional lines otherwise. Both show the
-//! remaining time.
+//! Shows a study's progress on standard error. On a terminal, it shows a bar. Otherwise, it prints a line
+//! from time to time. Both include the remaining time.
 
 pub(crate) mod stage;
 
@@ -34,12 +34,12 @@ pub(crate) struct Screen {
     failed: u64,
 }
 
-/// Source of the elapsed time.
+/// Source of the study's elapsed time.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
     /// This process runs the study. It started at this instant.
     Runs(Instant),
-    /// Another process runs the study. Its journal states the elapsed time.
+    /// Another process runs the study. The study's journal states the elapsed time.
     Told(Duration),
 }
 
@@ -135,7 +135,7 @@ impl Screen {
         parts.join(", ")
     }
 
-    /// Records a measured value. Only values of the highest fidelity are compared.
+    /// Updates the best value with a trial's value. Only values of the highest fidelity are compared.
     fn judge(&mut self, trial: &Trial, value: f64) {
         let fidelity = trial.proposal.fidelity;
         match self.best {
@@ -144,7 +144,7 @@ impl Screen {
         }
     }
 
-    /// Ends the current stage and prints a line about it.
+    /// Ends the current stage and prints a line about the stage.
     fn close(&mut self) {
         let Some(stage) = self.stage.take() else { return };
         if let Some(bar) = &self.bar {
@@ -212,7 +212,7 @@ impl Observer for Screen {
     }
 }
 
-/// Returns the message for a study that starts or resumes.
+/// Returns the message for the start or resumption of a study.
 pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String {
     match (resumed, trials) {
         (0, None) => format!("{study}: as many trials as there is time for"),

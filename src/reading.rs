@@ -1,5 +1,5 @@
-//! Messages about reading data: progress, unusual properties, and reasons why a study cannot resume with the
-//! data.
+//! Messages about reading data: progress, unusual properties of the data, and reasons why a study cannot
+//! resume.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -28,7 +28,7 @@ struct Shown {
 
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
-/// Returns the built-in parts, whose readers report their progress if there are many files.
+/// Returns the built-in registries. Their data readers report progress if there are many files.
 pub(crate) fn registries() -> Registries {
     Registries { reading: show, ..Registries::builtin() }
 }
@@ -68,8 +68,8 @@ pub(crate) fn say_notes(data: Option<&DataSet>) {
     }
 }
 
-/// Opens a run folder. If the folder's study read its data with other rules than this build, the error states
-/// this reason.
+/// Opens a run folder. If the study's data were read by other rules than this build's rules, the error states
+/// this.
 pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Failure> {
     let error = match RunFolder::open(paths, config, &Assembly::FREE_KEYS) {
         Ok(folder) => return Ok(folder),
@@ -93,7 +93,7 @@ pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Fail
     }
 }
 
-/// Returns the reading rules of the study in a run folder.
+/// Returns the reading rules with which a run folder's study began.
 fn began_with(paths: &RunPaths) -> Option<u32> {
     let config: toml::Table = toml::from_str(&paths.read_config().ok()?).ok()?;
     let resolved = config.get(RESOLVED)?.as_table()?;
@@ -101,8 +101,8 @@ fn began_with(paths: &RunPaths) -> Option<u32> {
     u32::try_from(rules).ok()
 }
 
-/// Returns the reading rules of a network's data. If an earlier build read the data differently, prints the
-/// differences.
+/// Returns the rules by which a network's data were read. If these rules differ from this build's rules,
+/// prints the differences.
 pub(crate) fn rules_of(model: &TrainedModel, path: &Path) -> Result<ReadingRules, Failure> {
     let number = model.card.preprocessing.reading_rules;
     let rules = ReadingRules::from_number(number).ok_or_else(|| {

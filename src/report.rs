@@ -1,4 +1,4 @@
-//! The result of a study, as a JSON object for programs and as tables for people.
+//! The result of a study: a JSON object for programs, and tables for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::text_table::{Align, TextTable};
 use crate::units::{self, Numbers};
 use crate::{failures, output};
 
-/// The final result of a study, or the result so far.
+/// The result of a study. If the study has not ended, the result so far.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// The run folder.
@@ -30,16 +30,16 @@ pub(crate) struct Report {
     objectives: Vec<String>,
     /// Number of trials.
     pub(crate) trials: u64,
-    /// The Pareto front in ascending order of trials. It contains no times, so equal runs have equal fronts.
+    /// The Pareto front, sorted by trial number. It contains no times, so equal runs have equal fronts.
     pub(crate) front: Vec<Network>,
-    /// Effort of the trials, and number of networks at each fidelity.
+    /// The effort spent on trials, and the number of networks at each fidelity.
     pub(crate) spent: Spent,
     /// Whether shared weights estimated the metrics of the front.
     pub(crate) estimated: bool,
     /// Verdict of the health check of the shared weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supernet_health: Option<SupernetHealth>,
-    /// Why the search ended before its budget of trials was used.
+    /// Why the search ended before it used its budget of trials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,
     /// Failed trials, grouped by reason.
@@ -94,7 +94,7 @@ pub(crate) struct Ended {
     text: String,
 }
 
-/// An architecture on the front.
+/// A network on the front.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Network {
     pub(crate) trial: TrialId,
@@ -110,12 +110,12 @@ pub(crate) struct Network {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FinishedNetwork {
     pub(crate) trial: TrialId,
-    /// Measured on the test split: `test_accuracy_percent` and the like.
+    /// Test metrics by name, such as `test_accuracy_percent`.
     #[serde(flatten)]
     pub(crate) metrics: BTreeMap<String, f64>,
     /// Predicted costs.
     pub(crate) costs: BTreeMap<String, f64>,
-    /// Written files.
+    /// Paths of the written files.
     #[serde(serialize_with = "output::serialize_paths")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -167,12 +167,12 @@ impl Report {
         }
     }
 
-    /// Adds the cost models.
+    /// Sets the cost models.
     pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
         Self { devices, ..self }
     }
 
-    /// Adds whether the metrics are estimates, and the health check's verdict.
+    /// Sets whether the metrics are estimates, and sets the health check's verdict.
     pub(crate) fn with_numbers(self, numbers: Numbers, supernet_health: Option<SupernetHealth>) -> Self {
         Self { estimated: numbers == Numbers::Estimated, supernet_health, ..self }
     }
@@ -181,7 +181,7 @@ impl Report {
         if self.estimated { Numbers::Estimated } else { Numbers::Measured }
     }
 
-    /// Describes in one line the finished network with the best test result.
+    /// Describes the finished network with the best test result in one line.
     fn headline(&self) -> Option<String> {
         let finished = self.finished.iter().map(|network| (network.trial, &network.metrics));
         let best = headline::best(finished, &self.objectives)?;
@@ -200,14 +200,14 @@ impl Report {
         Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
     }
 
-    /// Adds the reason why the search ended, and the failed trials.
+    /// Sets the reason why the search ended, and the failed trials.
     pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
         let early = end.filter(|end| **end != SearchEnd::Trials);
         let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
         Self { ended, failed, ..self }
     }
 
-    /// Adds the costs of finished networks that are not on the front.
+    /// Sets the costs of finished networks that are not on the front.
     pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
         for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
             let trial = trials.iter().find(|trial| trial.id == network.trial);
@@ -222,8 +222,8 @@ impl Report {
         self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
     }
 
-    /// Formats the front as comma-separated values: trial, genotype, all metrics, all costs. If any trial had
-    /// less than full effort, a column with the fidelity precedes the metrics.
+    /// Formats the front as comma-separated values: trial, genotype, all metrics, all costs. If any trial was
+    /// evaluated with less than full effort, a column with the fidelity precedes the metrics.
     pub(crate) fn csv(&self) -> String {
         let names = |of: fn(&Network) -> &BTreeMap<String, f64>| -> BTreeSet<&String> {
             self.front.iter().flat_map(|network| of(network).keys()).collect()
@@ -247,7 +247,7 @@ impl Report {
 
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
-        // The names are short, so that a table of all costs fits 80 columns.
+        // Headings are abbreviated, so that a table with all costs fits in 80 columns.
         let heading = |name: &String| self.numbers().heading(name).replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
         let qualifier = self.qualifier();
@@ -393,7 +393,8 @@ Run folder: runs/a";
         assert_eq!(report().to_string(), expected);
     }
 
-    /// Full trainings take 20 epochs. Ten networks were trained for one epoch, and three for three.
+    /// A full training takes 20 epochs. Ten networks were trained for one epoch, and three networks for three
+    /// epochs.
     fn short() -> Report {
         let rung = |epochs, networks| Rung { fidelity: Fidelity::Epochs(epochs), networks, failed: 0 };
         let spent =

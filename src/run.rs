@@ -1,4 +1,4 @@
-//! Reads a run folder for commands that do not change it: its config and its journal.
+//! Reads the config and the journal of a run folder, for commands that do not change the folder.
 
 use std::path::Path;
 
@@ -18,16 +18,17 @@ pub(crate) struct Run {
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
-    /// Number of epochs of a full training. It is 0 if nothing is trained or the journal does not state it.
+    /// Number of epochs of a full training. The number is 0 if nothing is trained or if the journal does not
+    /// state it.
     pub(crate) full_epochs: u32,
     /// Verdict of the health check of the shared weights.
     pub(crate) health: Option<SupernetHealth>,
-    /// Why the search ended early, if it did.
+    /// Why the search ended early. `None` if the search has not ended early.
     pub(crate) search_end: Option<SearchEnd>,
 }
 
 impl Run {
-    /// Reads the run folder `run`, or the run folder of the study with this name in `runs`.
+    /// Reads a run folder. `run` is the folder's path, or the name of a study whose run folder is in `runs`.
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = read_record(&paths, &config, |_| {})?;
@@ -38,12 +39,12 @@ impl Run {
         Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
     }
 
-    /// Returns a run folder's paths and config, without reading its journal.
+    /// Returns a run folder's paths and config. Does not read the journal.
     pub(crate) fn open(run: &Path, runs: &Path) -> Result<(RunPaths, RunConfig), Failure> {
         let in_runs = runs.join(run);
         let named = [run, &in_runs];
         let found = named.into_iter().find(|folder| folder.join("config.toml").is_file());
-        // If no config is found, the error names a path that exists, if there is one.
+        // If no config is found, the error names an existing path if possible.
         let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
@@ -55,12 +56,12 @@ impl Run {
         Ok((paths, config))
     }
 
-    /// The Pareto front, in ascending order of trials.
+    /// Returns the Pareto front, sorted by trial number.
     pub(crate) fn front(&self) -> Vec<FrontEntry> {
         study_front(&self.trials)
     }
 
-    /// Sums the effort of the trials.
+    /// Returns the total effort of the trials.
     pub(crate) fn spent(&self) -> Spent {
         Spent::of(&self.trials, self.full_epochs)
     }
@@ -74,7 +75,7 @@ impl Run {
     }
 }
 
-/// Reads the journal of a run and passes every entry to `see`. Prints warnings about the journal.
+/// Reads the journal of a run and passes every entry to `see`. Prints warnings about the journal's integrity.
 pub(crate) fn read_record(
     paths: &RunPaths,
     config: &RunConfig,
@@ -85,7 +86,7 @@ pub(crate) fn read_record(
     Ok(record)
 }
 
-/// Warns of a journal that is incomplete or unchecked.
+/// Warns if the journal is incomplete or if lines have no check.
 pub(crate) fn say_doubts(paths: &RunPaths, doubts: &Doubts) {
     for doubt in doubts.sentences() {
         output::say(&format!("warning: {}: {doubt}", paths.journal().display()));

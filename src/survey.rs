@@ -1,5 +1,5 @@
-//! Samples a search space before a study. The sample shows the space's size, its feasible share, and the
-//! costs of its networks.
+//! Samples a search space before a study starts. The sample shows the space's size, its feasible share, and
+//! the costs of its networks.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,8 @@ pub struct Survey {
     pub feasible: usize,
     /// Spread of each cost over the sample.
     pub costs: BTreeMap<String, Spread>,
-    /// Why the costs of a drawn genotype could not be computed. The first such genotype counts.
+    /// Why the costs of a drawn genotype could not be computed. If this happened repeatedly, the first reason
+    /// is kept.
     pub without_costs: Option<CostError>,
     /// The feasible network with the median number of multiply-accumulates. If no drawn network is feasible,
     /// the median is over all drawn networks.
@@ -149,8 +150,8 @@ mod tests {
         let macs = survey.costs["macs"];
         assert!((macs.smallest - 7_783_040.0).abs() < 0.5, "{macs:?}");
         assert!(macs.largest <= 7_783_040.0 + 6.0 * 35_389_440.0);
-        // Only cells without convolutions are feasible: (3/5)^6 = 4.7 %. Four standard deviations are 2.7
-        // points.
+        // Only cells without convolutions are feasible: (3/5)^6 = 4.7 %. Four standard deviations of the
+        // sampled share are 2.7 percentage points.
         assert!((survey.feasible_percent() - 4.7).abs() < 2.7, "{}", survey.feasible_percent());
         assert_eq!(survey.typical.unwrap().counts().macs, 7_783_040);
     }

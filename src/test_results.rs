@@ -7,9 +7,10 @@ use crate::units;
 
 /// Maximum number of classes for a confusion matrix in a terminal.
 const MATRIX: usize = 12;
-/// Maximum number of classes in the table. If there are more, those with the smallest recall are shown.
+/// Maximum number of classes in the table. If there are more classes, the table shows the classes with the
+/// smallest recall.
 const CLASSES: usize = 100;
-/// Number of confusions listed instead of a matrix that is too large.
+/// Number of confusions to list if the confusion matrix is too large to show.
 const CONFUSIONS: usize = 10;
 /// Maximum length of a class name above its column.
 const HEADING: usize = 10;
@@ -98,7 +99,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Two classes, `cat` with 3 and `dog` with 1 examples. One cat is classified as a dog.
+    /// Results for two classes: `cat` with three examples and `dog` with one example. One cat is classified
+    /// as a dog.
     pub(crate) fn of_classes() -> TestResults {
         let class = |name: &str, precision_percent, recall_percent, f1_percent, support| ClassResult {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Text tables whose columns are as wide as their content. Numbers are aligned to the right.
+//! Text tables whose columns are as wide as their content. Numbers are right-aligned.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Rows under headings.
+/// A table: headings and rows.
 #[derive(Clone, Debug)]
 pub(crate) struct TextTable {
     columns: Vec<(String, Align)>,

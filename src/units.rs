@@ -38,21 +38,21 @@ impl Numbers {
         if config.evaluator.kind == "supernet" { Self::Estimated } else { Self::Measured }
     }
 
-    /// Returns the heading and the value of a trial's metric or cost. The heading states whether the value is
-    /// an estimate.
+    /// Returns the heading and the displayed value of a trial's metric or cost. The heading states whether
+    /// the value is an estimate.
     pub(crate) fn shown(self, name: &str, value: f64) -> (String, String) {
         let (heading, value) = shown(name, value);
         let is_estimate = self == Self::Estimated && METRICS.contains(&name);
         (if is_estimate { format!("estimated {heading}") } else { heading }, value)
     }
 
-    /// Returns the heading without the value.
+    /// Returns only the heading of a trial's metric or cost.
     pub(crate) fn heading(self, name: &str) -> String {
         self.shown(name, 0.0).0
     }
 }
 
-/// Returns the heading and the value of a metric or cost. Errors are shown as accuracies.
+/// Returns the heading and the displayed value of a metric or cost. An error is displayed as an accuracy.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
     let (heading, value) = if base == "one_minus_r2" {
@@ -87,8 +87,9 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     (plain_text(&heading).into_owned(), value)
 }
 
-/// Formats a value whose unit is in the heading. It has four significant digits, and whole numbers below a
-/// billion have all digits. The text has at most 10 characters, so that it fits the columns of tables.
+/// Formats a value whose unit is in the heading. Values have four significant digits, except that whole
+/// numbers below a billion have all digits. The text has at most 10 characters, so that it fits in a table's
+/// column.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();
@@ -101,12 +102,13 @@ pub(crate) fn significant(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Formats a value with this many decimals. If the text would be too long for a table, it has an exponent.
+/// Formats a value with this many decimals. If the text would not fit in a table's column, formats the value
+/// with an exponent.
 fn fixed(value: f64, decimals: usize) -> String {
     if value.abs() < 1e6 { format!("{value:.decimals$}") } else { significant(value) }
 }
 
-/// Formats a count. Large counts are in thousands, millions and so on.
+/// Formats a count. Large counts have a suffix for thousands, millions and so on.
 pub(crate) fn count(value: f64) -> String {
     scaled(value, 1000.0, &["", " k", " M", " G", " T"])
 }
@@ -130,7 +132,7 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
-/// Times above this one are not shown in full.
+/// Durations longer than this are not shown in full.
 const CENTURY_S: f64 = 3600.0 * MAX_HOURS;
 
 /// Formats a duration.
@@ -150,8 +152,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// Formats a time in seconds since the Unix epoch as a UTC date and time, to the minute. Returns an empty
-/// text if the value is not a valid time.
+/// Formats seconds since the Unix epoch as a UTC date and time, to the minute. Returns an empty text if the
+/// value is not a valid time.
 pub(crate) fn moment(unix_s: f64) -> String {
     const YEAR_10000: f64 = 253_402_300_800.0;
     if !(0.0..YEAR_10000).contains(&unix_s) {

@@ -1,5 +1,5 @@
-//! The text of `kiln --version`: release, commit, features and instruction set. Files that Kiln writes
-//! contain only the release.
+//! The text of `kiln --version`: release, commit, features and instruction set. Files that Kiln writes state
+//! only the release.
 
 use std::sync::LazyLock;
 

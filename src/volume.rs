@@ -21,10 +21,11 @@ const STEPS: usize = 200;
 /// Minimum number of points in such a curve. If computing even these would take too long, all volumes are
 /// estimated.
 const STEPS_MIN: usize = 8;
-/// Maximum number of front points that all exact volumes of a curve may process. This takes a few seconds.
+/// Maximum total number of front points to process for a curve's exact volumes. Processing this many points
+/// takes a few seconds.
 const EFFORT_MAX: f64 = 2e7;
-/// While trials arrive, a curve with three or more objectives is recomputed when more than one in `LAG` of
-/// its points is new.
+/// While trials arrive, a curve with three or more objectives is recomputed only when the fraction of new
+/// points exceeds `1 / LAG`.
 const LAG: usize = 50;
 
 /// Returns the smallest limit on each objective. `None` marks an objective without a limit.
@@ -39,7 +40,8 @@ pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<O
 /// Pairs of the number of trials after which the volume changed, and the dominated percentage of the box.
 pub(crate) type Curve = Vec<(usize, f64)>;
 
-/// The trials of one study that count for the hypervolume: measured, feasible, and of the highest fidelity.
+/// The trials of one study that contribute to the hypervolume: measured, feasible, and of the highest
+/// fidelity.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
     limits: Vec<Option<f64>>,
@@ -52,9 +54,9 @@ pub(crate) struct Volume {
     archive: Archive<usize>,
     /// Indices into `entered` of the points that no trial dominates.
     front: BTreeSet<usize>,
-    /// Scale and growth of the hypervolume, computed from this study only. They are recomputed on demand.
+    /// Scale and growth of the hypervolume, computed from this study only. They are computed on demand.
     own: OnceLock<(Option<Scale>, Growth)>,
-    /// Number of points in `entered` when `own` was last discarded.
+    /// Length of `entered` when `own` was last discarded.
     counted: usize,
 }
 
@@ -62,14 +64,14 @@ pub(crate) struct Volume {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Growth {
     pub(crate) curve: Curve,
-    /// Number of changes of the front that are left out between two points of the curve.
+    /// Number of changes of the front that the curve omits between two points.
     pub(crate) left_out: usize,
     /// Largest standard error of the estimates, in percent of the box. `None` if the volumes are exact.
     pub(crate) standard_error: Option<f64>,
 }
 
 impl Growth {
-    /// Returns a remark for people if values are estimated or left out.
+    /// Returns a note for the user if some values are estimated or omitted.
     pub(crate) fn remark(&self) -> Option<String> {
         match (self.standard_error, self.left_out) {
             (Some(error), _) => {
@@ -147,19 +149,19 @@ impl Volume {
         }
     }
 
-    /// Discards curve and scale, so that they include all trials so far. While trials arrive, curve and scale
-    /// may lag behind.
+    /// Discards the cached curve and scale. The next call recomputes them from all trials. Without this call,
+    /// they may omit the latest trials.
     pub(crate) fn settle(&mut self) {
         self.own = OnceLock::new();
         self.counted = self.entered.len();
     }
 
-    /// Returns the fidelity of the trials that count.
+    /// Returns the fidelity of the trials that contribute to the hypervolume.
     pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
         self.fidelity
     }
 
-    /// Returns the scale computed from this study only. `None` while no trial counts.
+    /// Returns the scale computed from this study only. Returns `None` if no trial contributes.
     pub(crate) fn scale(&self) -> Option<&Scale> {
         self.measured().0.as_ref()
     }
@@ -186,9 +188,9 @@ impl Volume {
         self.front.iter().map(|place| &self.entered[*place].1)
     }
 
-    /// Returns the growth of the volume on this scale. It is empty if the box has no volume. With more than
-    /// two objectives, some changes are left out, but never the last one. If even a few exact volumes would
-    /// take minutes, all volumes are estimated.
+    /// Returns the growth of the volume on this scale. The growth is empty if the box has no volume. With
+    /// more than two objectives, the curve omits some changes, but never the last change. If even a few exact
+    /// volumes would take minutes, all volumes are estimated.
     pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
         let Scale { reference, whole, .. } = scale;
         if !(whole.is_finite() && *whole > 0.0) {
@@ -273,7 +275,7 @@ impl Volume {
 /// The box in which the volume is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
-    /// The reference point, in the order of the objectives.
+    /// The coordinates of the reference point, one for each objective.
     pub(crate) reference: Vec<f64>,
     /// The best value of each objective.
     best: Vec<f64>,
@@ -283,9 +285,9 @@ pub(crate) struct Scale {
 
 impl Scale {
     /// Returns the common scale of studies with these limits. If an objective has a limit, the reference
-    /// point is at the limit. Otherwise it is at the worst value on the fronts plus a tenth of the fronts'
-    /// range. If the fronts have a single value, the range of all counting trials is used. Returns `None` if
-    /// no trial counts.
+    /// point is at the limit. Otherwise, the reference point is at the worst value on the fronts plus a tenth
+    /// of the fronts' range. If all values on the fronts are equal, the range of all contributing trials is
+    /// used instead. Returns `None` if no trial contributes.
     pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
         let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
         for study in studies.filter(|study| !study.front.is_empty()) {
@@ -307,7 +309,7 @@ impl Scale {
     }
 }
 
-/// Empty ranges.
+/// Returns an empty range for each objective.
 fn nothing(objectives: usize) -> Vec<(f64, f64)> {
     vec![(f64::INFINITY, f64::NEG_INFINITY); objectives]
 }
@@ -416,11 +418,12 @@ pub(crate) mod tests {
             }
             Volume::of(vec![None; values[0].len()], &all)
         };
-        // The range is from 5.3 down to 2.
+        // The reference point is at 5.3, and the best value is 2.
         let one = with(&[&[5.0], &[2.0], &[3.0]]);
         assert_curve(one.curve(), &[(1, 100.0 * 0.3 / 3.3), (2, 100.0)]);
         let three = with(&[&[1.0, 1.0, 2.0], &[2.0, 2.0, 1.0], &[3.0, 3.0, 3.0]]);
-        // The first two objectives reach 2.1 and the last one does too, so the box has sides of 1.1.
+        // The reference point is at 2.1 and the best value is 1 in each objective, so each side of the box is
+        // 1.1 long.
         let whole = 1.1_f64.powi(3);
         let first = 1.1 * 1.1 * 0.1;
         assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
@@ -449,18 +452,19 @@ pub(crate) mod tests {
         for (count, dimensions) in [(20_000, 2), (4000, 3), (1000, 4), (1000, 6)] {
             let volume = Volume::of(vec![Some(1.0); dimensions], &front_of(count, dimensions));
             let growth = volume.growth();
-            // The last network may add less than the resolution of the estimate.
+            // The last network may increase the volume by less than the resolution of the estimate.
             assert!(growth.curve.last().unwrap().0 == count || dimensions > 4, "{dimensions}");
             assert_eq!(growth.standard_error.is_some(), dimensions > 4, "{dimensions}");
             assert_eq!(growth.remark().is_some(), dimensions > 2, "{dimensions}");
         }
-        // It takes seconds on an idle machine. Recomputing for every trial would take minutes to hours.
+        // The computation takes seconds on an idle machine. Recomputing the volume for every trial would take
+        // minutes to hours.
         assert!(began.elapsed().as_secs() < 90, "{:?}", began.elapsed());
     }
 
     #[test]
     fn expensive_volume_is_estimated_within_its_error() {
-        // Two further objectives that are equal for all trials leave the share unchanged.
+        // Two more objectives with equal values in all trials leave the share unchanged.
         let mut all = front_of(300, 4);
         for trial in &mut all {
             trial.objectives.0.extend([0.5, 0.25]);

@@ -18,7 +18,7 @@ const ACCEPTED: [&str; 13] = [
     "Unlicense",
     "Zlib",
 ];
-/// Crates whose other licenses are accepted, each with the reason.
+/// Crates with other accepted licenses, each with the reason.
 const EXCEPTIONS: [(&str, &str); 1] = [
     // This license is a weak copyleft for each file. Kiln uses the crate unchanged.
     ("colored", "MPL-2.0"),

@@ -11,8 +11,8 @@ use rand_pcg::rand_core::SeedableRng;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// One network, or the subnets of one step, with everything that another program needs to run the same
-/// networks.
+/// A benchmark case: one network, or the subnets of one training step. Contains everything that another
+/// program needs to run the same networks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -30,7 +30,7 @@ const CELL: &str =
 const ALONE: usize = 3;
 const TOGETHER: usize = 4;
 
-/// Every case.
+/// Returns all benchmark cases.
 pub(crate) fn all() -> Result<Vec<Case>> {
     let stand_alone = |name: &str, architecture: Architecture| Case {
         name: name.to_owned(),
@@ -66,7 +66,7 @@ pub(crate) fn all() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Layers one after the other.
+/// A sequence of layers.
 struct Chain {
     builder: ArchitectureBuilder,
     last: LayerId,

@@ -1,12 +1,12 @@
-//! Checks that strategy, evaluator and budget fit together: the evaluator must support the strategy's
-//! fidelities, and the budget must suffice for them.
+//! Checks that strategy, evaluator and budget fit together. The evaluator must support the strategy's
+//! fidelities, and the budget must be large enough for these fidelities.
 
 use kiln_search::{Fidelities, Fidelity, Strategy};
 use kiln_space::SettingsProblem;
 
 use crate::config::{ConfigError, RunConfig};
 
-/// Refuses a strategy that uses a fidelity that the evaluator does not support.
+/// Refuses a strategy if the evaluator does not support one of the strategy's fidelities.
 pub(super) fn check_fidelities(
     config: &RunConfig,
     strategy: &dyn Strategy,
@@ -37,7 +37,7 @@ pub(super) fn check_fidelities(
     Err(refusal(config, key, &found, &expected))
 }
 
-/// Describes what a strategy with several rungs needs from the evaluator, and what the user can choose
+/// Describes what a strategy with several rungs requires from the evaluator, and what the user can choose
 /// instead.
 fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     match answered.full_epochs {
@@ -98,8 +98,8 @@ pub(super) fn check_budget(
     Ok(())
 }
 
-/// In these errors, names in backticks are explanations. They are not alternative spellings, so the error
-/// suggests no nearest name.
+/// In these errors, backticks mark explanations, not alternative spellings. The error therefore suggests no
+/// nearest name.
 fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
     let problem = SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() };
     ConfigError::Value { place: config.document.place(key), problem: Box::new(problem), nearest: None }

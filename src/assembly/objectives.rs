@@ -6,7 +6,7 @@ use serde_json::json;
 use super::TABLE;
 use crate::config::{ConfigError, RunConfig};
 
-/// Chooses the default objective. If the config states no objectives and the evaluator does not measure the
+/// Chooses the default objective if the config states no objectives. If the evaluator does not measure the
 /// usual default, the evaluator's first metric becomes the objective. The run folder records the choice.
 pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), ConfigError> {
     let stated = config.document.root()["search"].get("objectives").is_some();
@@ -26,9 +26,9 @@ pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), C
     Ok(())
 }
 
-/// Checks that objectives and target names are metrics of the evaluator or costs. `optional` lists the
-/// metrics that the evaluator measures only on request. Naming such a metric as an objective requests it.
-/// Naming it as a target does not, because a target may change between two runs.
+/// Checks that each objective and each target is a metric of the evaluator or a cost. `optional` lists the
+/// metrics that the evaluator measures only on request. An objective requests its metric. A target requests
+/// nothing, because a target may change between two runs.
 pub(super) fn check(
     config: &RunConfig,
     costs: &CostSet,

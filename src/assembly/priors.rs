@@ -1,4 +1,4 @@
-//! Checks that the earlier results from which a strategy starts come from the same search space.
+//! Checks that the earlier results from which a strategy starts belong to the same search space.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::config::{ConfigError, Difference, Document, RunConfig, difference};
 
-/// Refuses journals of studies that searched another space, according to the config in their run folder. For
-/// a journal outside a run folder, only the genotypes are compared.
+/// Refuses the journal of a study that searched another space. The config in the journal's run folder states
+/// the space. For a journal outside a run folder, only the genotypes are compared.
 pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     let settings = &config.search.strategy.settings;
     for (key, journal) in journals(settings.table()) {
@@ -27,7 +27,7 @@ pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Returns the journals that a strategy's settings name, each with its key.
+/// Returns the journals that a strategy's settings name, each with the key that names it.
 fn journals(settings: &Map<String, Value>) -> Vec<(String, PathBuf)> {
     let under = |table: &str, key: &str| settings.get(table).and_then(|table| table.get(key)).cloned();
     let path = |value: &Value| value.as_str().map(PathBuf::from);

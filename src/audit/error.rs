@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The study has no supernet.
+    /// The study's evaluator is not `supernet`.
     #[error("the evaluator of this run is `{kind}`; audits need the evaluator `supernet`")]
     Evaluator {
         /// Kind of the study's evaluator.
@@ -23,47 +23,47 @@ pub enum AuditError {
     /// A drawn architecture cannot be built.
     #[error("an architecture of the run's space cannot be built")]
     Space(#[source] SpaceError),
-    /// Fewer architectures meet the constraints than the audit needs.
+    /// The audit needs more feasible architectures than it found.
     #[error(
         "only {found} different architectures meet the constraints, {wanted} were asked for; lower \
          `--networks`"
     )]
     TooFew {
-        /// Number of architectures found.
+        /// Number of feasible architectures that were found.
         found: usize,
-        /// Number of architectures requested.
+        /// Number of feasible architectures that the audit needs.
         wanted: usize,
     },
-    /// The file of trained networks cannot be used.
+    /// The file of training records cannot be used.
     #[error("{}: cannot {action}", path.display())]
     File {
         /// Path of the file.
         path: PathBuf,
-        /// Operation that failed.
+        /// The operation that failed.
         action: &'static str,
-        /// Why it failed.
+        /// Why the operation failed.
         source: std::io::Error,
     },
     /// A file cannot be read or written, or its content is damaged.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// Another process has locked the file of trained networks.
+    /// Another process has locked the file of training records.
     #[error("{}: another audit of this run is running; wait for it, or stop it", path.display())]
     Held {
         /// Path of the file.
         path: PathBuf,
     },
-    /// A line of the file of trained networks is damaged.
+    /// A line in the file of training records is damaged.
     #[error("{}:{line}: {damage}; remove the line to train its network again", path.display())]
     Line {
         /// Path of the file.
         path: PathBuf,
-        /// Line, counted from 1.
+        /// Number of the damaged line, counted from 1.
         line: usize,
         /// The kind of damage.
         damage: AuditDamage,
     },
-    /// The result file of the audit is damaged.
+    /// The audit's result file is damaged.
     #[error(
         "{}: damaged ({damage}); remove it, or run `kiln supernet audit` again, which trains nothing \
          twice", path.display()
@@ -74,28 +74,28 @@ pub enum AuditError {
         /// The kind of damage.
         damage: AuditDamage,
     },
-    /// An evaluation was stopped, or the environment of the evaluation is broken.
+    /// An evaluation was stopped, or the evaluation's environment is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
 }
 
-/// Damage in one of an audit's files.
+/// Damage in a file of an audit.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditDamage {
     /// The text is not JSON in the expected form, or its hash does not match.
     #[error("{0}")]
     Text(Damage),
-    /// The version of the format is unknown. Either a later build wrote the file, or the file is damaged.
+    /// The format version is unknown. Either a later build wrote the file, or the file is damaged.
     #[error("unknown format version {0}")]
     Version(u32),
-    /// The file has no predictor, but every audit has at least one.
+    /// The file contains no predictor, although every audit has at least one predictor.
     #[error("it has no predictor")]
     NoPredictor,
-    /// A rank correlation is outside its range.
+    /// A rank correlation is not between -1 and 1.
     #[error("tau of `{predictor}` is not between -1 and 1")]
     Tau {
-        /// The predictor.
+        /// Name of the predictor with this rank correlation.
         predictor: String,
     },
 }
@@ -105,7 +105,7 @@ impl AuditError {
         Self::Eval(EvalError::Interrupted)
     }
 
-    /// Whether the user can fix the error. Other errors occur while the audit runs.
+    /// Whether the user can fix the error. All other errors occur while the audit runs.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         match self {

@@ -1,31 +1,33 @@
-//! Rank correlations between the results of training and the values of predictors.
+//! Computes rank correlations between training results and predictors.
 
 use kiln_search::{Outcome, RankCorrelation, rank_correlation};
 use serde::{Deserialize, Serialize};
 
 use super::AuditedNetwork;
 
-/// Name of the predictor that compares the first training with the other trainings.
+/// Name of the predictor that compares a network's first training with its other trainings.
 const TRAINED_AGAIN: &str = "trained again";
 
-/// Prefix of a metric that shared weights measured and that anchors did not correct.
+/// Prefix for a metric that was measured with shared weights and not corrected by anchors.
 const SHARED: &str = "uncorrected";
-/// Name of the predictor that corrects the number of parameters in the same way as the supernet's estimate.
+/// Name of the predictor that uses the number of parameters, corrected in the same way as the supernet's
+/// estimate.
 const CORRECTED_PARAMETERS: &str = "corrected parameters";
 
-/// How well one predictor ranks the networks.
+/// The rank correlation of one predictor with the training results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predictor {
     /// Name of the predictor.
     pub name: String,
-    /// Kendall's tau-b between the predictor and the training results. A tau of 1 means the same order.
-    /// `None` if all values are equal, or if too few networks were measured.
+    /// Kendall's tau-b between the predictor and the training results. A tau of 1 means that both rank the
+    /// networks equally. `None` if all values are equal, or if too few networks were measured.
     pub correlation: Option<RankCorrelation>,
 }
 
-/// Correlates every predictor with the training results. Uses only networks for which every number is known.
-/// `metrics` lists the evaluator's metrics, and the first metric ranks the networks.
+/// Correlates every predictor with the training results. Uses only networks for which every predictor and
+/// every training result is known. `metrics` lists the evaluator's metrics. The first metric ranks the
+/// networks.
 pub(super) fn compare(
     networks: &[AuditedNetwork],
     metrics: &[String],
@@ -37,7 +39,7 @@ pub(super) fn compare(
     let columns = |network: &AuditedNetwork| {
         let mut row =
             metrics.iter().map(|name| value(&network.estimated, name)).collect::<Option<Vec<f64>>>()?;
-        // More parameters or MACs should mean less error.
+        // A network with more parameters or MACs should have a smaller error.
         row.extend([-(network.parameters as f64), -(network.macs as f64)]);
         row.push(value(&network.proxy, proxy)?);
         if has_rivals {
@@ -80,20 +82,22 @@ pub(super) fn compare(
     predictors
 }
 
-/// Names a metric of a short training. For the ranking metric, the name contains only the epochs.
+/// Returns the name of a predictor that uses a short training. For the ranking metric, the name contains only
+/// the number of epochs.
 fn trained_for(epochs: u32, metric: &str, ordering: &str) -> String {
     let trained = format!("trained {epochs} epoch{}", if epochs == 1 { "" } else { "s" });
     if metric == ordering { trained } else { format!("{trained}, {metric}") }
 }
 
-/// Returns a metric of the first training, and its mean over the other trainings. `None` if there are no
-/// others.
+/// Returns a metric of the network's first training, and the metric's mean over the network's other
+/// trainings. Returns `None` if the network was trained only once.
 fn first_and_others(network: &AuditedNetwork, metric: &str) -> Option<(f64, f64)> {
     let (first, others) = network.trained.split_first()?;
     Some((value(first, metric)?, mean(others, metric)?))
 }
 
-/// Returns the mean of a metric. `None` if there are no outcomes, or if an outcome lacks the metric.
+/// Returns the mean of a metric over the outcomes. Returns `None` if there are no outcomes, or if the metric
+/// is missing from an outcome.
 pub(super) fn mean(outcomes: &[Outcome], metric: &str) -> Option<f64> {
     let found = outcomes.iter().map(|outcome| value(outcome, metric)).collect::<Option<Vec<f64>>>()?;
     (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)

@@ -1,5 +1,5 @@
-//! Records of the networks that an audit has trained. The run folder's file has one line for each training,
-//! so no training is repeated.
+//! Records of the trainings of an audit. The file in the run folder has one line for each training, so that a
+//! later audit repeats no training.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
@@ -13,33 +13,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuditDamage, AuditError};
 
-/// Kiln writes no larger file.
+/// Size limit of the file in bytes. Kiln never writes a larger file.
 const LONGEST_BYTES: u64 = 256 << 20;
 
-/// The outcome of one training.
+/// The record of one training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    /// Fingerprint of the evaluator that trained it.
+    /// Fingerprint of the evaluator that trained the network.
     pub(super) reference: String,
     pub(super) genotype: Genotype,
-    /// Number of the repeat, from 0.
+    /// Number of the repeated training, counted from 0.
     #[serde(default)]
     pub(super) repeat: u32,
     pub(super) outcome: Outcome,
-    /// Duration of the training.
+    /// Duration of the training in seconds.
     pub(super) seconds: f64,
 }
 
-/// The open file of records. A lock makes this process its only writer.
+/// The open file of training records. A lock ensures that only this process writes to the file.
 pub(super) struct Records {
     path: PathBuf,
     state: Mutex<(File, Vec<Record>)>,
 }
 
 impl Records {
-    /// Opens the file or creates it. Warns of lines without a check. If the last line has no line end, a
-    /// process died while it wrote the line. This function then cuts the line off.
+    /// Opens or creates the file. Warns if lines have no check. If a process died while it wrote the last
+    /// line, the line has no line end. This function then removes the incomplete line.
     pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
         check_file(path)?;
@@ -84,7 +84,7 @@ impl Records {
         found.map(|known| known.outcome.clone())
     }
 
-    /// Appends a record and syncs it to disk.
+    /// Appends a record to the file and syncs the file to disk.
     pub(super) fn append(&self, record: Record) -> Result<(), AuditError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut line = seal_line(&record);
@@ -97,7 +97,7 @@ impl Records {
 }
 
 /// Refuses a folder, a pipe or a device at the file's path. Opening a pipe would block until another process
-/// opens its other end.
+/// opens the pipe's other end.
 fn check_file(path: &Path) -> Result<(), AuditError> {
     match kiln_files::optional(kiln_files::open(path, LONGEST_BYTES)) {
         Ok(_) => Ok(()),

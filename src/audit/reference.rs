@@ -1,5 +1,5 @@
-//! Settings of the trainings with which estimates are compared, and code that runs several trainings at the
-//! same time.
+//! Settings of the trainings that the audit compares with estimates, and a function that runs several
+//! trainings at the same time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,12 +25,12 @@ const TRAINING_KEYS: [&str; 9] = [
 ];
 /// Keys of `[evaluator]` that also apply when a network is trained on its own.
 const EVALUATOR_KEYS: [&str; 3] = ["device", "devices", "checkpoint_steps"];
-/// Keys that `[finish]` does not inherit from the supernet.
+/// Keys that the settings of `[finish]` do not inherit from the supernet's settings.
 const NOT_INHERITED: [&str; 2] = ["warmup_epochs", "patience"];
 
-/// Returns the settings for training a network on its own. They are the settings of `[finish]`, but with new
-/// weights and without the validation split. The supernet's learning rate is not used, because it applies to
-/// gradients averaged over several subnets.
+/// Returns the settings for training a network on its own. These are the settings of `[finish]`, except that
+/// the weights are newly initialized and the training does not include the validation split. The supernet's
+/// learning rate is not used, because it is chosen for gradients that are averaged over several subnets.
 pub(super) fn training(
     supernet: &Settings,
     finish: Option<&Settings>,
@@ -54,11 +54,11 @@ pub(super) fn training(
     table
 }
 
-/// Repeat number that marks short trainings. It gives short trainings seeds of their own, so that no
-/// full training continues a short one.
+/// Repeat number of short trainings. Short trainings therefore have different seeds than full trainings, and
+/// no full training continues a short training.
 pub(super) const SHORT: u32 = u32::MAX;
 
-/// Returns the seed of a training. The first repeat uses the trial's seed.
+/// Returns the seed of a training. The first training of a network uses the trial's seed.
 pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     let seed = match repeat {
         0 => study_seed,
@@ -67,7 +67,8 @@ pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     seed::trial_seed(seed, genotype)
 }
 
-/// Processes the items on this many threads until all are done, one fails, or the user stops.
+/// Processes the items on this many threads until all items are processed, one item fails, or the user stops
+/// the audit.
 pub(super) fn side_by_side<T: Copy + Sync>(
     items: &[T],
     plan: AuditPlan<'_>,

@@ -1,4 +1,4 @@
-//! The result of an audit as a file in the run folder. `kiln report` shows the result without training
+//! Stores an audit's result in a file in the run folder. `kiln report` shows this result without training
 //! anything.
 
 use std::path::Path;
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{Audit, AuditDamage, AuditError};
 
-/// Name of the file.
+/// Name of the result file.
 const FILE: &str = "audit.json";
-/// Version of the file's format.
+/// Version of the result file's format.
 const VERSION: u32 = 3;
-/// Oldest version that can be read. Files of this version have no `check`.
+/// Oldest format version that Kiln can read. Files with this version have no `check`.
 const OLDEST: u32 = 2;
-/// Size limit for reading, in bytes.
+/// Size limit of the result file in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
 
-/// Largest accepted tau: 1 with room for rounding.
+/// Largest accepted tau: 1, with a tolerance for rounding errors.
 const LARGEST_TAU: f64 = 1.0 + 1e-9;
 
-/// Content of the file.
+/// Content of the result file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Number of epochs of each training. `None` if the epochs are those of `[finish]`.
+    /// Number of epochs of each training. `None` means the epochs in `[finish]`.
     epochs: Option<u32>,
     audit: Audit,
 }
@@ -38,18 +38,18 @@ impl Audit {
         Ok(write_document(&paths.root().join(FILE), &document)?)
     }
 
-    /// Reads the result of a run's last audit. Returns `None` if there was no audit. Files of older builds
-    /// contain no hash.
+    /// Reads the result of a run's last audit. Returns `None` if the run was never audited. Result files of
+    /// older builds contain no hash.
     ///
     /// # Errors
-    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is damaged.
+    /// [`AuditError::Files`] if the file cannot be read, [`AuditError::Damaged`] if the file is damaged.
     pub fn load(paths: &RunPaths) -> Result<Option<Checked<Self>>, AuditError> {
         let path = paths.root().join(FILE);
         let bytes = optional(read(&path, LONGEST_BYTES))?;
         bytes.map(|bytes| Self::parse(&bytes, &path)).transpose()
     }
 
-    /// Parses the bytes of a file.
+    /// Parses the bytes of a result file.
     fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
         let damaged = |damage| AuditError::Damaged { path: path.to_owned(), damage };
         let as_damage = |error| match error {

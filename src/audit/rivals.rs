@@ -1,5 +1,5 @@
-//! Two alternatives to a corrected estimate: the uncorrected estimate, and a prediction from the number of
-//! parameters that uses the same anchors.
+//! Two alternatives to a corrected estimate. The first is the uncorrected estimate. The second is a
+//! prediction from the number of parameters, corrected by the same anchors.
 
 use std::path::Path;
 
@@ -12,42 +12,44 @@ use serde_json::{Map, Value};
 
 use super::AuditError;
 
-/// Key of `[evaluator]` for the networks that correct a supernet's estimates.
+/// Key of `[evaluator]` that configures the anchors. Anchors are networks that correct a supernet's
+/// estimates.
 const ANCHORS: &str = "anchors";
 
-/// Alternatives to a corrected estimate. The corrected estimate should rank better than both.
+/// Alternatives to a corrected estimate. The corrected estimate should rank networks better than both
+/// alternatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rivals {
-    /// The outcome measured with the shared weights, without correction.
+    /// The uncorrected outcome, measured with the shared weights.
     pub shared: Outcome,
-    /// The metric that ranks the networks, predicted from the number of parameters with the same anchors and
-    /// the same correction.
+    /// The ranking metric, predicted from the number of parameters. The prediction uses the same anchors and
+    /// the same correction as the corrected estimate.
     pub parameters: f64,
 }
 
-/// Returns the anchors that correct a prepared supernet's estimates. Reads them from the supernet's run
-/// folder. Returns no anchors if the settings name none.
+/// Returns the anchors that correct a prepared supernet's estimates. The function reads the anchors from the
+/// supernet's run folder. It returns no anchors if the settings request none.
 pub(super) fn correcting(settings: &Map<String, Value>, run: &Path) -> Result<Vec<Anchor>, AuditError> {
     let networks = settings.get(ANCHORS).and_then(|anchors| anchors.get("networks")).and_then(Value::as_u64);
     let wanted = networks.and_then(|networks| usize::try_from(networks).ok()).unwrap_or(0);
-    // The user was already warned of anchors from an older build when the supernet was prepared.
+    // When the supernet was prepared, the user was already warned if an older build had written the anchors.
     let mut found = if wanted > 0 { anchors(run)?.content } else { Vec::new() };
-    // The file may contain more anchors than requested, from a run that used more.
+    // If an earlier run used more anchors, the file contains more anchors than this run requests.
     found.truncate(wanted);
     Ok(found)
 }
 
-/// The inputs from which the rivals of an estimate are computed.
+/// The inputs from which the alternatives to an estimate are computed.
 pub(super) struct RivalSources {
     shared: Built,
     parameters: Correction,
 }
 
 impl RivalSources {
-    /// Prepares the inputs for a prepared supernet whose run folder contains the anchors. Returns `None` if
-    /// the supernet has no anchors. `settings` are the supernet's settings, and `build` builds a supernet.
-    /// `anchors` are the anchors that correct its estimates.
+    /// Prepares the inputs for a prepared supernet whose run folder contains the anchors. `settings` are the
+    /// supernet's settings, `build` builds a supernet, and `anchors` correct the supernet's estimates.
+    /// Returns `None` if there are no anchors.
     pub(super) fn prepared(
         mut settings: Map<String, Value>,
         build: impl FnOnce(Map<String, Value>) -> Result<Built, AuditError>,
@@ -73,7 +75,7 @@ impl RivalSources {
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))
     }
 
-    /// Computes the rivals of an estimate. `judge` evaluates the network with an evaluator.
+    /// Computes the alternatives to an estimate. `judge` evaluates the network with an evaluator.
     pub(super) fn of(
         &self,
         space: &dyn SearchSpace,
@@ -85,7 +87,8 @@ impl RivalSources {
     }
 }
 
-/// Roughly predicts the metric's logarithm: more parameters mean less error.
+/// Returns a rough prediction of the metric's logarithm. It assumes that networks with more parameters have a
+/// smaller error.
 fn by_parameters(architecture: &Architecture) -> f64 {
     -(architecture.counts().parameters.max(1) as f64).ln()
 }

@@ -1,4 +1,4 @@
-//! Chooses the architectures of an audit.
+//! Draws the architectures that an audit trains.
 
 use std::num::NonZeroUsize;
 
@@ -11,8 +11,8 @@ use crate::assembly::Assembly;
 /// Maximum number of draws for each requested architecture.
 const ATTEMPTS: usize = 100;
 
-/// Draws distinct feasible architectures that are not in `excluded`. Equal studies give equal lists. A
-/// shorter list is a prefix of a longer one.
+/// Draws distinct feasible architectures that are not in `excluded`. Equal studies produce equal lists. A
+/// shorter list is a prefix of a longer list.
 pub(super) fn draw(
     assembly: &Assembly,
     wanted: NonZeroUsize,

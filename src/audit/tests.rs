@@ -1,4 +1,4 @@
-//! Tests of the comparison of predictors, and of the file of trained networks.
+//! Tests the comparison of predictors and the file of training records.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,11 +29,11 @@ fn network(index: u8, error: f64, estimate: f64) -> AuditedNetwork {
 
 #[test]
 fn every_predictor_is_compared_with_training() {
-    // The estimates have the order of the errors, the parameters have the reverse order, and all MACs are
-    // equal.
+    // The estimates have the same order as the errors, the numbers of parameters have the reverse order, and
+    // all networks have the same MACs.
     let mut networks: Vec<AuditedNetwork> =
         (1..=6).map(|i| network(i, f64::from(i), 50.0 + f64::from(i))).collect();
-    // Networks whose training failed are not counted.
+    // The comparison ignores networks whose training failed.
     networks.push(AuditedNetwork {
         trained: vec![measured(&[("error_percent", f64::NAN)])],
         ..network(9, 0.0, 99.0)
@@ -54,8 +54,8 @@ fn every_predictor_is_compared_with_training() {
         ("trained 2 epochs", Some(-1.0)),
     ];
     assert_eq!(taus, expected);
-    // In the second training, the first two networks change places. The order of the means stays the same. In
-    // 13 of 15 pairs, the second training agrees with the first one.
+    // The second training swaps the ranks of the first two networks. The order of the mean errors stays the
+    // same. The second training agrees with the first training on 13 of 15 pairs.
     for (network, again) in networks.iter_mut().zip([2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0]) {
         network.trained.push(measured(&[("error_percent", again)]));
     }
@@ -134,7 +134,7 @@ fn records_drop_unfinished_line_and_report_damaged_line() {
     let error = Records::open(&path, &said).err().unwrap().to_string();
     assert!(error.contains("audit.jsonl:1:") && error.contains("does not match its `check`"), "{error}");
     assert!(said.0.lock().unwrap().is_empty());
-    // An older build wrote such a line.
+    // An older build wrote records without a check, like this line.
     let old = serde_json::to_string(&record(3)).unwrap();
     fs::write(&path, format!("{text}{old}\n")).unwrap();
     let records = Records::open(&path, &said).unwrap();

@@ -172,7 +172,8 @@ fn text(comparison: &Comparison) -> String {
     text
 }
 
-/// Tabulates what strategies find with few evaluations, and how many evaluations they need for the optimum.
+/// Tabulates the results of strategies after few evaluations, and the number of evaluations until each
+/// strategy finds the optimum.
 fn few_evaluations(strategies: &[StrategyResult]) -> TextTable {
     let mut milestones: Vec<u64> = strategies
         .iter()

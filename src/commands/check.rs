@@ -19,7 +19,7 @@ use crate::report::PredictedFor;
 use crate::text_table::{Align, TextTable};
 use crate::{output, reading, units};
 
-/// Sizes with more digits are also shown as a power of ten.
+/// A size with more digits is also shown as a power of ten.
 const DIGITS: usize = 9;
 
 pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
@@ -45,7 +45,7 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Collects notes about unusual properties of the data.
+/// Collects notes about unusual properties of the study's data.
 fn notes(assembly: &Assembly) -> Vec<String> {
     let Some(data) = &assembly.data else { return Vec::new() };
     data.notes().iter().cloned().chain(data.findings()).collect()
@@ -132,7 +132,7 @@ fn effort(assembly: &Assembly) -> Option<String> {
     })
 }
 
-/// Describes what ends the search.
+/// Describes which condition ends the search.
 fn ends(assembly: &Assembly, survey: &Survey) -> String {
     let search = &assembly.config.search;
     let genotypes = &survey.genotypes;
@@ -157,7 +157,7 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     }
 }
 
-/// Returns a warning with advice if a study needs more memory than the machine has.
+/// Returns a warning with advice if the study needs more memory than this process may use.
 pub(super) fn too_much(bytes: u64) -> Option<String> {
     let available = memory::available_bytes().filter(|available| bytes > *available)?;
     let available = units::bytes(available as f64);

@@ -82,13 +82,13 @@ enum Difference {
     DeviceFiles { cost: String, models: String },
 }
 
-/// Checks that the objectives of two studies mean the same quantities.
+/// Checks that the objectives of both studies measure the same quantities.
 fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), Difference> {
     if a.search.objectives != b.search.objectives {
         let [one, other] = [a, b].map(|config| config.search.objectives.clone());
         return Err(Difference::Objectives { one, other });
     }
-    // Costs that do not depend on a device can always be compared.
+    // Costs that do not depend on a device are always comparable.
     let predicted: BTreeSet<String> =
         a_costs.names().into_iter().filter(|name| !matches!(name.as_str(), "macs" | "parameters")).collect();
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
@@ -104,7 +104,7 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
     }
 }
 
-/// Describes a study's cost models with their conditions.
+/// Describes a study's cost models and the conditions of their predictions.
 fn models(costs: &CostSet) -> String {
     let model = |(_, model): &(String, Arc<dyn CostModel>)| match model.conditions() {
         Some(conditions) => format!("{} for {conditions}", model.name()),
@@ -113,10 +113,10 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the number of epochs for which a run's evaluator trains each network. `None` if it does not train
-/// each network on its own. Used for journals that do not record this number.
+/// Returns the number of epochs for which a run's evaluator trains each network. Returns `None` if the
+/// evaluator does not train each network on its own. This number is needed if the journal does not record it.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
-    // For a supernet, `epochs` refers to the shared weights.
+    // For a supernet, `epochs` is the number of epochs of the shared weights.
     let trains_each = config.evaluator.kind == "scratch";
     let epochs = config.evaluator.settings.table().get("epochs").filter(|_| trains_each)?;
     epochs.as_u64().and_then(|epochs| u32::try_from(epochs).ok())

@@ -1,4 +1,4 @@
-//! `kiln completions`: prints a script that completes commands and options in a shell.
+//! `kiln completions`: prints a script for a shell that completes commands and options.
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};

@@ -25,8 +25,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
     let rules = reading::rules_of(&model, &path)?;
-    // In the study's own data, all names are names that the network was trained on. Other data may contain
-    // new names.
+    // The study's own data contain only names that the network was trained on. Other data may contain new
+    // names.
     let is_own = config.document.root().contains_key(RESOLVED);
     let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
     let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
@@ -88,7 +88,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     Ok(Exit::Done)
 }
 
-/// For each column of names, returns the number of test examples with a name that training never saw.
+/// Returns, for each categorical column, the number of test examples whose name does not occur in the
+/// training data.
 fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     let inputs = &model.card.preprocessing.inputs;
     let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {
@@ -99,7 +100,8 @@ fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     of_unseen.map(|(at, column)| (column, count(at))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// Returns the path of the model file: `named` itself, or the model file in the folder `named`.
+/// Returns the path of the model file. If `named` is a folder, this is the model file in the folder.
+/// Otherwise, it is `named` itself.
 pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     if named.is_dir() {
         let inside = named.join(MODEL);
@@ -119,12 +121,13 @@ pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Whether an export format writes files with this extension.
+/// Whether an export format writes files with this file name extension.
 fn is_exported(extension: &str) -> bool {
     Registries::builtin().exporters.entries().any(|(_, part)| (part.build)().extension() == extension)
 }
 
-/// Returns problems with the network's files, if they are in a run folder: `RUN/models/<trial>/model.kiln`.
+/// Returns problems with the network's files if the model file is in a run folder:
+/// `RUN/models/<trial>/model.kiln`.
 pub(super) fn problems(model: &Path) -> Vec<String> {
     let Ok(path) = model.canonicalize() else { return Vec::new() };
     let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
@@ -145,7 +148,8 @@ pub(super) fn problems(model: &Path) -> Vec<String> {
     }
 }
 
-/// Returns the config of the run folder that contains a model file: `RUN/models/<trial>/model.kiln`.
+/// Returns the path of the config in the run folder that contains a model file:
+/// `RUN/models/<trial>/model.kiln`.
 fn config_of(model: &Path) -> Result<PathBuf, Failure> {
     let run = model.canonicalize().ok();
     let config = run.as_deref().and_then(|path| Some(path.ancestors().nth(3)?.join("config.toml")));

@@ -18,7 +18,7 @@ use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
 use crate::{finished_files, output_file, reading};
 
-/// The format to write, and its path.
+/// An output format and the path of the output.
 pub(crate) struct Output {
     pub(crate) format: String,
     pub(crate) precision: Option<ExportPrecision>,
@@ -78,7 +78,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     Ok(Exit::Done)
 }
 
-/// Refuses a changed model file, and warns of other files that were changed.
+/// Refuses a changed model file. Warns if other files of the network were changed.
 fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     let Some(finished) = run.finished.iter().find(|finished| finished.trial == trial) else { return Ok(()) };
     let model = finished.files.iter().find(|file| file.name == MODEL);
@@ -94,8 +94,8 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Converts the network to 8 bits. For layers that were finished in single precision, the ranges of values
-/// come from the study's training images.
+/// Converts the network to 8 bits. For layers without activation ranges, because they were finished in single
+/// precision, the ranges are measured on the study's training images.
 fn in_integers(
     model: &TrainedModel,
     path: &Path,

@@ -58,7 +58,8 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Returns the settings of `[finish]`, with the number of epochs replaced if the user set one.
+/// Returns the settings of `[finish]`. If the user named a number of epochs, this number replaces the one in
+/// the settings.
 fn with_epochs(settings: &Settings, epochs: Option<u32>) -> Settings {
     let mut table = settings.table().clone();
     if let Some(epochs) = epochs {

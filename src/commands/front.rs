@@ -22,8 +22,8 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
         .with_costs(&run.trials);
     report.warnings = finished_files::problems(&run.paths, &run.finished);
     finished_files::warn(&report.warnings);
-    // The journal contains the costs of the trials. If a device file is missing, only the name of the cost
-    // model is missing.
+    // The journal contains the costs of the trials. If a device file is missing, the output therefore lacks
+    // only the cost model's name.
     let costs = Registries::builtin().costs(&run.config);
     let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
     let report = report.with_devices(devices.unwrap_or_default());

@@ -25,11 +25,11 @@ pub(crate) fn run(command: HwCommand, common: &Common) -> Result<Exit, Failure> 
     }
 }
 
-/// Returns a config's search space. Without a config, it is the space of NAS-Bench-201.
+/// Returns a config's search space. Without a config, returns the space of NAS-Bench-201.
 fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>, Failure> {
     let Some(path) = config else { return Ok(Arc::new(NasBench201::default())) };
     let (config, registries) = (RunConfig::read(path, None)?, Registries::builtin());
-    // A run's config records the shapes of its data. Any other config needs the data.
+    // A run folder's config records the shapes of its data. For any other config, the data must be opened.
     let resolved = config.document.root().contains_key(RESOLVED);
     let data = config.data.as_ref().filter(|_| !resolved);
     let data = data
@@ -38,7 +38,7 @@ fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>,
     Ok(registries.space(&config, task)?)
 }
 
-/// Returns the known device with this name, or the device in a file.
+/// Returns the built-in device with this name, or the device that a file describes.
 fn device(name: Option<&str>, file: Option<&Path>) -> Result<Option<Device>, Failure> {
     let device = match (name, file) {
         (Some(name), _) => Some(Device::builtin(name)),

@@ -10,7 +10,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// The starter config is the quickstart, which tests run.
+/// The starter config, which is the quickstart's config. Tests run it.
 const STARTER: &str = include_str!("../../configs/quickstart.toml");
 
 pub(crate) fn run(file: &Path, common: &Common) -> Result<Exit, Failure> {

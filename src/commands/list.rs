@@ -14,17 +14,17 @@ use crate::exit::{Exit, Failure};
 use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
-/// State of a study.
+/// State of a study in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// A process is running it.
+    /// A process is running the study.
     Running,
-    /// All stages are done.
+    /// All stages of the study have ended.
     Ended,
-    /// It can be resumed.
+    /// The study was interrupted and can be resumed.
     Interrupted,
-    /// Its files cannot be read.
+    /// The study's files cannot be read.
     Damaged,
 }
 
@@ -34,20 +34,20 @@ struct Listed {
     run: PathBuf,
     name: String,
     state: State,
-    /// Trials in the journal, and the budget in trials if there is one.
+    /// Number of trials in the journal. The next field is the budget in trials, if the study has one.
     trials: u64,
     budget: Option<u64>,
-    /// Trials that failed.
+    /// Number of failed trials.
     failed: u64,
     /// Name of the first objective. `best` is the lowest value of this objective on the front.
     objective: Option<String>,
     best: Option<f64>,
     finished: usize,
-    /// Seconds of work on the study.
+    /// Total working time of the study, in seconds.
     worked_s: f64,
-    /// Time of the last entry, in seconds since the Unix epoch.
+    /// Time of the last journal entry, in seconds since the Unix epoch.
     last_unix_s: Option<f64>,
-    /// Description of the damage.
+    /// Description of the damage, if the study's files are damaged.
     problem: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Reads the studies in a folder, in order of their names. Folders that are not run folders are skipped.
+/// Reads the studies in a folder, in the order of their names. Skips folders that are not run folders.
 fn studies(runs: &Path) -> Result<Vec<Listed>, Failure> {
     let unreadable = |error: std::io::Error| {
         let text = format!("{}: cannot be read as a folder of run folders", runs.display());
@@ -121,7 +121,7 @@ impl From<StudyError> for DamagedRun {
     }
 }
 
-/// Fills in the facts from the config and the journal.
+/// Fills in the fields that come from the config and the journal.
 fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), DamagedRun> {
     let text = paths.read_config()?;
     let document = Document::parse(&paths.config(), &text)?;
@@ -130,7 +130,7 @@ fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), DamagedRun> {
     study.objective = config.search.objectives.first().cloned();
     let record = match StudyRecord::read(paths) {
         Ok(record) => record,
-        // The first line of the journal has not been written yet.
+        // The study has not yet written the journal's first line.
         Err(StudyError::NotARun { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };

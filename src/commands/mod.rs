@@ -1,4 +1,4 @@
-//! The program's commands, one in each file.
+//! The program's commands. Each command has its own file.
 
 mod bench;
 mod check;
@@ -22,7 +22,7 @@ mod watch;
 use crate::cli::{Arguments, Command};
 use crate::exit::{Exit, Failure};
 
-/// Runs the requested command.
+/// Runs the command that the user requested.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {

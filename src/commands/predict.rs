@@ -15,7 +15,7 @@ use crate::csv_table::CsvTable;
 use crate::exit::{Exit, Failure};
 use crate::{finished_files, output, reading};
 
-/// Number of examples that are prepared and run at a time.
+/// Number of examples in a batch.
 const CHUNK: usize = 1024;
 
 pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
@@ -68,7 +68,7 @@ fn check(model: &TrainedModel, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lists the files. Each folder is replaced by the images in it.
+/// Lists the files to read. The images in a folder replace the folder.
 fn listed(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut listed = Vec::new();
     for file in files {
@@ -90,7 +90,7 @@ struct Predicted {
     row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
-    /// Class probabilities or values, by name.
+    /// Predicted values by name. For classification, these are the probabilities of the classes.
     #[serde(flatten)]
     outputs: Outputs,
 }
@@ -134,8 +134,8 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     shares.into_iter().map(|share| share / sum).collect()
 }
 
-/// Makes one row for each example: file, row in the file, class, and one column for each probability or
-/// value.
+/// Makes one row for each example. The columns are the file, the row in the file, the class, and each
+/// probability or value.
 fn table(predictions: &[Predicted], model: &TrainedModel) -> CsvTable {
     let is_classes = model.card.predicts == Prediction::Classes;
     let column = |name: &String| if is_classes { format!("probability {name}") } else { name.clone() };

@@ -1,4 +1,4 @@
-//! `kiln schema`: prints a JSON schema of configs for editors.
+//! `kiln schema`: prints a JSON schema that editors use to check configs.
 
 use kiln::assembly::Registries;
 use kiln::config::schema;

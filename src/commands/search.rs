@@ -21,14 +21,15 @@ use crate::tui::{self, Role, Setup};
 use crate::units::{self, Numbers};
 use crate::{logging, output, reading};
 
-/// Options of a search that are not in its config.
+/// Options of `kiln search` that are not part of the config.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {
-    /// Repeat evaluations that panicked.
+    /// Whether to repeat evaluations that panicked.
     pub(crate) retry_failed: bool,
-    /// End before the search if the health check finds that the shared weights may mislead it.
+    /// Whether to stop before the search if the health check finds that the shared weights may mislead the
+    /// search.
     pub(crate) strict: bool,
-    /// Print progress as lines, even on a terminal.
+    /// Whether to print progress as lines, even on a terminal.
     pub(crate) plain: bool,
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
     let name = assembly.config.study.name.clone();
-    // A table of results contains no network that could be finished.
+    // If the evaluator is `table`, no network can be finished.
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
     let export = ModelExport::new(&assembly.config, &paths, registries.exporters);
 
@@ -108,7 +109,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Shows the study on the whole terminal, if there is a suitable one.
+/// Opens the terminal UI if the terminal is suitable.
 fn open_screen(
     study: &mut Study,
     numbers: Numbers,
@@ -143,7 +144,7 @@ fn open_screen(
 }
 
 impl Common {
-    /// Number of threads that evaluate networks.
+    /// Returns the number of threads that evaluate networks.
     pub(super) fn workers(&self) -> usize {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         self.workers.map_or_else(cores, usize::from)

@@ -1,4 +1,4 @@
-//! `kiln show`: prints one architecture with its layers, shapes and cost by layer.
+//! `kiln show`: prints one architecture with its layers, their shapes, and the cost of each layer.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -123,7 +123,7 @@ fn as_json(
     }))
 }
 
-/// Describes a layer's number format and the share of zeros among its weights.
+/// Describes a layer's number format and the share of its weights that are zero.
 fn stored(layer: &Layer) -> String {
     let Precision { weights, activations } = layer.precision;
     let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });

@@ -1,4 +1,5 @@
-//! `kiln supernet`: measures whether a trained supernet ranks networks as training on their own ranks them.
+//! `kiln supernet`: measures whether a trained supernet ranks networks in the same order as training each
+//! network on its own.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -30,7 +31,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
-    // An audit writes into the run folder, so it takes the lock that studies and other audits need.
+    // An audit writes to the run folder. It therefore takes the same lock as studies and other audits.
     let _folder = RunFolder::hold(&paths)?;
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
         Ok(audit) if common.json => {
@@ -46,7 +47,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// Prints the progress on standard error.
+/// Prints an audit's progress on standard error.
 struct Lines;
 
 impl Progress for Lines {
@@ -55,14 +56,14 @@ impl Progress for Lines {
         output::say(&format!("{stage}: {done} of {total} trainings done{note}"));
     }
 
-    /// The evaluator calls this where it can save its state. An audit saves each result immediately, so it
-    /// never stops here.
+    /// The evaluator calls this function when it can save its state and stop. An audit saves each result
+    /// immediately, so it never stops here.
     fn stop_requested(&self) -> bool {
         false
     }
 }
 
-/// Lists the failed networks with their reasons. Returns an empty text if none failed.
+/// Lists the failed networks with the reasons of their failures. Returns an empty text if no network failed.
 fn failed(audit: &Audit) -> String {
     let mut kinds = BTreeSet::new();
     let failed = audit.networks.iter().filter_map(|network| {

@@ -1,4 +1,4 @@
-//! `kiln watch`: shows a study that runs in another process or has ended. It only reads.
+//! `kiln watch`: shows a study that another process runs, or that has ended. The command only reads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 use crate::units::Numbers;
 
-/// Interval for reading the journal where there is no screen.
+/// Interval between two reads of the journal if there is no terminal UI.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Failure> {
@@ -52,8 +52,8 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Prints new journal entries until the study ends or the output is closed, as progress lines or as JSON
-/// events.
+/// Prints new journal entries as progress lines or as JSON events. Stops when the study ends or the output is
+/// closed.
 fn lines(
     mut follow: Follow,
     paths: &RunPaths,
@@ -62,7 +62,7 @@ fn lines(
     closed: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let mut progress = Screen::new(objective, numbers);
-    // `at` counts the entries since the beginning of the journal, and `printed` counts the printed entries.
+    // `at` is the number of journal entries read so far. `printed` is the number of entries printed so far.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let (mut ended, mut said) = (false, false);
     let output = if json { Output::Results } else { Output::Messages };
@@ -93,7 +93,7 @@ fn lines(
     }
 }
 
-/// Whether this entry starts a new run of a study that had ended.
+/// Whether this entry starts another run of a study that had ended.
 fn starts(entry: &JournalEntry) -> bool {
     matches!(entry.event, Event::Started { .. })
 }

@@ -1,5 +1,5 @@
-//! How fast strategies improve: the hypervolume after certain fractions of the effort, over each strategy's
-//! studies.
+//! Compares how fast strategies improve. It pools each strategy's studies and compares the hypervolumes after
+//! certain fractions of the effort.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use super::spent::Measure;
 use super::{Contender, likeness};
 use crate::text_table::{Align, TextTable};
 
-/// The smallest study's effort is divided by each of these numbers. Hypervolumes are compared after each
-/// resulting effort.
+/// Divisors of the smallest study's effort. Hypervolumes are compared after each quotient.
 const PARTS: [usize; 4] = [8, 4, 2, 1];
 
-/// Studies that differ only in their seed.
+/// A group of studies that differ only in their seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Growth {
-    /// Name of the strategy. If several groups have the same strategy, the name of their first run follows.
+    /// Name of the strategy. If several groups have the same strategy, the name of each group's first run
+    /// follows.
     pub(crate) strategy: String,
     pub(crate) seeds: Vec<u64>,
-    /// Why these studies are not pooled with others of the same strategy.
+    /// Why this group is not pooled with other studies of the same strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) apart: Option<String>,
-    /// Pairs of an effort and the hypervolume after this effort, sampled over the seeds, in percent of the
-    /// comparison's box.
+    /// Pairs of an effort and the hypervolume after this effort. Hypervolumes are in percent of the
+    /// comparison's box, and each [`Sample`] contains the values of all seeds.
     pub(crate) after: Vec<(f64, Sample)>,
 }
 
-/// Pairs of the effort spent and the share of the box that is dominated after this effort.
+/// Pairs of an effort and the share of the box that the study dominates after this effort.
 pub(super) type Curve = Vec<(f64, f64)>;
 
-/// Returns one row for each group of studies that differ only in their seed, in order of first mention.
-/// Returns no rows if every strategy has a single study. `curves` contains each study's hypervolume over its
-/// effort, and `totals` contains each study's total effort.
+/// Returns one row for each group of studies that differ only in their seed. Groups are in the order of their
+/// first studies. Returns no rows if no strategy has several studies. `curves` contains each study's
+/// hypervolume over its effort, and `totals` contains each study's total effort.
 pub(super) fn growth(
     contenders: &[Contender],
     measure: Measure,
@@ -83,14 +83,14 @@ pub(super) fn growth(
     groups.iter().map(of).collect()
 }
 
-/// Returns the share after this effort. The comparison tolerates sums of seconds that differ in their last
-/// bits.
+/// Returns the dominated share after this effort. The comparison of efforts tolerates rounding errors in sums
+/// of seconds.
 fn after(curve: &Curve, amount: f64) -> f64 {
     let reached = curve.iter().take_while(|(spent, _)| *spent <= amount * (1.0 + 1e-12));
     reached.last().map_or(0.0, |(_, share)| *share)
 }
 
-/// Writes the table if it has rows.
+/// Writes the table. Writes nothing if the table has no rows.
 pub(super) fn write(growth: &[Growth], measure: Measure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(first) = growth.first() else { return Ok(()) };
     let amounts =

@@ -1,13 +1,14 @@
-//! Whether two studies differ only in name, seed and budget.
+//! Determines whether two studies differ only in name, seed and budget.
 
 use kiln::assembly::Assembly;
 use kiln::config::{self, RunConfig};
 use serde_json::{Value, json};
 
-/// Keys, besides the budget, that may differ between studies that count as seeds of one study.
+/// Keys that may differ between studies that count as seeds of one study. The keys of the budget may differ
+/// too.
 const FREE: [&str; 2] = ["study.name", "study.seed"];
 
-/// Returns the part of a config that must be equal, as plain data.
+/// Returns the part of a config that must be equal for studies to count as seeds of one study.
 pub(crate) fn deciding(config: &RunConfig) -> Value {
     let mut root = config.document.root().clone();
     // `strategy = "name"` and `strategy = { kind = "name" }` mean the same.
@@ -26,7 +27,7 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
     root.into()
 }
 
-/// Returns the first key at which two studies differ, with both values.
+/// Describes the first key at which two configs differ, with both values.
 pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
     let config::Difference { key, there, here } = config::difference("", a, b)?;
     if key == "resolved.data" {

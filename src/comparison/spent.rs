@@ -1,4 +1,4 @@
-//! The studies' effort: its unit, and the effort spent after each trial.
+//! Measures the effort of studies: the unit of effort, and the effort spent after each trial.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,17 +13,18 @@ use crate::units;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
-    /// Number of trials, if every trial took the same effort.
+    /// Number of trials. This unit is used if every trial took the same effort.
     Trials,
-    /// Epochs of training, summed over the trials. A trial counts as if it was trained from new weights.
+    /// Trained epochs, summed over the trials. Each trial counts as if its training had started from newly
+    /// initialized weights.
     Epochs,
     /// Seconds of evaluation, summed over the trials.
     Seconds,
 }
 
 impl Measure {
-    /// Chooses trials if all of them took the same effort. Otherwise it chooses epochs if the epochs of every
-    /// trial are known. Otherwise it chooses seconds.
+    /// Chooses trials if all trials took the same effort. Otherwise, chooses epochs if every trial's number
+    /// of epochs is known. Otherwise, chooses seconds.
     pub(super) fn of(contenders: &[Contender]) -> Self {
         let trials =
             || contenders.iter().flat_map(|study| study.trials.iter().map(move |trial| (study, trial)));
@@ -57,13 +58,13 @@ impl Measure {
         study.trials.iter().enumerate().map(of).map(add).collect()
     }
 
-    /// Divides an amount into `parts` and returns one part, rounded to whole trials or epochs.
+    /// Returns `1 / parts` of an amount of effort, rounded to whole trials or epochs.
     pub(super) fn part(self, all: f64, parts: usize) -> f64 {
         let part = all / parts as f64;
         if self == Self::Seconds { part } else { part.floor() }
     }
 
-    /// Formats an amount with its unit.
+    /// Formats an amount of effort with its unit.
     pub(super) fn text(self, amount: f64) -> String {
         match self {
             Self::Trials => format!("{amount:.0}"),
@@ -83,8 +84,8 @@ impl fmt::Display for Measure {
     }
 }
 
-/// Returns the number of epochs for which a trial was trained. `None` if the length of the full schedule is
-/// unknown.
+/// Returns the number of epochs for which a trial was trained. Returns `None` if the number of epochs of a
+/// full training is unknown.
 pub(super) fn epochs(trial: &Trial, full: Option<u32>) -> Option<u64> {
     match trial.proposal.fidelity {
         Fidelity::Proxy => Some(0),

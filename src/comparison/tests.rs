@@ -1,4 +1,4 @@
-//! Compares studies whose results were computed by hand.
+//! Tests comparisons with results that were computed by hand.
 
 use kiln_search::{Fidelity, study_front};
 use serde_json::json;
@@ -31,7 +31,8 @@ fn comparison_of_two_studies_matches_hand_computation() {
     let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
     let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
     let comparison = Comparison::new(&objectives(), &[first, second]);
-    // The worst error is 4, and a tenth of the range is 0.2, so the reference is 4.2. The looser limit is 10.
+    // The worst error on the fronts is 4 and a tenth of the range is 0.2, so the reference error is 4.2. The
+    // looser limit is 10, so the reference latency is 10.
     assert_eq!(comparison.reference, Some(vec![4.2, 10.0]));
     let [first, second] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((first.front, first.dominated, first.failed), (2, 0, 1));
@@ -60,7 +61,7 @@ fn study_without_network_can_be_compared() {
 
 #[test]
 fn reference_point_is_common_to_all_studies() {
-    // Without a common limit, the reference point is the worst value of both fronts plus a tenth of their
+    // Without a common limit, the reference point is the worst value on both fronts plus a tenth of their
     // range.
     let first = contender("a", &[Some((2.0, 10.0))], 20.0);
     let mut second = contender("b", &[Some((4.0, 5.0))], 20.0);
@@ -68,7 +69,7 @@ fn reference_point_is_common_to_all_studies() {
     let comparison = Comparison::new(&objectives(), &[first.clone(), second]);
     let reference = comparison.reference.unwrap();
     assert!((reference[0] - 4.2).abs() < 1e-9 && (reference[1] - 10.5).abs() < 1e-9, "{reference:?}");
-    // The shares do not depend on the order of the studies.
+    // The shares of the box do not depend on the order of the studies.
     let third = contender("c", &[Some((3.0, 3.0)), Some((1.0, 8.0))], 30.0);
     let shares = |order: &[&Contender]| -> Vec<(String, f64)> {
         let studies: Vec<Contender> = order.iter().map(|study| (*study).clone()).collect();
@@ -94,7 +95,7 @@ fn best_networks_are_compared_under_equal_limits() {
     let first = contender("a", &[Some((4.0, 1.0)), Some((3.0, 2.0)), Some((1.0, 8.0))], 10.0);
     let second = contender("b", &[Some((2.0, 4.0))], 10.0);
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
-    // The four networks on the fronts have the latencies 1, 2, 4 and 8. Each quarter results in one level.
+    // The four networks on the fronts have the latencies 1, 2, 4 and 8. Each quartile is one level.
     let levels: Vec<_> =
         comparison.best.iter().map(|level| (level.at_most.unwrap(), level.best.clone())).collect();
     let expected = [
@@ -150,22 +151,24 @@ fn studies_with_several_fidelities_are_compared_by_epochs() {
     assert_eq!(comparison.measure, Measure::Epochs);
     let [one, two] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((one.epochs, two.epochs), (Some(18), Some(1 + 3 + 9 + 9)));
-    // Both studies reach the same front. The first one does so after its second training, and the other one
-    // after two further short trainings.
+    // Both studies reach the same front. The first study does so after its second training, and the other
+    // study after two additional short trainings.
     assert_eq!((one.to_least, two.to_least), (Some(18.0), Some(22.0)));
     assert!((one.hypervolume_percent - two.hypervolume_percent).abs() < 1e-12);
     assert_eq!((one.judged_at.as_str(), &comparison.warnings), ("after 9 epochs", &Vec::new()));
     let text = comparison.to_string();
     assert!(text.contains("epochs to the least of these"), "{text}");
 
-    // If a study does not state the length of a training, the comparison uses time.
+    // If a study does not state the number of epochs of a training, the comparison measures effort in
+    // seconds.
     second.full_epochs = None;
     second.seconds_of = [1.0, 3.0, 9.0, 9.0].map(Seconds::saturating).to_vec();
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
     assert_eq!(comparison.measure, Measure::Seconds);
     assert_eq!((comparison.studies[0].to_least, comparison.studies[1].to_least), (Some(4.0), Some(22.0)));
 
-    // Fronts of different fidelities cannot be compared. Estimates cannot be compared with measurements.
+    // Fronts of different fidelities are not comparable. Estimates and measurements are not comparable
+    // either.
     second.trials.truncate(2);
     second.full_epochs = Some(9);
     second.front = study_front(&second.trials);

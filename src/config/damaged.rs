@@ -1,4 +1,4 @@
-//! Tests that a damaged config causes an error or results in a valid study, but never a panic.
+//! Tests that a damaged config either causes an error or describes a valid study, and never causes a panic.
 
 use std::path::Path;
 

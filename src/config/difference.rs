@@ -7,7 +7,7 @@ use super::RESOLVED;
 /// A key at which two configs differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Dotted path of the key; empty for whole configs.
+    /// Dotted path of the key. The path is empty if the values as a whole differ.
     pub key: String,
     /// The key's value in the first config, as text.
     pub there: String,
@@ -15,8 +15,8 @@ pub struct Difference {
     pub here: String,
 }
 
-/// Returns the first key at which two values differ. `key` is the path of the values, and is empty for whole
-/// configs.
+/// Returns the first key at which two values differ. `key` is the dotted path of the two values; for whole
+/// configs, this path is empty.
 #[must_use]
 pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> {
     let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };
@@ -29,8 +29,8 @@ pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> 
         (Value::Object(there), Value::Object(here)) => {
             let mut keys: Vec<&String> =
                 there.keys().chain(here.keys().filter(|key| !there.contains_key(*key))).collect();
-            // Kiln derives the table `resolved` from the others, so a difference in what the user wrote is
-            // more helpful.
+            // Kiln derives the table `resolved` from the other tables. A difference in a table that the user
+            // wrote is therefore more helpful.
             keys.sort_by_key(|inner| *inner == RESOLVED);
             let of = |table: &Map<String, Value>, key: &str| table.get(key).cloned().unwrap_or_default();
             let dotted =

@@ -1,4 +1,4 @@
-//! A TOML file with the line of every key, so that later errors can name the line.
+//! A parsed TOML file that records the line of every key, so that later errors can name the line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::{ConfigError, Place};
 /// Size limit of a config file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A parsed file: its values as plain data, and the line of every key.
+/// A parsed TOML file: its values as plain data, and the line of every key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     path: PathBuf,
@@ -27,8 +27,8 @@ impl Document {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or has a key
-    /// twice.
+    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not valid TOML, or contains
+    /// a key twice.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
@@ -44,10 +44,10 @@ impl Document {
         Self::parse(path, &text)
     }
 
-    /// Parses `text`. Errors name `path` as its file.
+    /// Parses `text`. Error messages name `path` as the file.
     ///
     /// # Errors
-    /// The same as for [`Document::read`], except errors of reading the file.
+    /// The same as for [`Document::read`], except for errors of reading the file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -72,7 +72,7 @@ impl Document {
         &self.path
     }
 
-    /// Returns the values. Tables are objects.
+    /// Returns the values. Each TOML table is a JSON object.
     #[must_use]
     pub const fn root(&self) -> &Map<String, Value> {
         &self.root
@@ -86,7 +86,8 @@ impl Document {
         }
     }
 
-    /// Returns the place of a key: its own line, or the line of the nearest enclosing table.
+    /// Returns the place of a key. If the key's own line is unknown, the place has the line of the nearest
+    /// enclosing table.
     ///
     /// List positions may be written as `stages.1` or `stages[1]`.
     #[must_use]
@@ -105,10 +106,10 @@ impl Document {
         Place { path: self.path.clone(), line, key }
     }
 
-    /// Formats the values as TOML, without comments. In each table, plain values precede tables.
+    /// Formats the values as TOML without comments. In each table, plain values precede nested tables.
     ///
     /// # Panics
-    /// If [`Document::set`] was called with a null. TOML has no null.
+    /// If [`Document::set`] was called with a null, because TOML has no null.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.root).expect("values that came from TOML can be written as TOML")

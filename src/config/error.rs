@@ -1,4 +1,4 @@
-//! Errors in a config, with their place.
+//! Config errors with the place of the mistake.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use kiln_space::SettingsProblem;
 use thiserror::Error;
 
-/// The place of a key.
+/// The place of a key in a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The config file.
     pub path: PathBuf,
-    /// Line, counted from 1. `None` if something is missing from the file as a whole.
+    /// Line of the key, counted from 1. `None` if no line applies, because something is missing from the
+    /// whole file.
     pub line: Option<usize>,
     /// Dotted path of the key. List positions count from 0.
     pub key: String,
@@ -27,7 +28,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A config that cannot be used. Every message names the file, and the line and key if there are any.
+/// An error in a config. Every message names the file. It also names the line and the key if the error has
+/// them.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -36,74 +38,74 @@ pub enum ConfigError {
     Read {
         /// The config file.
         path: PathBuf,
-        /// Why the system refused.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is too large for a config.
+    /// The file is larger than a config can be.
     #[error("{}: larger than {max_bytes} bytes; is this a config file?", path.display())]
     TooLarge {
         /// The config file.
         path: PathBuf,
-        /// Size limit.
+        /// Size limit in bytes.
         max_bytes: u64,
     },
-    /// The file is not text.
+    /// The file is not UTF-8 text.
     #[error("{}:{line}: byte {byte} of the file is not UTF-8; save the file as UTF-8", path.display())]
     NotUtf8 {
         /// The config file.
         path: PathBuf,
-        /// Line of the first wrong byte.
+        /// Line of the first invalid byte, counted from 1.
         line: usize,
-        /// Number of bytes that precede it in the file.
+        /// Offset of the first invalid byte in the file.
         byte: usize,
     },
-    /// The file is not TOML.
+    /// The file is not valid TOML.
     #[error("{}:{line}:{column}: not valid TOML: {}", path.display(), error.message())]
     Syntax {
         /// The config file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line of the syntax error, counted from 1.
         line: usize,
-        /// Column, from 1.
+        /// Column of the syntax error, counted from 1.
         column: usize,
-        /// What the parser found and expected.
+        /// The parser's error.
         error: Box<toml::de::Error>,
     },
     /// A key that no part reads.
     #[error("{place}: unknown key; accepted: {}{}", listed(accepted), suggestion(nearest.as_deref()))]
     UnknownKey {
-        /// The key.
+        /// Place of the unknown key.
         place: Place,
-        /// Accepted keys of this table.
+        /// Accepted keys of the table that contains the unknown key.
         accepted: Vec<String>,
-        /// The accepted key with the most similar name.
+        /// The accepted key that is most similar to the unknown key.
         nearest: Option<String>,
     },
     /// A required key is missing.
     #[error("{place}: missing; expected {expected}")]
     Missing {
-        /// Place of the key, at the line of its table.
+        /// Place of the missing key, with the line of its table.
         place: Place,
-        /// The expected value.
+        /// Description of the expected value.
         expected: String,
     },
-    /// A value of the wrong type, or one that cannot be used.
+    /// The value has the wrong type, or it cannot be used.
     #[error("{place}: {problem}{}", suggestion(nearest.as_deref()))]
     Value {
-        /// The key.
+        /// Place of the key with this value.
         place: Place,
-        /// What was found and what is accepted.
+        /// The value that was found, and the values that are accepted.
         problem: Box<SettingsProblem>,
-        /// The accepted value with the most similar name.
+        /// The accepted value that is most similar to the value that was found.
         nearest: Option<String>,
     },
     /// The part that a table describes cannot be built, for example because data are missing or a device is
     /// unknown.
     #[error("{place}")]
     Part {
-        /// The table.
+        /// Place of the table.
         place: Place,
-        /// Why it cannot be built.
+        /// Why the part cannot be built.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

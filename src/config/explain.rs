@@ -1,12 +1,12 @@
-//! Turns an error in a part's settings into a message for the user. The message adds the place and the most
-//! similar accepted name, and avoids technical type names.
+//! Turns an error in a part's settings into a message for the user. The message adds the place of the error
+//! and the most similar accepted name. It replaces technical type names with plain words.
 
 use kiln_space::{Found, SettingsError, SettingsProblem};
 
 use super::tables::keys_beside_settings;
 use super::{ConfigError, Document};
 
-/// Type names in serde's errors, and the words that the user reads instead.
+/// Type names in serde's errors, each with the words that replace it in messages.
 const WORDS: [(&str, &str); 12] = [
     ("u8", "a whole number from 0 to 255"),
     ("u16", "a whole number from 0 to 65535"),
@@ -22,7 +22,7 @@ const WORDS: [(&str, &str); 12] = [
     ("a map", "a table"),
 ];
 
-/// Returns the accepted name that is most similar to `found`, if any is similar enough.
+/// Returns the accepted name that is most similar to `found`. Returns `None` if no name is similar enough.
 pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let alike = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let closest = accepted.into_iter().min_by_key(|name| (alike(name), *name))?;
@@ -58,7 +58,7 @@ impl Document {
         ConfigError::Value { place: self.place(key), problem: Box::new(problem), nearest }
     }
 
-    /// Makes the error for a key that no part reads. `accepted` lists the keys of its table.
+    /// Makes the error for a key that no part reads. `accepted` lists the accepted keys of the same table.
     pub(super) fn unknown_key(&self, table: &str, key: &str, mut accepted: Vec<String>) -> ConfigError {
         let place = self.place(&join(table, key));
         let table = self.place(table).key;
@@ -76,7 +76,7 @@ impl Document {
         ConfigError::Missing { place: self.place(key), expected: expected.to_owned() }
     }
 
-    /// Makes the error for an impossible value.
+    /// Makes the error for a value that cannot be used.
     pub(crate) fn value(&self, key: &str, found: impl std::fmt::Display, expected: &str) -> ConfigError {
         self.explain(&SettingsError::value(key, found, expected))
     }
@@ -91,7 +91,7 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Describes a mismatch in plain words, `found .., expected ..`, without serde's type names.
+/// Describes a mismatch as `found .., expected ..`, in plain words and without serde's type names.
 fn in_words(problem: &SettingsProblem) -> SettingsProblem {
     match problem {
         SettingsProblem::Mismatch { found, expected, .. } => {

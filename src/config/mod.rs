@@ -1,5 +1,5 @@
-//! The config file: the user's values, their places, and errors. [`crate::assembly`] looks up names and opens
-//! files.
+//! The config file: the user's values, the place of each value, and errors. [`crate::assembly`] looks up
+//! names and opens files.
 
 #[cfg(test)]
 mod damaged;

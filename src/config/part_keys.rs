@@ -1,6 +1,6 @@
-//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. Every part
-//! describes the keys of its own settings. `keys.toml` contains the definitions that parts share, and the
-//! keys of tables that no registered part reads. `tests/guide` compares all of these keys with the keys that
+//! Keys that registered parts read from their tables, each with its JSON schema. Every part describes the
+//! keys of its own settings. `keys.toml` contains the definitions that parts share. It also contains the keys
+//! of tables that no registered part reads. `tests/guide` compares the described keys with the keys that
 //! parts accept.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::assembly::{Registries, TABLE};
 /// Schemas by key.
 type Keys = BTreeMap<String, Value>;
 
-/// The keys of every part. A part that does not describe its keys has `None`.
+/// The keys of every part. The value is `None` for a part that does not describe its keys.
 pub(super) struct PartKeys {
     definitions: Value,
     finish: Keys,
@@ -50,7 +50,7 @@ impl PartKeys {
         Self { definitions: shared.remove("defs").expect("a test reads the file"), finish, tables }
     }
 
-    /// Returns the schemas that others refer to as `#/$defs/NAME`.
+    /// Returns the schemas to which other schemas refer as `#/$defs/NAME`.
     pub(super) fn definitions(&self) -> &Value {
         &self.definitions
     }
@@ -60,8 +60,8 @@ impl PartKeys {
         self.finish.clone().into_iter().collect()
     }
 
-    /// Returns the keys of all parts of a table. If parts describe a key differently, its schema accepts what
-    /// any of them accepts.
+    /// Returns the keys of all parts of a table. If several parts describe the same key differently, its
+    /// schema accepts every value that one of these parts accepts.
     pub(super) fn all(&self, table: &str) -> Map<String, Value> {
         let mut found: BTreeMap<&String, Vec<&Value>> = BTreeMap::new();
         for (key, schema) in self.tables[table].values().flatten().flatten() {
@@ -77,8 +77,8 @@ impl PartKeys {
         found.into_iter().map(one).collect()
     }
 
-    /// Returns one rule for each part that describes its keys: a table that names this part may have only
-    /// these keys.
+    /// Returns one rule for each part that describes its keys. The rule allows only the part's keys in a
+    /// table that names the part.
     pub(super) fn limits(&self, table: &str) -> Vec<Value> {
         let limit = |(kind, keys): (&String, &Option<Keys>)| {
             let properties = keys.as_ref()?;

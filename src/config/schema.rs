@@ -1,6 +1,6 @@
 //! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads.
-//! Registered parts describe their own settings. If a part does not describe its settings, the schema accepts
-//! any settings.
+//! Registered parts describe their own settings. For a part that does not describe its settings, the schema
+//! accepts any settings.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::assembly::{Registries, TABLE};
 /// Returns the schema (draft 2020-12) of configs whose parts are in these registries.
 ///
 /// # Panics
-/// If the text with which a part describes its settings is not TOML.
+/// If a part describes its settings with text that is not valid TOML.
 ///
 /// # Example
 /// ```
@@ -75,7 +75,7 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
-/// Returns the name and the line of documentation of every part.
+/// Returns each part's name and its line of documentation.
 fn documented<B: Copy, F: Copy>(registry: &Registry<B, F>) -> Vec<(String, &'static str)> {
     registry.entries().map(|(name, part)| (name.to_owned(), part.doc)).collect()
 }
@@ -124,7 +124,7 @@ fn finish(registries: &Registries, keys: &PartKeys) -> Value {
     })
 }
 
-/// Returns the schema of a value that is one of these names. Each name has a line of documentation.
+/// Returns the schema of a value that must be one of these names. Each name has a line of documentation.
 fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
     // The names are sorted, so that the order of registration does not matter.
     let names: BTreeMap<String, &str> = names.into_iter().collect();

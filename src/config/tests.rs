@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 
-/// A valid config for tests to break.
+/// A valid config. Each test breaks one value of it.
 const RIGHT: &str = r#"[study]
 name = "a"
 seed = 1
@@ -43,7 +43,7 @@ fn message(from: &str, to: &str) -> String {
     read(&RIGHT.replacen(from, to, 1)).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
 }
 
-/// Compares the messages for these changes of [`RIGHT`] with a snapshot.
+/// Applies these changes to [`RIGHT`] and compares the resulting messages with a snapshot.
 fn check(name: &str, changes: &[(&str, &str)]) {
     let told = |(from, to): &(&str, &str)| format!("{from:?} -> {to:?}\n  {}\n", message(from, to));
     let messages: String = changes.iter().map(told).collect();

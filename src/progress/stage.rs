@@ -1,5 +1,5 @@
-//! One stage of a study, with its progress and its remaining time. All times that callers pass are measured
-//! from the same fixed moment.
+//! One stage of a study, with its progress and its remaining time. All times in arguments are durations since
+//! the same instant.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const NETWORK: &str = "network";
 /// Number of steps that represent the finishing of one network.
 const NETWORK_STEPS: u64 = 1000;
 
-/// Longer remaining times are not shown.
+/// Remaining times longer than this are not shown.
 const LONGEST: Duration = Duration::from_hours(876_600);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,8 @@ pub(crate) struct Stage {
     began: Duration,
     done: u64,
     total: u64,
-    /// Number of steps and time at which the speed measurement began. Earlier work is not part of the speed.
+    /// Number of completed steps, and the time, at the start of the speed measurement. Earlier steps do not
+    /// influence the speed.
     counted_from: Option<(u64, Duration)>,
 }
 
@@ -29,7 +30,7 @@ impl Stage {
         Self { name: name.to_owned(), note: String::new(), began: now, done: 0, total: 0, counted_from: None }
     }
 
-    /// Whether progress under this stage name belongs to this stage.
+    /// Whether progress reported under `name` belongs to this stage.
     pub(crate) fn covers(&self, name: &str) -> bool {
         self.name == name || (self.name == FINISH && name == NETWORK)
     }
@@ -40,8 +41,8 @@ impl Stage {
             self.total = total.saturating_mul(NETWORK_STEPS);
         } else if name == NETWORK {
             let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
-            // After its training, a network's files still have to be written. The study reports when they are
-            // written.
+            // After a network's training, the study still has to write the network's files. The study reports
+            // the network as finished only after that.
             let part = share(done, total, NETWORK_STEPS - 1);
             self.done = whole.saturating_add(part.min(NETWORK_STEPS - 1));
             self.total = self.total.max(NETWORK_STEPS);
@@ -53,7 +54,7 @@ impl Stage {
         self.counted_from.get_or_insert((self.done, now));
     }
 
-    /// Excludes the work up to now from the speed.
+    /// Excludes all work up to `now` from the speed.
     pub(crate) fn discount(&mut self, now: Duration) {
         self.counted_from = Some((self.done.saturating_add(1), now));
     }
@@ -82,7 +83,7 @@ impl Stage {
         if self.total == 0 { 0 } else { share(self.done, self.total, 100) }
     }
 
-    /// Formats the progress in percent, or in steps if their total is unknown.
+    /// Formats the progress in percent. If the total is unknown, formats the number of steps.
     pub(crate) fn progress(&self) -> String {
         if self.total == 0 { self.done.to_string() } else { format!("{} %", self.percent()) }
     }
@@ -111,7 +112,8 @@ impl Stage {
     }
 }
 
-/// Returns the fraction `done / total` of `whole`. Counts in a journal may have any value.
+/// Returns the fraction `done / total` of `whole`. The arguments may come from a journal and may have any
+/// value.
 fn share(done: u64, total: u64, whole: u64) -> u64 {
     let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
     u64::try_from(part).unwrap_or(u64::MAX)

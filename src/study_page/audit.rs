@@ -6,7 +6,7 @@ use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Serie
 use super::names::{displayed, heading, subject, with_unit};
 use crate::{failures, units};
 
-/// Returns the name of a predictor for display.
+/// Returns the display name of a predictor.
 fn called(name: &str) -> String {
     match name.split_once(' ') {
         Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
@@ -78,8 +78,8 @@ fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
     audit.networks.iter().filter_map(|network| Some((network, network.trained(&audit.metric)?)))
 }
 
-/// Plots the estimates against the results of training. Their scales usually differ, so the plot has no line
-/// of equal values.
+/// Plots the estimates against the training results. Estimates and results usually have different scales, so
+/// the plot shows no diagonal.
 fn estimates(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -106,8 +106,8 @@ fn estimates(audit: &Audit) -> Plot {
     }
 }
 
-/// Plots the number of parameters against the results of training. This number is the simplest rival of a
-/// supernet.
+/// Plots the number of parameters against the training results. The number of parameters is the simplest
+/// alternative to a supernet's estimate.
 fn parameters(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {

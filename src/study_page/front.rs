@@ -9,7 +9,7 @@ use super::StudyPage;
 use super::names::Axes;
 use crate::units::{self, Numbers};
 
-/// A table with more rows than this is folded.
+/// A table with more rows than this is collapsed.
 const OPEN: usize = 15;
 
 impl StudyPage {
@@ -35,7 +35,7 @@ impl StudyPage {
         Section { title: "Results".to_owned(), parts }
     }
 
-    /// Describes the effort of the evaluations, if any of the networks had less than full effort.
+    /// Describes the effort of the evaluations, if any network was evaluated with less than full effort.
     fn effort(&self) -> Vec<Part> {
         let spent = Spent::of(&self.trials, self.record.full_epochs);
         if !spent.has_rungs() {

@@ -1,4 +1,4 @@
-//! Shows a study's failures and warnings, and the duration of its stages.
+//! Shows a study's failures and warnings, and the duration of each stage.
 
 use std::collections::BTreeMap;
 

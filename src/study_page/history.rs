@@ -1,5 +1,5 @@
-//! Collects facts from journal entries that are not trials. Entries are processed one by one, because a long
-//! study has too many entries to keep.
+//! Collects statistics from the journal entries that do not record trials. Entries are processed one by one,
+//! because the entries of a long study do not fit in memory.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use kiln_search::{Event, JournalEntry, Seconds};
 
 /// Number of stages: prepare, search, finish.
 pub(super) const STAGES: usize = 3;
-/// Names of the stages that report losses.
+/// Names of the stages that report training losses.
 pub(super) const TRAINING_STAGES: [&str; 2] = ["supernet", "network"];
 /// Maximum number of warnings that are kept.
 const WARNINGS: usize = 200;
 
-/// Facts from entries that are not trials.
+/// Statistics from the journal entries that do not record trials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
     /// Working time of each stage.
     pub(super) stages: [Seconds; STAGES],
-    /// The current stage, and the study's time of the last entry.
+    /// The current stage, and the study's elapsed time at the last journal entry.
     at: (usize, Seconds),
-    /// Number of candidates, and how many of them were infeasible.
+    /// Number of candidate genotypes, and number of infeasible ones among them.
     pub(super) rejections: Option<(u64, u64)>,
-    /// The first warnings.
+    /// The first warnings in the journal, at most `WARNINGS`.
     pub(super) warnings: Vec<String>,
-    /// Losses that a stage reported, in order of the reports.
+    /// Losses by the name of the reporting stage, in the order of the reports.
     pub(super) losses: BTreeMap<&'static str, Vec<Loss>>,
 }
 
@@ -40,8 +40,7 @@ impl History {
     pub(crate) fn see(&mut self, entry: &JournalEntry) {
         let (stage, since) = &mut self.at;
         let now = entry.elapsed_s.max(*since);
-        // The time of the health check belongs to the stage `prepare`, although the check follows the event
-        // `Prepared`.
+        // The health check belongs to the stage `prepare`, although its entry follows the event `Prepared`.
         let spent_in = if matches!(entry.event, Event::Health { .. }) { 0 } else { *stage };
         self.stages[spent_in] = self.stages[spent_in].saturating_add(now.since(*since));
         *since = now;
@@ -64,7 +63,7 @@ impl History {
     }
 }
 
-/// Returns the loss in a note such as `loss 0.1234`.
+/// Parses the loss from a note such as `loss 0.1234`.
 fn loss(note: &str) -> Option<f64> {
     let (_, rest) = note.split_once("loss ")?;
     rest.split([' ', ',']).next()?.parse().ok()

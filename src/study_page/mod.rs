@@ -32,11 +32,11 @@ use crate::inspection::Inspection;
 use crate::report::PredictedFor;
 use crate::units::{self, Numbers};
 
-/// Maximum number of networks whose layers are shown. Finished networks are preferred to other networks of
-/// the front.
+/// Maximum number of networks whose layers are shown. Finished networks take precedence over other networks
+/// on the front.
 const WINNERS: usize = 5;
 
-/// Everything about a study that the page shows.
+/// All data of a study that the page shows.
 pub(crate) struct StudyPage {
     name: String,
     run: PathBuf,
@@ -44,9 +44,9 @@ pub(crate) struct StudyPage {
     constraints: Vec<Constraint>,
     config: String,
     history: History,
-    /// Facts from the journal, except the trials.
+    /// The journal's content, except the trials.
     record: StudyRecord,
-    /// Durations of each worker's evaluations.
+    /// For each worker, the durations of its evaluations.
     workers: BTreeMap<usize, Vec<Seconds>>,
     /// Trials in ascending order of their numbers.
     trials: Vec<Trial>,
@@ -62,7 +62,7 @@ pub(crate) struct StudyPage {
 }
 
 impl StudyPage {
-    /// Creates a page from the facts of a journal.
+    /// Creates a page from the content of a journal.
     pub(crate) fn new(
         name: String,
         run: PathBuf,
@@ -119,7 +119,7 @@ impl StudyPage {
         Self { problems, ..self }
     }
 
-    /// Returns the facts of the journal.
+    /// Returns the [`StudyRecord`]: everything that the journal records except the trials.
     pub(crate) const fn record(&self) -> &StudyRecord {
         &self.record
     }
@@ -129,7 +129,8 @@ impl StudyPage {
         Self { numbers, ..self }
     }
 
-    /// Returns the trials whose layers are shown: finished networks, or else the best networks of the front.
+    /// Returns the trials whose layers are shown: the finished networks, or the best networks of the front if
+    /// no network is finished.
     pub(crate) fn winners(&self) -> Vec<&Trial> {
         let finished: Vec<TrialId> = self.record.finished.keys().copied().collect();
         let mut front: Vec<&FrontEntry> = self.front.iter().collect();
@@ -227,7 +228,8 @@ impl StudyPage {
         figures
     }
 
-    /// Labels values of the front. The label includes the fidelity if it is not full effort.
+    /// Returns the label of a value on the front. The label includes the fidelity if the fidelity is not full
+    /// effort.
     fn judged(&self, what: &str) -> String {
         let qualifier = self.front.first().and_then(|entry| self.qualifier(entry.fidelity));
         qualifier.map_or_else(|| what.to_owned(), |qualifier| format!("{what}, {qualifier}"))
@@ -237,13 +239,13 @@ impl StudyPage {
         fidelity.qualifier(self.record.full_epochs)
     }
 
-    /// Returns the highest fidelity of any measured trial. Only values of that fidelity are compared.
+    /// Returns the highest fidelity of any measured trial. Only values with that fidelity are compared.
     fn highest(&self) -> Option<Fidelity> {
         let measured = self.trials.iter().filter(|trial| trial.outcome.measurement().is_some());
         measured.map(|trial| trial.proposal.fidelity).max()
     }
 
-    /// Returns the network on the front with the best first objective.
+    /// Returns the network on the front with the best value of the first objective.
     fn best(&self) -> Option<&FrontEntry> {
         let measured = self.front.iter().filter(|entry| !entry.objectives.0.is_empty());
         measured.min_by(|a, b| a.objectives.0[0].total_cmp(&b.objectives.0[0]).then(a.trial.cmp(&b.trial)))

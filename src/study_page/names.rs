@@ -1,4 +1,4 @@
-//! Chooses the numbers that a study's plots show, and names them.
+//! Chooses and names the quantities that a study's plots show.
 
 use kiln_export::page::{Axis, Limit, Point};
 use kiln_search::{Constraint, NamedValues, Trial};
@@ -12,7 +12,7 @@ const COSTS: [&str; 3] = ["latency_us", "macs", "parameters"];
 pub(super) struct Axes {
     /// A measured objective.
     pub(super) y: String,
-    /// A cost. If no cost is known, `None` stands for the number of the trial.
+    /// Name of a cost. `None` puts the trial number on the axis, because no cost is known.
     pub(super) x: Option<String>,
     /// Upper limit of the cost.
     limit: Option<f64>,
@@ -21,8 +21,8 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// Chooses the measured objective for `y`. For `x`, it chooses the other objective, or else a constrained
-    /// cost, or else any cost.
+    /// Chooses a measured objective for `y`. For `x`, it prefers another objective, then a constrained cost,
+    /// then any cost.
     pub(super) fn choose(objectives: &[String], constraints: &[Constraint], trials: &[Trial]) -> Self {
         let is_measured = |name: &&String| base(name).contains("error") || base(name) == "one_minus_r2";
         let measured = objectives.iter().find(is_measured);
@@ -91,13 +91,13 @@ impl Axes {
     }
 }
 
-/// Returns a trial's value by name: a metric, or else a cost.
+/// Returns the trial's metric with this name. If there is no such metric, returns the cost with this name.
 pub(super) fn value(trial: &Trial, name: &str) -> Option<f64> {
     let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
     measured.or_else(|| trial.costs.0.get(name).copied())
 }
 
-/// Returns the displayed number: the accuracy for an error, otherwise the value itself.
+/// Returns the number to display: an accuracy if the value is an error, otherwise the value itself.
 pub(super) fn displayed(name: &str, value: f64) -> f64 {
     match base(name) {
         "one_minus_r2" => 1.0 - value,

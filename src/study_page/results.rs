@@ -12,12 +12,13 @@ use crate::units;
 
 /// Maximum number of classes for a confusion matrix.
 const MATRIX: usize = 30;
-/// With more classes than this, the table is folded.
+/// A table with more classes than this is collapsed.
 const OPEN: usize = 30;
-/// Number of confusions listed instead of a matrix that is too large.
+/// Number of confusions to list if the confusion matrix is too large to show.
 const CONFUSIONS: usize = 20;
 
-/// Makes the section for these cards. Returns `None` if no card has results. Cards of older builds have none.
+/// Makes the section for these cards. Returns `None` if no card contains test results. Cards of older builds
+/// contain none.
 pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Option<Section> {
     let mut parts = Vec::new();
     for (trial, card) in cards {
@@ -95,7 +96,7 @@ fn classes(trial: TrialId, classes: &[ClassResult]) -> Table {
     }
 }
 
-/// Makes the confusion matrix. If it is too large, lists the most frequent confusions instead.
+/// Makes the confusion matrix. If the matrix is too large, lists the most frequent confusions instead.
 fn confusions(trial: TrialId, test: &TestResults) -> Table {
     if test.confusion.len() == test.classes.len() && test.classes.len() <= MATRIX {
         let row = |(class, row): (&ClassResult, &Vec<u64>)| {

@@ -1,4 +1,4 @@
-//! Shows the losses of trainings, and how well the search's estimates agree with test results.
+//! Shows the training losses, and how well the search's estimates agree with the test results.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 use kiln_search::HealthCheck;
@@ -12,7 +12,7 @@ use crate::units::Numbers;
 const POINTS: usize = 400;
 
 impl StudyPage {
-    /// Returns `None` if nothing was trained, as for a table of results.
+    /// Returns `None` if nothing was trained, for example if the evaluator is `table`.
     pub(super) fn supernet_section(&self) -> Option<Section> {
         let titles = ["Loss of the supernet", "Loss of the finished networks"];
         let stages = TRAINING_STAGES.into_iter().zip(titles);
@@ -27,7 +27,7 @@ impl StudyPage {
         Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
     }
 
-    /// Shows the result of the shared weights' health check, or a note that it is missing.
+    /// Shows the result of the shared weights' health check. If there is no result, a note states this.
     fn health_check(&self) -> Vec<Part> {
         let Some(health) = &self.record.health else {
             let text = "The shared weights were not checked before the search.";
@@ -54,7 +54,7 @@ impl StudyPage {
             let share = 100.0 * *done as f64 / (*total).max(1) as f64;
             let note = format!("step {done} of {total}: loss {loss}");
             let point = Point { x: share, y: *loss, note };
-            // Each network gets its own curve, and so does each restart of a training.
+            // Each network and each restart of a training gets its own curve.
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
                 _ => runs.push(vec![point]),

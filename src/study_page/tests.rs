@@ -112,7 +112,7 @@ fn page_has_every_section() {
     ] {
         assert!(html.contains(part), "`{part}` is not in the page");
     }
-    // The three stages ended when the supernet was ready, when the search ended, and when the study ended.
+    // The stages ended when the supernet was ready, when the search ended, and when the study ended.
     for time in ["3.0 s", "7.0 s", "2.0 s"] {
         assert!(html.contains(&format!("<td class=\"number\">{time}</td>")), "{time}");
     }
@@ -203,7 +203,7 @@ fn page_states_fidelity_of_values() {
     };
     let page = page_of(vec![
         Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 20 },
-        // This trial has a lower error, but trained for fewer epochs.
+        // This trial has a lower error, but it was trained for fewer epochs.
         short(0, (1.0, 100.0), 1),
         short(1, (4.0, 100.0), 3),
         short(2, (5.0, 300.0), 3),

@@ -95,7 +95,7 @@ fn points_alone(name: &str, ink: Ink, shape: Shape, points: Vec<Point>) -> Serie
     Series { name: name.to_owned(), ink, shape: Some(shape), line: Line::None, points }
 }
 
-/// Groups the trials by origin: clusters in ascending order, then operators by name.
+/// Groups the trials by origin: first clusters in ascending order, then operators by name.
 fn groups(trials: &[Trial]) -> Vec<(String, Vec<&Trial>)> {
     let mut groups: BTreeMap<(bool, Option<usize>, String), Vec<&Trial>> = BTreeMap::new();
     for trial in trials {

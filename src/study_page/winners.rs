@@ -1,4 +1,4 @@
-//! Shows the winners with their genotypes, their measurements, and each layer's cost.
+//! Shows the winners with their genotypes and measurements, and the cost of each layer.
 
 use std::collections::BTreeMap;
 
@@ -57,14 +57,14 @@ impl StudyPage {
     }
 }
 
-/// Formats values with their names.
+/// Formats named values as text.
 fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
     let said =
         |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
     values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-/// Tabulates the layers that have a cost, and the chosen options.
+/// Tabulates the chosen options and the layers that have a cost.
 fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
     let devices = &inspection.devices;
     // The bars show the latency on the first device. If there is no device, they show multiply-accumulates.

@@ -1,4 +1,4 @@
-//! Draws frames. A frame is a function of the state and the view.
+//! Draws frames of the terminal UI. A frame is a pure function of the state and the view.
 
 mod charts;
 mod details;
@@ -24,25 +24,25 @@ use super::setup::Setup;
 use super::state::State;
 use super::view::{Panel, View};
 
-/// Smallest terminal on which the screen is drawn.
+/// Smallest terminal size, as columns and rows. On a smaller terminal, the UI is not drawn.
 const SMALLEST: (u16, u16) = (60, 16);
-/// If the terminal has at least this size, all panels are shown together.
+/// On a terminal of at least this size, all panels are shown together.
 const WIDE: (u16, u16) = (110, 32);
-/// Indentation of the second and later lines of an answer to a key.
+/// Indentation of the second and later lines of the response to a key.
 const MARK: &str = "   ";
-/// Maximum number of lines of an answer to a key.
+/// Maximum number of lines in the response to a key.
 const MESSAGE_LINES: usize = 6;
-/// If the terminal has at least this width, the right panel has more columns.
+/// On a terminal of at least this width, the right panel has more columns.
 const VERY_WIDE: u16 = 160;
 
-/// Everything on which a frame depends, besides state and view.
+/// All inputs of a frame besides the state and the view.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
-    /// The present time on the events' clock.
+    /// The current time on the events' clock.
     pub(super) now: Duration,
-    /// Whether the user has asked the study to stop.
+    /// Whether the user has requested that the study stops.
     pub(super) stopping: bool,
 }
 
@@ -60,7 +60,7 @@ impl Look<'_> {
     }
 }
 
-/// Draws the whole screen.
+/// Draws a whole frame.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Look<'_>) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
@@ -88,9 +88,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     make_plain(frame.buffer_mut());
 }
 
-/// Replaces control characters in every cell, because names from the run folder may contain them. Such a
-/// character has no width and shares the cell of another character, so both characters are replaced. The user
-/// must see that something is wrong.
+/// Replaces control characters in every cell, because names in a run folder may contain control characters. A
+/// control character has no width and shares the cell of another character. Both characters are replaced, so
+/// that the user sees that the name is unusual.
 fn make_plain(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().contains(steers) {
@@ -117,7 +117,7 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     let halves =
         |area, left| Layout::horizontal([Constraint::Percentage(left), Constraint::Min(1)]).areas::<2>(area);
     if area.width < WIDE.0 || area.height + 5 < WIDE.1 {
-        // The charts are above, and one of the lists is below.
+        // The charts are above the list.
         let [top, bottom] = Layout::vertical([Constraint::Percentage(53), Constraint::Min(1)]).areas(area);
         let [front, volume] = halves(top, 58);
         let list = match view.focus {
@@ -141,10 +141,10 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     ]
 }
 
-/// Splits an answer to a key into as many lines as it needs.
+/// Splits the response to a key into as many lines as necessary.
 fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
     let room = usize::from(width).saturating_sub(MARK.len());
-    // A word that is longer than a line, such as a path, continues on the next line.
+    // A word that is longer than a line, such as a path, is split.
     let pieces = |word: &str| -> Vec<String> {
         let characters: Vec<char> = word.chars().collect();
         characters.chunks(room.max(1)).map(|piece| piece.iter().collect()).collect()

@@ -1,4 +1,4 @@
-//! Runs exports on threads of their own, so that the screen still answers keys and draws frames.
+//! Runs each export on a thread of its own, so that the terminal UI still responds to keys and draws frames.
 
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -9,7 +9,7 @@ use super::state::Level;
 use crate::model_export::{Export, Written};
 use crate::units;
 
-/// A message about an export, with its level.
+/// A message about an export, with the message's level.
 pub(super) type Said = (Level, String);
 
 /// An export in progress.
@@ -25,7 +25,7 @@ impl Running<'_> {
     }
 }
 
-/// Exports that were started and whose end was not yet reported.
+/// Exports whose end has not been reported yet.
 pub(super) struct Exports<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     export: &'env dyn Export,
@@ -37,8 +37,8 @@ impl<'scope, 'env> Exports<'scope, 'env> {
         Self { scope, export, running: Vec::new() }
     }
 
-    /// Starts the export of a trial's network, unless this export is already running. Returns a message about
-    /// it.
+    /// Starts the export of a trial's network, unless the same export is already running. Returns a message
+    /// for the user.
     pub(super) fn begin(&mut self, trial: TrialId) -> String {
         if self.running.iter().all(|running| running.trial != trial) {
             let export = self.export;
@@ -47,13 +47,13 @@ impl<'scope, 'env> Exports<'scope, 'env> {
         format!("trial {trial} is being exported")
     }
 
-    /// Returns messages about the exports that have ended since the last call.
+    /// Returns messages about the exports that ended after the previous call.
     pub(super) fn ended(&mut self) -> Vec<Said> {
         let ended = self.running.extract_if(.., |running| running.thread.is_finished());
         ended.map(Running::end).collect()
     }
 
-    /// Waits for all running exports, and returns messages about them.
+    /// Waits for all running exports, and returns messages about these exports.
     pub(super) fn wait(&mut self) -> Vec<Said> {
         self.running.drain(..).map(Running::end).collect()
     }

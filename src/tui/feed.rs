@@ -1,8 +1,8 @@
-//! A queue from the study to the screen that never makes the study wait.
+//! A queue from the study to the terminal UI. The study never waits for the queue.
 //!
-//! Only a bounded amount of progress is queued. Newer progress replaces older progress that the screen has
-//! not taken yet. Progress is dropped when too many events are waiting. All other events are kept, most
-//! importantly trials. The study itself keeps these events too, so the study's budget bounds their number.
+//! Only the latest progress event is queued: it replaces an older progress event that the terminal UI has not
+//! taken yet. If too many events are waiting, progress events are dropped. All other events are kept, for
+//! example trials. The study keeps these events in memory anyway, so the study's budget bounds their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kiln_search::{Event, Observer};
 
-/// Progress is dropped while at least this many events are waiting.
+/// Progress events are dropped while at least this many events are waiting.
 pub(crate) const CAPACITY: usize = 256;
 
 /// An event with its time.
@@ -19,11 +19,11 @@ pub(crate) type Timed = (Event, Duration);
 #[derive(Debug, Default)]
 struct Pending {
     events: VecDeque<Timed>,
-    /// The latest progress. It is newer than all queued events.
+    /// The latest progress event. This event is newer than all queued events.
     progress: Option<Timed>,
     /// Whether the study has ended.
     closed: bool,
-    /// Whether the receiver has gone.
+    /// Whether the receiver was dropped.
     abandoned: bool,
 }
 
@@ -39,7 +39,7 @@ impl Queue {
     }
 }
 
-/// The sending end of the queue. This observer only puts events into the queue.
+/// The sending end of the queue. As an observer, it only puts events into the queue.
 #[derive(Debug)]
 pub(crate) struct Feed(Arc<Queue>);
 
@@ -47,7 +47,7 @@ pub(crate) struct Feed(Arc<Queue>);
 #[derive(Debug)]
 pub(crate) struct Tap(Arc<Queue>);
 
-/// Creates a queue and returns its two ends.
+/// Creates a queue and returns its sending and its receiving end.
 pub(crate) fn channel() -> (Feed, Tap) {
     let queue = Arc::new(Queue { pending: Mutex::default(), began: Instant::now() });
     (Feed(Arc::clone(&queue)), Tap(queue))
@@ -85,7 +85,7 @@ impl Drop for Feed {
 }
 
 impl Pending {
-    /// Appends the latest progress to the events, if there is room.
+    /// Appends the latest progress event to the queue, if there is room.
     fn settle_progress(&mut self) {
         if let Some(progress) = self.progress.take().filter(|_| self.events.len() < CAPACITY) {
             self.events.push_back(progress);
@@ -94,7 +94,7 @@ impl Pending {
 }
 
 impl Tap {
-    /// Takes all waiting events. Also returns whether the study has ended.
+    /// Takes all waiting events out of the queue. Also returns whether the study has ended.
     pub(crate) fn take(&self) -> (VecDeque<Timed>, bool) {
         let mut pending = self.0.lock();
         let mut events = std::mem::take(&mut pending.events);

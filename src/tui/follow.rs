@@ -1,5 +1,5 @@
-//! Follows the journal of another process for the screen. It reads only the journal and no other file in the
-//! run folder.
+//! Follows another process's journal for the terminal UI. This module reads only the journal and no other
+//! file in the run folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use super::screen::{News, Source};
 use super::setup::Setup;
 use super::state::{Level, State};
 
-/// Maximum duration of reading before the screen is drawn and keys are answered.
+/// Maximum time of reading before the terminal UI draws a frame and responds to keys.
 const AT_ONCE: Duration = Duration::from_millis(60);
 
-/// Result of one step through a journal.
+/// Result of reading one entry from a journal.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The next entry.
+    /// The next journal entry.
     Entry(Box<JournalEntry>),
-    /// There is no new entry now. More may follow.
+    /// There is no new entry at present. More entries may follow.
     Nothing,
-    /// The end of the journal was cut off, for example after a crash. The journal is read again from its
-    /// beginning, and all earlier entries are void.
+    /// The journal has become shorter, for example because a crash left an incomplete line. The journal is
+    /// read again from its beginning, and the entries returned so far are void.
     Again,
 }
 
@@ -30,29 +30,29 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Follow {
     path: PathBuf,
-    /// Names of the study's objectives, if known.
+    /// Names of the study's objectives. `None` if they are unknown.
     objectives: Option<Vec<String>>,
     reader: JournalReader,
-    /// Largest length of the file since this reader opened it.
+    /// Largest observed length of the file since this reader opened the file.
     longest: u64,
-    /// The last read found a damaged line. The other process may have been rewriting the line at that moment.
-    /// The line counts as damage only if the next read finds it too.
+    /// Whether the last read found a damaged line. The other process may have been writing the line at that
+    /// moment. The line counts as damaged only if the next read finds the damage too.
     suspected: bool,
-    /// Times of the last entry: the study's own time, and seconds since the Unix epoch.
+    /// Times of the last entry: the study's elapsed time, and seconds since the Unix epoch.
     last: Option<(Seconds, Seconds)>,
 }
 
 impl Follow {
-    /// Opens the journal of a run folder.
+    /// Opens the journal in a run folder.
     ///
     /// # Errors
-    /// [`StudyError`] if there is none, or if it cannot be read.
+    /// [`StudyError`] if there is no journal, or if the journal cannot be read.
     pub(crate) fn open(paths: &RunPaths) -> Result<Self, StudyError> {
         let reader = JournalReader::of_run(paths)?;
         Ok(Self { path: paths.journal(), objectives: None, reader, longest: 0, suspected: false, last: None })
     }
 
-    /// Sets the objectives of the study. The objectives of each trial are checked against them.
+    /// Sets the study's objectives. Each trial in the journal is checked against these objectives.
     pub(crate) fn with_objectives(self, objectives: &[String]) -> Self {
         let (objectives, reader) = (Some(objectives.to_vec()), self.reader.with_objectives(objectives));
         Self { objectives, reader, ..self }
@@ -85,9 +85,10 @@ impl Follow {
         }
     }
 
-    /// Returns doubts about the journal so far.
+    /// Returns the reasons to doubt the part of the journal that was read so far.
     pub(crate) fn doubts(&self) -> Doubts {
-        // An unfinished last line needs no warning while its rest may still be written.
+        // No warning is needed for an incomplete last line, because the other process may still be writing
+        // the line.
         Doubts { torn_bytes: 0, ..self.reader.doubts() }
     }
 
@@ -103,12 +104,12 @@ impl Follow {
     }
 }
 
-/// A journal that serves as a source of events.
+/// A growing journal as a source of events.
 pub(super) struct Journal {
     follow: Follow,
     setup: Setup,
     broken: bool,
-    /// Whether the doubts were already reported.
+    /// Whether the doubts about the journal were already reported.
     said: bool,
 }
 
@@ -119,7 +120,7 @@ impl Journal {
 }
 
 impl Journal {
-    /// Reports doubts about the journal once the whole journal has been read. Returns whether there were any
+    /// Reports doubts about the journal after the whole journal was read. Returns whether there were any
     /// doubts.
     fn say_doubts(&mut self, state: &mut State) -> bool {
         if std::mem::replace(&mut self.said, true) {
@@ -178,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns consecutive lines of a journal.
+    /// Returns consecutive journal lines.
     fn lines<const COUNT: usize>(numbers: [u32; COUNT]) -> [String; COUNT] {
         let mut chain = CheckChain::default();
         numbers.map(|number| {
@@ -193,7 +194,7 @@ mod tests {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Returns the messages up to the present end of the journal. If the journal was cut, the list starts
+    /// Returns the messages up to the journal's present end. If the journal became shorter, the list starts
     /// again.
     fn messages(follow: &mut Follow) -> Result<Vec<String>, StudyError> {
         let mut messages = Vec::new();
@@ -240,7 +241,7 @@ mod tests {
             let mut follow = Follow::open(&paths).unwrap();
             assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
             // The other process repairs the journal and continues to write. The file may then be shorter or
-            // longer than before.
+            // longer than before the repair.
             OpenOptions::new().write(true).open(&path).unwrap().set_len(first.len() as u64).unwrap();
             if torn == 60 {
                 assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use super::state::{State, Told};
 
-/// Trials with the same origin. The origin is a cluster, or else an operator.
+/// A group of trials with the same origin. The origin is a cluster if the trial has one, and otherwise an
+/// operator.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) name: String,
-    /// Number of the cluster, if the origin is a cluster.
+    /// Number of the cluster. `None` if the origin is an operator.
     pub(super) cluster: Option<usize>,
     pub(super) trials: u64,
-    /// Number of the group's trials on the front.
+    /// Number of trials in the group that are on the front.
     pub(super) front: u64,
-    /// Lowest value of the first objective among the group's trials of the highest fidelity.
+    /// Lowest value of the first objective, among those trials in the group that have the highest fidelity.
     pub(super) best: Option<f64>,
 }
 
-/// Returns the name of a trial's group.
+/// Returns the name of the group to which a trial belongs.
 pub(super) fn group_of(told: &Told) -> String {
     let origin = &told.trial.proposal.origin;
     match origin.cluster {
@@ -27,7 +28,7 @@ pub(super) fn group_of(told: &Told) -> String {
     }
 }
 
-/// Returns all groups: clusters in ascending order, then operators by name.
+/// Returns all groups: first clusters in ascending order, then operators by name.
 pub(super) fn groups(state: &State) -> Vec<Group> {
     let mut groups = BTreeMap::new();
     for told in state.trials.values() {

@@ -8,17 +8,17 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 /// An input event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// A key was pressed.
+    /// The user pressed a key.
     Key(Key),
-    /// The terminal was resized.
+    /// The terminal has a new size.
     Resized,
 }
 
-/// Keys to which the screen reacts differently.
+/// Keys that the terminal UI distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Char(char),
-    /// Ctrl-C. In raw mode, the terminal sends it as a key instead of a signal.
+    /// Ctrl-C. In raw mode, Ctrl-C arrives as a key and causes no signal.
     Interrupt,
     Enter,
     Escape,
@@ -34,7 +34,7 @@ pub(super) enum Key {
 
 /// A source of input.
 pub(super) trait Keys {
-    /// Returns the next input, if one arrives within `wait`.
+    /// Waits at most `wait` for the next input. Returns `None` if no input arrives in that time.
     ///
     /// # Errors
     /// If the terminal is closed.

@@ -1,6 +1,6 @@
-//! The screen of a study in a terminal. Events are applied to a state one by one, and a frame is a function
-//! of that state. The events come from this process, or from another process's journal. Only the two event
-//! sources know the difference.
+//! A terminal UI that shows a study. Events are applied to a state one by one, and each frame is a function
+//! of this state. The events come from this process or from another process's journal. Only the two event
+//! sources depend on which of the two it is.
 
 mod draw;
 mod exports;

@@ -1,18 +1,18 @@
-//! Colors that people with any color vision can distinguish. A sign or a word always repeats the meaning of a
-//! color.
+//! Colors that people with any color vision can distinguish. Where a color has a meaning, a sign or a word
+//! states the same meaning.
 //!
 //! Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// Number of colors of the terminal.
+/// The number of colors that the terminal supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Colors are switched off.
+    /// No colors, because the user has switched colors off.
     None,
-    /// The sixteen colors of every terminal. The terminal determines their appearance.
+    /// The sixteen colors that every terminal has. The terminal determines how they look.
     Sixteen,
-    /// A fixed palette of 256 colors.
+    /// The fixed palette with 256 colors.
     Indexed,
     /// 24-bit colors.
     True,
@@ -21,9 +21,9 @@ pub(super) enum Depth {
 /// Meaning of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The Pareto front, and other positive items.
+    /// The Pareto front, and other good news.
     Front,
-    /// A limit, and other negative items.
+    /// A limit, and other bad news.
     Limit,
     /// A curve.
     Curve,
@@ -35,7 +35,7 @@ pub(super) enum Role {
     Dim,
 }
 
-/// Styles by role.
+/// The styles of all roles on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Palette(Depth);
 
@@ -80,13 +80,13 @@ impl Palette {
     const fn color(self, role: Role) -> Option<Color> {
         Some(match (self.0, role) {
             (Depth::None, _) => return None,
-            // Sky blue, vermillion, bluish green, yellow, orange.
+            // Sky blue, vermillion, bluish green, yellow and orange.
             (Depth::True, Role::Front) => Color::Rgb(86, 180, 233),
             (Depth::True, Role::Limit) => Color::Rgb(213, 94, 0),
             (Depth::True, Role::Curve) => Color::Rgb(0, 158, 115),
             (Depth::True, Role::Finished) => Color::Rgb(240, 228, 66),
             (Depth::True, Role::Focus) => Color::Rgb(230, 159, 0),
-            // These are the nearest colors in the 6 x 6 x 6 cube.
+            // The nearest colors in the 6 x 6 x 6 color cube.
             (Depth::Indexed, Role::Front) => Color::Indexed(74),
             (Depth::Indexed, Role::Limit) => Color::Indexed(166),
             (Depth::Indexed, Role::Curve) => Color::Indexed(36),

@@ -1,4 +1,4 @@
-//! The main loop of the screen. It applies events, draws frames and answers keys.
+//! The main loop of the terminal UI. The loop applies events, draws frames and responds to keys.
 
 use std::io::{self, BufWriter};
 use std::mem::ManuallyDrop;
@@ -26,27 +26,27 @@ use crate::model_export::Export;
 
 /// Name of the drawing thread.
 pub(super) const THREAD: &str = "screen";
-/// Minimum interval between frames, unless a key is pressed.
+/// Minimum interval between two frames, unless the user presses a key.
 const FRAME: Duration = Duration::from_millis(100);
-/// Maximum interval between two frames, so that times on the screen advance.
+/// Maximum interval between two frames, so that the displayed times advance.
 const TICK: Duration = Duration::from_secs(1);
-/// Maximum time that the end of a study waits for a slow terminal.
+/// Maximum time for which a study that has ended waits for a slow terminal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Result of one step of a source.
+/// Result of one call of [`Source::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct News {
-    /// Whether the screen must be drawn.
+    /// Whether a new frame must be drawn.
     pub(super) changed: bool,
-    /// Whether the source has ended.
+    /// Whether no more events will follow.
     pub(super) over: bool,
 }
 
 /// A source of events.
 pub(super) trait Source {
-    /// Applies the events that arrived since the last call.
+    /// Applies the events that arrived after the previous call.
     fn advance(&mut self, state: &mut State) -> News;
-    /// Returns the present time on the events' clock.
+    /// Returns the current time on the events' clock.
     fn now(&self, state: &State) -> Duration;
 }
 
@@ -64,18 +64,18 @@ impl Source for Tap {
     }
 }
 
-/// The way in which the screen stops the study.
+/// Lets the terminal UI stop the study.
 pub(crate) trait Stop: Send + Sync {
-    /// Asks the study to stop. The second request ends the process.
+    /// Requests that the study stops. A second request ends the process.
     fn request(&self);
-    /// Whether the screen or anything else has requested a stop.
+    /// Whether a stop was requested, by the terminal UI or in any other way.
     fn requested(&self) -> bool;
 }
 
-/// Why the loop ended.
+/// Why the main loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The source ended.
+    /// The event source ended.
     Over,
     /// The user quit.
     Left,
@@ -83,19 +83,20 @@ pub(super) enum End {
     Gone,
 }
 
-/// Everything that the loop needs, besides terminal and keys.
+/// All inputs of the main loop besides the terminal and the keys.
 pub(super) struct Parts<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
     pub(super) inspect: &'a dyn Inspect,
     pub(super) export: &'a dyn Export,
-    /// Stops the study. `None` if the screen only watches.
+    /// The means to stop the study. `None` if another process runs the study.
     pub(super) stop: Option<&'a dyn Stop>,
-    /// Whether the screen still owns the terminal.
+    /// Whether the terminal UI still owns the terminal.
     pub(super) shown: &'a dyn Fn() -> bool,
 }
 
-/// Shows a source until it ends, the user quits, or the terminal is closed. Then waits for running exports.
+/// Shows the events of a source until the source ends, the user quits, or the terminal is closed. Then waits
+/// for running exports.
 pub(super) fn show<B: Backend>(
     terminal: &mut Terminal<B>,
     keys: &mut dyn Keys,
@@ -158,7 +159,7 @@ fn go_on<B: Backend>(
     }
 }
 
-/// Writes the results of exports into the log, and returns the last message.
+/// Writes the messages about exports into the log, and returns the last message.
 fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
     let last = said.last().map(|(_, message)| message.clone());
     for (level, message) in said {
@@ -167,7 +168,7 @@ fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
     last
 }
 
-/// Draws one frame, and returns whether that succeeded.
+/// Draws one frame. Returns whether the terminal accepted the frame.
 fn frame<B: Backend>(
     terminal: &mut Terminal<B>,
     source: &dyn Source,
@@ -180,13 +181,13 @@ fn frame<B: Backend>(
     (parts.shown)() && terminal.draw(|frame| draw(frame, state, view, &look)).is_ok()
 }
 
-/// The screen of a study that this process runs. The screen has its own thread.
+/// The terminal UI of a study that this process runs. The terminal UI has its own thread.
 pub(crate) struct Screen {
     state: Receiver<State>,
 }
 
 impl Screen {
-    /// Takes over the terminal and starts to draw the feed's events.
+    /// Takes over the terminal and starts to show the events from the feed.
     ///
     /// # Errors
     /// If the terminal cannot be switched to raw mode.
@@ -214,7 +215,7 @@ impl Screen {
             if end == End::Gone {
                 tracing::warn!("the terminal was closed; the study continues without a screen");
             }
-            // After a panic of the study, no one waits for this thread, so sending may fail.
+            // If the study panicked, nothing receives the state, so sending may fail.
             let _ = sender.send(state);
         };
         if let Err(error) = thread::Builder::new().name(THREAD.to_owned()).spawn(drawing) {
@@ -224,9 +225,9 @@ impl Screen {
         Ok((Self { state }, feed))
     }
 
-    /// Waits until everything is drawn and the terminal is restored. Drop the feed before you call this.
-    /// Returns the warnings that the screen showed, and the exported files. If the terminal accepts no
-    /// output, the wait is short.
+    /// Waits until the last frame is drawn and the terminal is restored. Drop the feed before you call this
+    /// function. Returns the displayed warnings and the paths of exported files. If the terminal accepts no
+    /// output, the function waits only briefly.
     pub(crate) fn finish(self) -> Vec<String> {
         match self.state.recv_timeout(PATIENCE) {
             Ok(state) => state.lines.to_keep(),
@@ -236,7 +237,7 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// Restores the terminal while a panic unwinds.
+    /// Restores the terminal during a panic.
     fn drop(&mut self) {
         if thread::panicking() {
             terminal::restore();
@@ -244,8 +245,8 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a growing journal until the user quits or the flag `closed` is set because the terminal was closed.
-/// Returns the warnings that the screen showed, and the exported files.
+/// Shows a growing journal until the user quits, or until the flag `closed` is set because the terminal was
+/// closed. Returns the displayed warnings and the paths of exported files.
 ///
 /// # Errors
 /// If the terminal cannot be used.
@@ -266,11 +267,11 @@ pub(crate) fn watch(
     end.map(|_| state.lines.to_keep())
 }
 
-/// Shows a source on the terminal of this process, which the screen already owns.
+/// Shows the events of a source on this process's terminal, which the terminal UI already owns.
 fn show_here(source: &mut dyn Source, state: &mut State, parts: &Parts<'_>) -> io::Result<End> {
-    // Each frame is written with one system call, whatever its size.
+    // A frame of any size is written with one system call.
     let out = BufWriter::with_capacity(1 << 20, io::stdout());
-    // Dropping the terminal would show the cursor and would panic if the terminal is closed. `restore`
+    // Dropping the terminal would show the cursor, and would panic if the terminal is closed. `restore`
     // already shows the cursor.
     let mut terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(out))?);
     Ok(show(&mut *terminal, &mut Keyboard, source, state, parts))

@@ -1,4 +1,4 @@
-//! Facts about a study that its events do not contain.
+//! Properties of a study that the study's events do not contain.
 
 use kiln_search::{Constraint, RunPaths, Trial};
 
@@ -10,11 +10,11 @@ use crate::units::{self, Numbers};
 pub(crate) enum Role {
     /// This process runs the study. Quitting stops it.
     Runs,
-    /// This process only watches. Quitting changes nothing.
+    /// This process only watches the study. Quitting does not stop the study.
     Watches,
 }
 
-/// Constant facts of a study.
+/// Constant properties of a study.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     /// Name of the study.
@@ -25,7 +25,7 @@ pub(crate) struct Setup {
     pub(crate) objectives: Vec<String>,
     /// Constraints on costs.
     pub(crate) constraints: Vec<Constraint>,
-    /// Cost models with the conditions of their predictions.
+    /// Cost models, and the conditions of their predictions.
     pub(crate) models: Vec<PredictedFor>,
     /// Number of threads in this process that evaluate networks.
     pub(crate) workers: usize,
@@ -55,28 +55,28 @@ impl Setup {
     }
 }
 
-/// Returns a trial's value by name: a metric, or else a cost.
+/// Returns the trial's metric with this name. If there is no such metric, returns the cost with this name.
 pub(crate) fn value(trial: &Trial, name: &str) -> Option<f64> {
     let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
     measured.or_else(|| trial.costs.0.get(name).copied())
 }
 
-/// Returns the displayed number: the accuracy for an error, otherwise the value itself.
+/// Returns the number to display: an accuracy if the value is an error, otherwise the value itself.
 pub(crate) fn displayed(name: &str, value: f64) -> f64 {
     if is_error(name) { 100.0 - value } else { value }
 }
 
-/// Formats a value. The text has a unit unless the heading has it.
+/// Formats a value. The text includes the unit unless the heading already does.
 pub(crate) fn text(name: &str, value: f64) -> String {
     units::shown(name, value).1
 }
 
-/// Returns the heading of a test result or a cost: name and unit.
+/// Returns the heading of a test result or a cost: the name and the unit.
 pub(crate) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
 }
 
-/// Abbreviates long words in a heading, for columns and titles.
+/// Abbreviates long words in a heading, so that the heading fits in a column or a title.
 pub(crate) fn abbreviated(heading: &str) -> String {
     heading
         .replace("estimated accuracy", "est. acc.")
@@ -85,7 +85,7 @@ pub(crate) fn abbreviated(heading: &str) -> String {
         .replace("parameters", "params")
 }
 
-/// Whether the screen shows an accuracy instead of this metric.
+/// Whether this metric is an error, which the terminal UI displays as an accuracy.
 pub(crate) fn is_error(name: &str) -> bool {
     name.split('@').next().is_some_and(|base| base.ends_with("error_percent"))
 }

@@ -1,4 +1,4 @@
-//! The state of a study, built from its events. This module is pure: it uses no clock, no file and no
+//! A study's state, computed from the study's events. This module is pure: it uses no clock, no file and no
 //! terminal.
 
 mod front;
@@ -22,36 +22,36 @@ use crate::volume::{self, Volume};
 /// Name of the stage that evaluates trials.
 const SEARCH: &str = "search";
 
-/// A trial with facts from its event.
+/// A trial, with data from the event that reported the trial.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
     pub(crate) trial: Trial,
-    /// Whether the store already had the trial's outcome.
+    /// Whether the store already contained the trial's outcome.
     pub(crate) known: bool,
-    /// Duration of its evaluation.
+    /// Duration of the trial's evaluation.
     pub(crate) seconds: Seconds,
     pub(crate) worker: usize,
 }
 
-/// A stage, with the time of its end if it has ended.
+/// A stage of the study. If the stage has ended, the time of its end is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Passed {
     pub(crate) stage: Stage,
     pub(crate) ended: Option<Duration>,
 }
 
-/// The state of a study after the events so far.
+/// A study's state after the events so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     /// Names of the objectives.
     objectives: Vec<String>,
     /// Whether the metrics of trials are measured or estimated.
     numbers: Numbers,
-    /// Budget in trials.
+    /// The study's budget in trials.
     pub(crate) target: u64,
-    /// Number of epochs of a full training. It is 0 if the number is unknown or nothing is trained.
+    /// Number of epochs of a full training. The number is 0 if it is unknown or if nothing is trained.
     pub(crate) full_epochs: u32,
-    /// Stages in the order in which they started.
+    /// The stages so far, in the order in which they started.
     pub(crate) stages: Vec<Passed>,
     /// Trials by number.
     pub(crate) trials: BTreeMap<TrialId, Told>,
@@ -60,9 +60,9 @@ pub(crate) struct State {
     pub(crate) workers: BTreeMap<usize, Worker>,
     /// Number of failed trials.
     pub(crate) failed: u64,
-    /// Number of candidates, and how many of them were infeasible.
+    /// Number of candidate genotypes, and number of infeasible ones among them.
     pub(crate) rejections: Option<(u64, u64)>,
-    /// Finished networks, each with the duration of its finishing.
+    /// Finished networks by trial number, each with the duration of finishing the network.
     pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
     /// Whether the health check found that shared weights may mislead the search.
     pub(crate) is_unhealthy: bool,
@@ -100,13 +100,14 @@ impl State {
         }
     }
 
-    /// Applies an event. `at` is the event's time, measured from a fixed moment.
+    /// Applies an event. `at` is the time of the event, measured from a fixed moment.
     pub(crate) fn apply(&mut self, event: &Event, at: Duration) {
         self.last_event = self.last_event.max(at);
         match event {
             Event::Started { study, resumed, trials } => self.start(study, *resumed, *trials, at),
             Event::Progress { stage, done, total, note } => {
-                // Trials are counted one by one, because progress events may have been dropped.
+                // The number of trials comes from the trials themselves, because progress events may have
+                // been dropped.
                 if stage == SEARCH {
                     self.target = *total;
                 }
@@ -156,7 +157,7 @@ impl State {
         }
     }
 
-    /// Returns the qualifier of the front's values. `None` if they were measured with full effort.
+    /// Returns the qualifier for values on the front. Returns `None` if they were measured with full effort.
     pub(crate) fn qualifier(&self) -> Option<String> {
         self.front.fidelity().and_then(|fidelity| fidelity.qualifier(self.full_epochs))
     }
@@ -219,7 +220,7 @@ impl State {
         let before = self.front.fidelity();
         self.front.insert(trial);
         self.volume.add(self.trials.len() + 1, trial);
-        // Values of lower fidelity are not compared with those of higher fidelity.
+        // Values of different fidelities are not compared.
         if self.front.fidelity() > before {
             self.best = None;
         }
@@ -229,7 +230,7 @@ impl State {
             self.best = Some((value, trial.id));
             return;
         };
-        // Among trials with equal values, a trial on the front is preferred.
+        // If several trials have the same value, a trial on the front is preferred.
         let takes_over = self.front.contains(trial.id) && !self.front.contains(before);
         match value.total_cmp(&best) {
             Ordering::Less => {

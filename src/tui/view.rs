@@ -1,4 +1,4 @@
-//! The user's view: panel, order, filter, selection. Only keys change it.
+//! The user's view: focused panel, order, filter, selection. Only keys change the view.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::state::{State, Told};
 use crate::inspection::{Inspect, Inspection};
 use crate::model_export::how_to_finish;
 
-/// Number of rows by which a page key moves.
+/// Number of rows by which page-up and page-down move the selection.
 const PAGE: usize = 10;
 
 /// A panel that can have the focus.
@@ -33,29 +33,29 @@ impl Panel {
     }
 }
 
-/// Which trials are listed.
+/// A filter for the list of trials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     All,
     Front,
     Finished,
     Failed,
-    /// The trials of a cluster or an operator.
+    /// The trials from this cluster or operator.
     Group(String),
 }
 
-/// Order of the listed trials.
+/// The order of the listed trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Newest first.
+    /// The newest trial first.
     Trial,
-    /// Lowest in this objective first.
+    /// The trial with the lowest value of this objective first.
     Objective(usize),
-    /// Longest evaluation first.
+    /// The trial with the longest evaluation first.
     Seconds,
 }
 
-/// Why an architecture cannot be shown, as text for the screen.
+/// The reason why an architecture cannot be shown, as a text for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unseen(String);
 
@@ -77,16 +77,16 @@ pub(super) struct Opened {
     pub(super) trial: TrialId,
     /// The trial's architecture, or the reason why it cannot be shown.
     pub(super) inspection: Result<Inspection, Unseen>,
-    /// Number of lines by which the details are scrolled.
+    /// Number of lines by which the user has scrolled down the details.
     pub(super) scrolled: usize,
 }
 
-/// What a key requests from the program.
+/// A request from the user to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Stop the study, or stop watching.
+    /// Stop the study. If another process runs the study, stop watching.
     Quit,
-    /// Write the network of a finished trial.
+    /// Export a finished trial's network.
     Export(TrialId),
 }
 
@@ -94,7 +94,7 @@ pub(super) enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
     pub(super) focus: Panel,
-    /// Whether the focused panel fills the screen.
+    /// Whether the focused panel fills the whole terminal.
     pub(super) zoomed: bool,
     pub(super) order: Order,
     pub(super) reversed: bool,
@@ -102,11 +102,11 @@ pub(super) struct View {
     pub(super) selected: Option<TrialId>,
     /// The group under the cursor.
     pub(super) group: usize,
-    /// Number of lines between the end of the log and the last visible line.
+    /// Number of log lines after the last visible line.
     pub(super) log_back: usize,
     pub(super) help: bool,
     pub(super) opened: Option<Opened>,
-    /// The answer to the last key.
+    /// The response to the last key.
     pub(super) message: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Default for View {
 }
 
 impl View {
-    /// Handles a key. Returns what the program must do.
+    /// Handles a key. Returns the user's request to the program, if the key makes one.
     pub(super) fn press(
         &mut self,
         key: Key,
@@ -161,7 +161,7 @@ impl View {
         None
     }
 
-    /// Returns the listed trials in their order.
+    /// Returns the listed trials in the chosen order.
     pub(super) fn rows<'a>(&self, state: &'a State) -> Vec<&'a Told> {
         let mut rows: Vec<&Told> = state.trials.values().filter(|told| self.lists(told, state)).collect();
         match self.order {
@@ -178,7 +178,7 @@ impl View {
         rows
     }
 
-    /// Returns the row of the selected trial. Returns the first row if no listed trial is selected.
+    /// Returns the row of the selected trial. If the selected trial is not listed, returns the first row.
     pub(super) fn row(&self, rows: &[&Told]) -> usize {
         rows.iter().position(|told| Some(told.trial.id) == self.selected).unwrap_or(0)
     }
@@ -266,7 +266,8 @@ impl View {
                 self.open(state, inspect);
             }
             _ => {
-                // The number of lines is unknown before drawing, so drawing limits the value.
+                // The number of lines is not known before drawing. The drawing code limits the scroll
+                // position.
                 opened.scrolled = moved(opened.scrolled, key, usize::MAX);
             }
         }
@@ -276,7 +277,7 @@ impl View {
         match self.focus {
             Panel::Groups => self.group = moved(self.group, key, groups(state).len()),
             Panel::Log => {
-                // The key `up` moves back in time.
+                // The key `up` moves toward older lines.
                 let lines = state.lines.iter().len();
                 let from_start = lines.saturating_sub(self.log_back + 1);
                 self.log_back = lines.saturating_sub(moved(from_start, key, lines) + 1);
@@ -284,14 +285,14 @@ impl View {
             Panel::Front | Panel::Volume | Panel::Trials => {
                 let rows = self.rows(state);
                 let row = moved(self.row(&rows), key, rows.len());
-                // At the top, the selection follows the newest trial.
+                // If the first row is selected, the selection follows the newest trial.
                 let follows = row == 0 && self.order == Order::Trial && !self.reversed;
                 self.selected = rows.get(row).map(|told| told.trial.id).filter(|_| !follows);
             }
         }
     }
 
-    /// Returns the trial to export.
+    /// Returns the number of the trial to export.
     fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, NoExport> {
         let rows = self.rows(state);
         let shown = self.opened.as_ref().map(|opened| opened.trial);
@@ -312,7 +313,7 @@ impl View {
     }
 }
 
-/// Why no network can be exported, with advice.
+/// Why no network can be exported, and advice for the user.
 #[derive(Debug)]
 enum NoExport {
     NoTrial,
@@ -321,7 +322,7 @@ enum NoExport {
         has_ended: bool,
         /// Number of networks that the study finishes after the search.
         networks: usize,
-        /// How to finish this trial.
+        /// Advice on how to finish this trial.
         advice: Option<String>,
     },
 }
@@ -347,7 +348,7 @@ impl fmt::Display for NoExport {
     }
 }
 
-/// Returns the position among `count` rows after a key was pressed.
+/// Returns the new position among `count` rows after the user pressed a key.
 fn moved(position: usize, key: Key, count: usize) -> usize {
     let last = count.saturating_sub(1);
     match key {

@@ -1,5 +1,5 @@
-//! Estimates the volume that points of many dimensions dominate, if the exact volume would take minutes. The
-//! estimate is the dominated share of random points in the box.
+//! Estimates the dominated volume of points with many coordinates, if computing the exact volume would take
+//! minutes. The estimate is the share of random points in the box that are dominated.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

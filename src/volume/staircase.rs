@@ -1,11 +1,11 @@
-//! Computes exact volumes for points with two or more coordinates, fast enough for all points of a study. A
-//! sweep along the last objective maintains a staircase. The staircase is the border of the area that the
+//! Computes exact volumes for points with two or more coordinates. It is fast enough to process all points of
+//! a study. A sweep along the last objective maintains a staircase, which is the border of the area that the
 //! points dominate in the first two objectives.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A coordinate that is ordered as a number.
+/// A coordinate with a total order.
 #[derive(Clone, Copy, Debug)]
 struct Coordinate(f64);
 
@@ -29,8 +29,7 @@ impl Ord for Coordinate {
     }
 }
 
-/// The points of a plane that no other point dominates, and the area between these points and the reference
-/// point.
+/// The nondominated points of a plane, and the area between these points and the reference point.
 #[derive(Clone, Debug)]
 pub(super) struct Staircase {
     reference: [f64; 2],
@@ -43,8 +42,8 @@ impl Staircase {
         Self { reference, steps: BTreeMap::new() }
     }
 
-    /// Adds a point and returns the area that it adds. The area is zero if another point dominates it, or if
-    /// it is not better than the reference point in both coordinates.
+    /// Adds a point and returns the added area. The added area is zero if another point dominates the new
+    /// point, or if the new point is not better than the reference point in both coordinates.
     pub(super) fn insert(&mut self, [x, y]: [f64; 2]) -> f64 {
         let [right, top] = self.reference;
         if !(x.is_finite() && y.is_finite() && x < right && y < top) {
@@ -74,7 +73,7 @@ impl Staircase {
         gain
     }
 
-    /// Returns the area. It is summed from left to right, so that the order of insertion changes no bit.
+    /// Returns the area. The terms are summed from left to right, so the order of insertion changes no bit.
     pub(super) fn area(&self) -> f64 {
         let [right, top] = self.reference;
         let mut ends = self.steps.keys().skip(1).map(|step| step.0);
@@ -83,8 +82,8 @@ impl Staircase {
 }
 
 /// Returns the volume between the points and the reference point, in at least two dimensions. The order of
-/// the points changes no bit. The computation takes `n log n` steps in three dimensions, and `n` times as
-/// many for each further dimension.
+/// the points changes no bit. The computation takes O(n log n) steps in three dimensions, and each further
+/// dimension multiplies the number of steps by n.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let [first, second, ..] = reference else { return 0.0 };
     let plane = [*first, *second];

@@ -55,7 +55,7 @@ fn bench_compares_strategies_on_table() {
     let found = sandbox.kiln(&[hardware[0], hardware[1], &["--json"]].concat()).json();
     let regret = found["strategies"][0]["regret"]["mean"].as_f64().unwrap();
     assert!((0.0..1.0).contains(&regret), "{found}");
-    // The other phone's name begins with this phone's name. The other phone cannot run any cell.
+    // The other phone's name begins with the first phone's name. The other phone cannot run any cell.
     assert_eq!(found["problem"], "NAS-Bench-201, valid, 4 objectives on phone");
 }
 

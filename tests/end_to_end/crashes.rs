@@ -15,7 +15,7 @@ use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 const TRIALS: usize = 40;
 
-/// The moment of a kill: this long after the journal has this many trials.
+/// The moment of a kill: the delay `then` after the journal contains this many `trials`.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     trials: usize,
@@ -56,7 +56,8 @@ fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
     true
 }
 
-/// Draws ten random moments: three during supernet training, four during the search, three during finishing.
+/// Draws ten random moments: three during the supernet's training, four during the search, and three during
+/// finishing.
 fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     let mut rng = seed::generator(2026, "moments to kill at", &[]);
     let mut within = |stage: &str| {

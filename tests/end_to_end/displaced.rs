@@ -30,7 +30,8 @@ fn config() -> String {
     .text()
 }
 
-/// A function that changes a run folder. The second path is unused, and the function may use it.
+/// A function that changes a run folder. The first argument is the run folder. The second argument is an
+/// unused path, to which the function may move files.
 type Displace<'a> = &'a dyn Fn(&Path, &Path);
 
 /// Number of pairs of studies that start at the same time. `KILN_PAIRS` overrides it.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::old_runs::copy;
 use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
 
-/// Default number of flips. `KILN_FLIPS` overrides it.
+/// Default number of flipped bits. `KILN_FLIPS` overrides it.
 const FLIPS: usize = 50;
 
 fn config() -> String {

@@ -26,10 +26,10 @@ use crate::sandbox::{Sandbox, set, tiny};
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/studies.jsonl");
 /// Number of trials whose lines are kept as text.
 const SHOWN: usize = 2;
-/// Placeholder for content that may differ.
+/// Placeholder for content that may differ between runs.
 const ASIDE: &str = "*";
 
-/// Everything that a study wrote.
+/// All files that a study wrote, as hashes and text.
 #[derive(Debug, Serialize, Deserialize)]
 struct Golden {
     results: u32,

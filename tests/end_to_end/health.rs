@@ -6,7 +6,7 @@ use kiln_search::Event;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// The quickstart with all its data and this many epochs, but few trials.
+/// The quickstart with all its data, with this number of epochs, and with few trials.
 fn quickstart(name: &str, epochs: i64) -> Sandbox {
     let mut config = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/quickstart.toml"))
         .unwrap()

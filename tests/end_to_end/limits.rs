@@ -15,7 +15,7 @@ fn config() -> String {
     config.to_string()
 }
 
-/// Runs the study under a limit of the shell.
+/// Runs the study under a limit that the shell sets.
 fn limited(sandbox: &Sandbox, limit: &str) -> Said {
     let script = format!("{limit}; exec \"$0\" search study.toml --plain --workers 2");
     let mut shell = Command::new("sh");

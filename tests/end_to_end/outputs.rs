@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::old_runs::old;
 use crate::sandbox::{Said, Sandbox};
 
-/// The finished trial of the run folder `supernet`.
+/// Number of the finished trial in the run folder `supernet`.
 const TRIAL: &str = "4";
 
 fn names(sandbox: &Sandbox, part: &str) -> Vec<String> {

@@ -17,7 +17,7 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// A folder with this config in `study.toml`.
+    /// Creates a folder that contains this config as `study.toml`.
     pub(crate) fn new(config: &str) -> Self {
         let sandbox = Self { folder: tempfile::tempdir().unwrap() };
         fs::write(sandbox.path("study.toml"), config).unwrap();
@@ -28,7 +28,7 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// A command that runs the binary with these arguments in this folder.
+    /// Returns a command that runs the binary with these arguments in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = hearing_signals(env!("CARGO_BIN_EXE_kiln"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
@@ -127,7 +127,7 @@ impl Default for SmallStudy<'_> {
 }
 
 impl SmallStudy<'_> {
-    /// The text of its config.
+    /// Returns the text of the study's config.
     pub(crate) fn text(&self) -> String {
         let Self { name, seed, data, layers, width, hardware, evaluator, search, more } = self;
         format!(

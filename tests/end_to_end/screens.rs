@@ -1,4 +1,4 @@
-//! The real binary's screen in a pseudo-terminal, and `kiln watch`.
+//! The real binary's terminal UI in a pseudo-terminal, and `kiln watch`.
 
 use std::fs;
 use std::io::Write;
@@ -102,7 +102,7 @@ fn dumb_terminal_and_plain_option_give_lines() {
     }
 }
 
-/// Every file below a folder with its content and modification time.
+/// Returns every file below a folder with the file's content and modification time.
 fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -50,7 +50,8 @@ fn audit_compares_estimates_with_networks_trained_alone() {
     let repeated =
         ["supernet", "audit", "tiny", "--networks", "5", "--epochs", "2", "--repeats", "2", "--short", "1"];
     let table = sandbox.kiln(&repeated);
-    // A training of one epoch is not the beginning of the longer training, because it has other seeds.
+    // A training of one epoch is not the beginning of the longer training, because the two trainings have
+    // different seeds.
     assert_eq!(trained().lines().count(), 5 + 3 * 5, "each shortly, and twice for two epochs");
     assert!(table.out.contains("trained again") && table.out.contains("trained 1 epoch "), "{}", table.out);
     assert!(table.out.contains("Kendall tau") && table.out.contains("95 % interval"), "{}", table.out);

@@ -18,7 +18,7 @@ use crate::sandbox::{Sandbox, SmallStudy};
 const KILLS: &str = "KILN_KILLS";
 /// Default number of kills.
 const FEW: usize = 10;
-/// Maximum number of kills of one study. After each restart, less work is left.
+/// Maximum number of kills per study. Less work remains after each restart.
 const OF_ONE: usize = 4;
 
 /// The first network starts a full training. During this training, the strategy proposes the same network

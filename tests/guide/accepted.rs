@@ -24,7 +24,7 @@ fn config(table: &str, text: &str) -> String {
     tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
 }
 
-/// Returns the error for a study with this table. Returns `None` if the table is right.
+/// Returns the error for a study with this table. Returns `None` if the table is valid.
 fn refused(table: &str, text: &str) -> Option<ConfigError> {
     let document = Document::parse(Path::new("a.toml"), &config(table, text)).unwrap();
     let folders = Folders { data: Some(Path::new("nowhere")), runs: Path::new("runs") };
@@ -130,7 +130,7 @@ fn every_key_has_a_description_and_its_default_is_accepted() {
                     table => format!("[{table}]\nkind = \"{kind}\"\n{key} = {value}"),
                 };
                 let place = if table == "strategy" { "search" } else { table };
-                // Other required keys may be missing, but the default itself must be accepted.
+                // Other required keys may be missing, but the error must not refuse the default itself.
                 let error = refused(place, &text).map(|error| error.to_string()).unwrap_or_default();
                 assert!(!error.contains(&format!("{key}`")), "{kind}: {error}");
             }

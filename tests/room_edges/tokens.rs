@@ -1,5 +1,5 @@
-//! Splits source code into words and signs. Comments, string literals and code that is compiled only for
-//! tests are left out.
+//! Splits source code into words and signs. Ignores comments, string literals and code that is compiled only
+//! for tests.
 
 /// A token: a word, `::`, or another single sign.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Describes in one line the networks that were measured more than once.
+/// Describes, in one line, the networks that were measured more than once.
 fn said(repeats: &Repeats) -> String {
     let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
     format!(
@@ -66,7 +66,7 @@ fn said(repeats: &Repeats) -> String {
     )
 }
 
-/// Returns the device from which the fit starts, with the name of the fitted device.
+/// Returns the device whose numbers are the start of the fit, renamed to the fitted device's name.
 fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
     let device = super::device(arguments.device.as_deref(), arguments.file.as_deref())?;
     let mut device = device.expect("the command line asks for a device or a file");
@@ -76,7 +76,7 @@ fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
     if let Some(title) = &arguments.title {
         device.title.clone_from(title);
     }
-    // Parses the device again, so that an invalid name is refused before the fit.
+    // The device is parsed again, so that an invalid name is refused before the fit.
     Device::parse("--name", &device.to_toml()).map_err(Failure::wrong)
 }
 
@@ -94,7 +94,8 @@ fn measurement_file(arguments: &FitArguments) -> MeasurementFile {
     }
 }
 
-/// Compares the prediction errors for held-out networks before and after the fit, if there are such networks.
+/// Compares the prediction errors on held-out networks before and after the fit. Returns `None` if no
+/// networks were held out.
 fn compared(
     arguments: &FitArguments,
     before: Device,

@@ -1,4 +1,4 @@
-//! `kiln hw list`: lists the known devices, or every number of one device.
+//! `kiln hw list`: lists the built-in devices, or all numbers of one device.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ fn numbers(device: &Device) -> TextTable {
     table
 }
 
-/// Returns the shortest text that parses to the same value.
+/// Returns the shortest text that parses to this value.
 fn shown(value: f64) -> String {
     if value.abs() >= 1e7 { format!("{value:e}") } else { value.to_string() }
 }

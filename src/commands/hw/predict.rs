@@ -33,7 +33,8 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// Returns the cost models of the requested devices, or of all known devices.
+/// Returns the cost models of the requested devices. If no device is requested, returns the cost models of
+/// all built-in devices.
 fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
     let registry = Registries::builtin().hardware;
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
@@ -53,7 +54,7 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     tables.into_iter().map(build).collect()
 }
 
-/// A model and its prediction.
+/// A cost model and its prediction.
 type Row = (Arc<dyn CostModel>, Estimate);
 
 fn as_text(architecture: &Architecture, rows: &[Row]) -> String {

@@ -1,4 +1,5 @@
-//! Draws the two charts: the scatter plot of the trials, and the growth of the front's hypervolume.
+//! Draws two charts: the scatter plot of the trials, and the hypervolume as a function of the number of
+//! trials.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -13,14 +14,14 @@ use crate::tui::state::{State, Told};
 use crate::tui::view::{Panel, View};
 use crate::units;
 
-/// Share of the worst trials that the scatter plot leaves out, so that a few outliers do not compress the
-/// rest.
+/// Share of the worst trials that the scatter plot omits, so that a few outliers do not compress the other
+/// points.
 const LEFT_OUT: f64 = 0.1;
 
-/// Minimum width of a name beside numbers.
+/// Minimum width of a name next to numbers.
 const NAME_MIN: usize = 6;
 
-/// The points of the scatter plot, by kind.
+/// The points of the scatter plot, grouped by kind.
 #[derive(Default)]
 struct Points {
     others: Vec<(f64, f64)>,
@@ -29,7 +30,7 @@ struct Points {
     selected: Vec<(f64, f64)>,
 }
 
-/// Draws the scatter plot of the Pareto front.
+/// Draws the scatter plot with the Pareto front.
 pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let focused = view.focus == Panel::Front;
     let Some(names) = axes(look.setup) else {
@@ -39,16 +40,17 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     };
     let points = points(state, view, names);
     let block = look.block(legend(&points, names.1, area.width, look), focused);
-    // When the chart is zoomed, it shows every trial.
+    // A zoomed scatter plot shows every trial.
     let left_out = if view.zoomed { 0.0 } else { LEFT_OUT };
     let Some(((left, right), (bottom, top))) = bounds(&points, names, left_out) else {
         return frame.render_widget(Paragraph::new(" no trial was measured yet").block(block), area);
     };
     let limit = look.setup.limit(names.0).unwrap_or(f64::INFINITY);
-    // A distant limit would leave no room for the trials, so the chart states it as text instead of a line.
+    // If the limit is far from the trials, a line at the limit would compress the trials. The chart then
+    // states the limit as text.
     let far = limit > right + 2.0 * (right - left);
     let right = if far { right } else { right.max(limit) + 0.03 * (right.max(limit) - left) };
-    // The limit's line has more points than the chart has rows, so the line has no gaps.
+    // The line at the limit has more points than the chart has rows, so the line has no gaps.
     let line: Vec<(f64, f64)> =
         (0..=400).map(|i| (limit, bottom + (top - bottom) * f64::from(i) / 400.0)).collect();
     let set = |points, sign, role| {
@@ -76,7 +78,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
         0 => String::new(),
         count => format!(" {count} {} ", if is_error(names.1) { "lie lower" } else { "lie higher" }),
     };
-    // If there is little room, the name is shortened, but the numbers are not.
+    // If there is little room, the chart shortens the name but not the numbers.
     let taken = fit::width(&said) + fit::width(&outside) + fit::width("  → ") + 2;
     let across = fit::shortened(
         &look.setup.heading(names.0),
@@ -95,7 +97,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     frame.render_widget(chart, area);
 }
 
-/// Returns the names of the scatter plot's horizontal and vertical quantities.
+/// Returns the names of the quantities on the horizontal and the vertical axis of the scatter plot.
 fn axes(setup: &Setup) -> Option<(&str, &str)> {
     let up = setup.objectives.first()?;
     let limited = setup.constraints.iter().map(|constraint| &constraint.cost).find(|cost| *cost != up);
@@ -109,7 +111,7 @@ fn position(told: &Told, (across, up): (&str, &str)) -> Option<(f64, f64)> {
     Some((value(&told.trial, across)?, displayed(up, value(&told.trial, up)?)))
 }
 
-/// Formats the number at an axis. For an error, the number is the accuracy, because the chart shows accuracy.
+/// Formats a number at an axis. An error is formatted as an accuracy, because the chart shows accuracies.
 fn label(name: &str, drawn: f64) -> String {
     text(name, displayed(name, drawn))
 }
@@ -134,8 +136,8 @@ fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
     points
 }
 
-/// Explains the signs. The legend also serves as the title. If there is little room, it omits signs that the
-/// list of trials also has.
+/// Returns the legend, which is also the title of the scatter plot. If there is little room, the legend omits
+/// the signs that the list of trials also explains.
 fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a> {
     let mut room = usize::from(width).saturating_sub(2);
     let signs = [
@@ -160,8 +162,8 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
 
 type Range = (f64, f64);
 
-/// Returns the ranges of the two axes. They ignore a share of the trials: the worst ones that are not on the
-/// front.
+/// Returns the ranges of the two axes. The vertical range ignores the worst trials that are not on the front.
+/// `left_out` is the share of trials to ignore.
 fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);
@@ -169,26 +171,26 @@ fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Rang
     let mut heights: Vec<f64> = all().map(|point| point.1).collect();
     heights.sort_by(f64::total_cmp);
     let left_out = (heights.len() as f64 * left_out) as usize;
-    // Accuracy is maximized. Everything else is minimized.
+    // Accuracy is maximized. All other quantities are minimized.
     let most = if is_error(up) { &heights[left_out..] } else { &heights[..heights.len() - left_out] };
     let (bottom, top) = range(most.iter().copied().chain(front().map(|point| point.1)))?;
     Some(((left, right), (bottom, top)))
 }
 
-/// Returns the smallest and the largest value, with at least a small distance between them.
+/// Returns the range from the smallest to the largest value. The range has a minimum length.
 fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
     let (low, high) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
         return None;
     }
-    // The minimum distance is relative to the values, because all values may be tiny.
+    // The minimum length is relative to the values, because all values may be tiny.
     let size = high.abs().max(low.abs());
     let least = if size > 0.0 { 1e-3 * size } else { 1e-6 };
     Some(if high - low < least { (low - least, high + least) } else { (low, high) })
 }
 
-/// Draws the hypervolume against the number of trials.
+/// Draws the hypervolume as a function of the number of trials.
 pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let mut curve = stairs(state.volume.curve());
     let last = curve.last().map(|point| point.1);
@@ -215,7 +217,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
         .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
         .collect();
     let reference = format!(" from {} ", reference.join(", "));
-    // The note on precision comes first, so that it is never cut.
+    // The note on precision comes first, so that the note is never cut.
     let remark = growth.remark().map(|remark| format!(" {remark} "));
     let mut room = usize::from(area.width).saturating_sub(2);
     if let Some(remark) = remark.filter(|remark| fit::width(remark) <= room) {

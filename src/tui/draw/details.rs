@@ -1,4 +1,4 @@
-//! Draws the details of one trial: its results, its decisions, and its layers with their costs.
+//! Draws the details of one trial: its results, its decisions, and its layers with the cost of each layer.
 
 use kiln_search::Outcome;
 use ratatui::Frame;
@@ -16,13 +16,13 @@ use crate::tui::state::{State, Told};
 use crate::tui::view::Opened;
 use crate::units;
 
-/// If the panel has at least this width, decisions and layers are side by side.
+/// In a panel of at least this width, decisions and layers are next to each other.
 const SIDE_BY_SIDE: u16 = 110;
-/// Length of the bar of a layer, in characters.
+/// Length of a layer's bar, in characters.
 const BAR: usize = 10;
-/// Minimum height for a list of layers that scrolls below fixed facts.
+/// Minimum height of the list of layers if the list scrolls below the trial's results.
 const LAYERS_MIN: usize = 6;
-/// Minimum width of a name beside numbers.
+/// Minimum width of a name next to numbers.
 const NAME_MIN: usize = 6;
 /// Maximum width of a device name above its latencies.
 const DEVICE_MAX: usize = 18;
@@ -49,7 +49,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, opened: &Op
         }
     };
     if facts.len() + LAYERS_MIN > usize::from(inner.height) {
-        // There are too many facts for the panel, so they scroll together with the layers.
+        // The results do not fit in the panel, so they scroll together with the layers.
         let lines = facts.into_iter().chain([Line::from("")]);
         let lines = lines.chain(one_below_the_other(inspection, inner.width, look)).collect();
         return scroll(frame, inner, lines, opened.scrolled);
@@ -59,7 +59,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, opened: &Op
     architecture(frame, rest, inspection, opened.scrolled, look);
 }
 
-/// Splits the area into the facts with one empty line below them, and the rest.
+/// Splits the area. The upper part contains the results and one empty line, and the lower part contains the
+/// rest.
 fn halves(area: Rect, facts: usize) -> [Rect; 2] {
     Layout::vertical([Constraint::Length(facts as u16 + 1), Constraint::Min(1)]).areas(area)
 }
@@ -78,10 +79,10 @@ fn title(told: &Told, state: &State) -> String {
     parts.join(", ")
 }
 
-/// Returns a trial's facts on as many lines as needed: results, costs, files.
+/// Returns a trial's results, costs and files on as many lines as necessary.
 fn facts<'a>(told: &Told, state: &State, width: usize, look: &Look<'_>) -> Vec<Line<'a>> {
     let shown = |(name, value): (&String, &f64)| {
-        // If there is little room, the name is shortened, but the number is not.
+        // If there is little room, the name is shortened but not the number.
         let value = text(name, *value);
         let room = width.saturating_sub(fit::width(&value) + 2);
         format!("{} {value}", fit::shortened(&look.setup.heading(name), room))
@@ -147,14 +148,14 @@ fn one_below_the_other<'a>(inspection: &Inspection, width: u16, look: &Look<'_>)
     lines.chain(decision_lines(inspection, width)).collect()
 }
 
-/// Draws the lines from `scrolled` on. If there are fewer lines, it draws the last ones.
+/// Draws the lines, starting at index `scrolled`. If too few lines would follow, it draws the last lines.
 fn scroll(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>, scrolled: usize) {
     let first = scrolled.min(lines.len().saturating_sub(usize::from(area.height)));
     frame.render_widget(Paragraph::new(lines.into_iter().skip(first).collect::<Vec<_>>()), area);
 }
 
 /// Returns the decisions with the chosen options, on lines of at most this width. If there is little room,
-/// names are shortened, but options are not.
+/// the names are shortened but not the options.
 fn decision_lines<'a>(inspection: &Inspection, width: u16) -> Vec<Line<'a>> {
     let width_of = |part: fn(&(String, String)) -> &String| {
         inspection.decisions.iter().map(|decision| fit::width(part(decision))).max().unwrap_or(0)
@@ -171,9 +172,9 @@ fn decision_lines<'a>(inspection: &Inspection, width: u16) -> Vec<Line<'a>> {
     lines
 }
 
-/// Returns the layers as a table. A bar shows each layer's share of the first device's latency. If there is
-/// little room, names are shortened first. If that does not suffice, the last columns are omitted, and the
-/// heading states this.
+/// Returns the layers as a table. A bar shows each layer's share of the latency on the first device. If there
+/// is little room, the table first shortens names. If the table is still too wide, it omits the last columns
+/// and its heading states this.
 fn layer_lines<'a>(inspection: &Inspection, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
     let first = |layer: &LayerView| layer.latency_us.first().copied().unwrap_or(layer.macs as f64);
     let most = inspection.layers.iter().map(first).fold(0.0, f64::max);
@@ -192,11 +193,11 @@ fn layer_lines<'a>(inspection: &Inspection, width: u16, look: &Look<'_>) -> Vec<
     lines.collect()
 }
 
-/// Returns rows of equal width. The first row is the heading.
+/// Returns the table's rows, which all have the same width. The first row contains the headings.
 fn layer_table(inspection: &Inspection, room: usize) -> Vec<String> {
     let mut names = vec![["layer", "operation"].map(str::to_owned)];
     names.extend(inspection.layers.iter().map(|layer| [layer.name.clone(), layer.operation.clone()]));
-    // Latencies come first, because columns are omitted from the end.
+    // Latencies come first, because the table omits columns from the end.
     let devices = inspection.devices.iter().map(|device| fit::shortened(&format!("µs {device}"), DEVICE_MAX));
     let headings = std::iter::once("output".to_owned()).chain(devices);
     let mut numbers: Vec<Vec<String>> = vec![headings.chain(["params", "MACs"].map(str::to_owned)).collect()];
@@ -212,7 +213,7 @@ fn layer_table(inspection: &Inspection, room: usize) -> Vec<String> {
     let right: Vec<usize> =
         (0..columns).map(|column| width(&mut numbers.iter().filter_map(|row| row.get(column)))).collect();
     let taken = |widths: &[usize]| widths.iter().map(|width| width + 2).sum::<usize>();
-    // Two columns at the end are reserved for the ellipsis that marks omitted columns.
+    // Two characters at the end of a row are reserved for the ellipsis that marks omitted columns.
     let fits = |count: usize| {
         let more = if count < columns { 2 } else { 0 };
         taken(&right[..count]) + left.len() * NAME_MIN + 2 + more <= room
@@ -244,7 +245,7 @@ fn layer_table(inspection: &Inspection, room: usize) -> Vec<String> {
     rows.iter().map(|row| padded(row, width, Align::Left)).collect()
 }
 
-/// Returns the operation of a layer. If there is little room, the kernel size is omitted.
+/// Returns a layer's operation as text. If there is little room, the text omits the kernel size.
 fn operation_in(operation: &str, room: usize) -> String {
     let cut = fit::cut(operation, room);
     if cut == fit::MORE { fit::shortened(operation, room) } else { cut }

@@ -1,8 +1,8 @@
-//! Fits text into the available room. Text that is too long ends in an ellipsis. Numbers are never cut.
+//! Fits text into the available width. Text that is too long ends in an ellipsis. Numbers are never cut.
 
 use ratatui::text::Span;
 
-/// The ellipsis for omitted text.
+/// The ellipsis that replaces omitted text.
 pub(super) const MORE: &str = "…";
 
 /// Returns the width of a text in terminal columns.
@@ -10,8 +10,8 @@ pub(super) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// Shortens a name that is too long. It then ends in an ellipsis. Never use this function for numbers,
-/// because a cut number is a wrong number.
+/// Shortens a name that is too long, and appends an ellipsis. Never use this function for numbers, because a
+/// cut number is a wrong number.
 pub(super) fn shortened(name: &str, room: usize) -> String {
     if width(name) <= room {
         return name.to_owned();
@@ -27,15 +27,16 @@ pub(super) fn shortened(name: &str, room: usize) -> String {
     if room == 0 { String::new() } else { text.trim_end().to_owned() + MORE }
 }
 
-/// Cuts a sentence after a whole word that is not a number. If a single word is too long, it is omitted.
+/// Cuts a sentence after a whole word that is not a number. If the first word alone is too long, omits the
+/// word.
 pub(super) fn cut(sentence: &str, room: usize) -> String {
     if width(sentence) <= room {
         return sentence.to_owned();
     }
     let mut text = String::new();
     for word in sentence.split_inclusive(' ') {
-        // A space separates the last word from the ellipsis. Otherwise the ellipsis could look like a part of
-        // a number.
+        // A space separates the last word from the ellipsis. Without the space, the ellipsis could look like
+        // a part of a number.
         if width(&text) + width(word.trim_end()) + 1 + width(MORE) > room {
             break;
         }
@@ -44,7 +45,7 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if room == 0 {
         return String::new();
     }
-    // A number before the ellipsis might lack its unit, so it is removed.
+    // A number directly before the ellipsis is removed, because the number's unit may have been cut.
     while text.split_whitespace().next_back().is_some_and(|word| word.contains(|c: char| c.is_ascii_digit()))
     {
         text.truncate(text.trim_end().rfind(' ').map_or(0, |space| space + 1));
@@ -53,8 +54,8 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if text.is_empty() { MORE.to_owned() } else { format!("{text} {MORE}") }
 }
 
-/// Distributes items over lines of at most `room` columns, separated by `gap`. An item that is longer than a
-/// line is cut like a sentence.
+/// Distributes items over lines of at most `room` columns. `gap` separates the items on a line. An item that
+/// is longer than a line is cut like a sentence.
 pub(super) fn lines(items: &[String], gap: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {

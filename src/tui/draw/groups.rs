@@ -16,10 +16,10 @@ use crate::tui::state::{State, Worker};
 use crate::tui::view::{Panel, View};
 use crate::units;
 
-/// If the panel has at least this width, the two lists are side by side.
+/// In a panel of at least this width, the two lists are next to each other.
 const SIDE_BY_SIDE: u16 = 76;
 
-/// Widths of the columns of names and of best values.
+/// Widths of the columns with names and with best values.
 const NAME: u16 = 10;
 const BEST: u16 = 12;
 
@@ -54,7 +54,7 @@ fn draw_groups(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, lo
     let first = selected.saturating_sub(height / 2).min(groups.len().saturating_sub(height));
     let digits = |largest: u64, least: u16| least.max(largest.to_string().len() as u16);
     let counts = [digits(most, 6), digits(groups.iter().map(|group| group.front).max().unwrap_or(0), 5)];
-    // The bar gets the columns that the numbers leave free, which may be none.
+    // The bar uses the columns that remain next to the numbers. There may be none.
     let others = NAME + counts[0] + counts[1] + BEST + 4 + 2;
     let bar = usize::from(area.width.saturating_sub(others)).min(30);
     let rows = groups.iter().enumerate().skip(first).take(height).map(|(index, group)| {
@@ -92,7 +92,8 @@ fn group_row<'a>(group: &Group, most: u64, counts: [u16; 2], bar: usize, look: &
     ])
 }
 
-/// Returns the number of workers that have evaluated something or are about to.
+/// Returns the number of workers to show: the workers that have evaluated something, and the workers that
+/// will.
 fn worker_count(state: &State, look: &Look<'_>) -> usize {
     state.workers.keys().last().map_or(0, |last| last + 1).max(look.setup.workers)
 }
@@ -131,7 +132,7 @@ fn worker_line<'a>(index: usize, worker: Option<&Worker>, width: u16, look: &Loo
     Line::from(line + &last)
 }
 
-/// Formats a duration in its largest unit only.
+/// Formats a duration with its largest unit only.
 fn roughly(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -140,7 +141,7 @@ fn roughly(time: Duration) -> String {
     }
 }
 
-/// Formats a duration in whole seconds or larger units.
+/// Formats a duration without fractions of seconds.
 fn whole(time: Duration) -> String {
     if time.as_secs() < 10 { format!("{} s", time.as_secs()) } else { units::duration(time) }
 }

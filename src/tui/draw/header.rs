@@ -1,4 +1,4 @@
-//! Draws the first lines of the screen: study, stage, progress, remaining time, best value.
+//! Draws the first lines of the terminal UI: study, stage, progress, remaining time, best value.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::tui::setup::{self, heading, text};
 use crate::tui::state::State;
 use crate::units;
 
-/// If a study has been silent for this long, it may have been stopped.
+/// If the last event of a study is older than this, the study may have been stopped.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// If the terminal has at least this width, everything is written in full.
+/// On a terminal of at least this width, the header abbreviates nothing.
 const ROOMY: u16 = 110;
 /// Minimum width of an objective's name.
 const NAME_MIN: usize = 10;
-/// Minimum width of the bar, and the texts around it.
+/// Minimum width of the bar together with the texts around the bar.
 const BAR_MIN: usize = 14;
-/// Text before the name of the study.
+/// Text before the study's name.
 const NAME: &str = " kiln ";
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: &Look<'_>) {
@@ -58,7 +58,7 @@ fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     spans
 }
 
-/// Lists the stages so far, each with its duration. If there is little room, the first stages are omitted.
+/// Lists the stages so far, each with its duration. If there is little room, the list omits the first stages.
 fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut stages: Vec<Vec<Span<'a>>> = Vec::new();
     for passed in &state.stages {
@@ -101,7 +101,7 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     }
     parts.extend(stage.left(look.now).map(|left| format!("{} left", units::duration(left))));
     if !stage.covers("search") && !stage.note().is_empty() {
-        // The note precedes the remaining time and uses the room that is left.
+        // The note precedes the remaining time and takes the rest of the line.
         let others: usize = parts.iter().map(|part| fit::width(part) + 2).sum();
         let note = fit::cut(stage.note(), usize::from(width).saturating_sub(others + BAR_MIN));
         parts.insert(parts.len().min(1), note);
@@ -146,8 +146,8 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
         let trial = format!(" (trial {trial}), ");
         let others: usize = parts.iter().map(|(text, _)| fit::width(text) + 2).sum();
         let taken = [value.as_str(), &qualifier, &trial, " "].map(fit::width).iter().sum::<usize>();
-        // If there is little room, the name is shortened down to its minimum width. The numbers after it are
-        // not shortened.
+        // If there is little room, the name is shortened, but not below its minimum width. The numbers after
+        // the name are not shortened.
         let name = fit::shortened(&what, room.saturating_sub(taken + others).max(NAME_MIN));
         room = room.saturating_sub(taken + fit::width(&name));
         spans.push(Span::raw(format!("{name} ")));
@@ -170,18 +170,18 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     Line::from(spans)
 }
 
-/// The best value so far.
+/// The best value so far, with its label.
 struct Best {
     what: String,
     value: String,
     trial: TrialId,
-    /// Qualifier of a value that was measured with less than full effort.
+    /// Qualifier for a value that was measured with less than full effort.
     qualifier: String,
     role: Role,
 }
 
-/// Returns the test result of the best finished network. If no network is finished, returns the best value of
-/// the search.
+/// Returns the test result of the best finished network. If no network is finished, returns the best value
+/// found in the search.
 fn best(state: &State, look: &Look<'_>) -> Option<Best> {
     let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
     if let Some(tested) = headline::best(finished, &look.setup.objectives) {

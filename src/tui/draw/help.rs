@@ -9,7 +9,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::Look;
 use crate::tui::view::quit_means;
 
-/// Keys with their effects.
+/// Keys, each with its effect.
 const KEYS: [(&str, &str); 11] = [
     ("tab, 1 to 5", "another panel"),
     ("↑ ↓, j k", "move; page up, page down, home, end too"),

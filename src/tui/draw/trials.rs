@@ -17,15 +17,15 @@ use crate::units;
 
 /// Width of a numeric column.
 const NUMBER: u16 = 13;
-/// Widths of the columns for signs, origins and seconds.
+/// Widths of the columns with signs, origins and seconds.
 const SIGN: u16 = 2;
 const FROM: u16 = 10;
 const SECONDS: u16 = 10;
-/// Minimum width of the column of trial numbers.
+/// Minimum width of the column with trial numbers.
 const TRIAL: u16 = 6;
-/// Minimum width of the column of fidelities, for studies with several fidelities.
+/// Minimum width of the column with fidelities, which only studies with several fidelities have.
 const EFFORT: u16 = 10;
-/// If the panel has at least this width, the table has columns for costs.
+/// In a panel of at least this width, the table has columns for costs.
 const WITH_COSTS: u16 = 100;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
@@ -47,7 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let height = usize::from(area.height.saturating_sub(3)).max(1);
     let selected = view.row(&rows);
     let has_keys = !matches!(view.focus, Panel::Groups | Panel::Log);
-    // The selected row stays in the middle of the panel where possible.
+    // Where possible, the selected row is in the middle of the panel.
     let first = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
     let visible = rows.iter().enumerate().skip(first).take(height);
     let lines = visible.map(|(index, told)| {
@@ -59,7 +59,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
         .chain(names.iter().map(|_| Constraint::Length(NUMBER)))
         .chain(effort_width.map(Constraint::Length))
         .chain([Constraint::Length(FROM), Constraint::Length(SECONDS), Constraint::Min(0)]);
-    // The key `enter` shows the objectives that have no column.
+    // The user can press `enter` to see the objectives that have no column.
     let more = if left_out > 0 { fit::MORE } else { "" };
     let headings = [String::new(), right("trial", id)]
         .into_iter()
@@ -103,7 +103,7 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     ])
 }
 
-/// Returns as many objectives as fit, then costs. Also returns the number of objectives that do not fit.
+/// Returns the columns: as many objectives as fit, then costs. Also returns the number of omitted objectives.
 fn columns(rows: &[&Told], look: &Look<'_>, width: u16, room: usize) -> (Vec<String>, usize) {
     let objectives = &look.setup.objectives;
     let mut names: Vec<String> = objectives.iter().take(room).cloned().collect();

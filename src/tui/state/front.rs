@@ -6,20 +6,20 @@ use kiln_search::pareto::Archive;
 use kiln_search::{Fidelity, Trial, TrialId};
 use kiln_space::Genotype;
 
-/// The trials that no other trial dominates. The result equals `kiln_search::study_front`, but it is updated
-/// with each trial.
+/// The nondominated trials. The result equals that of `kiln_search::study_front`, but is updated with each
+/// trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Front {
-    /// The highest fidelity so far. Only trials of this fidelity count.
+    /// The highest fidelity so far. Only trials of this fidelity can be on the front.
     fidelity: Option<Fidelity>,
     archive: Archive<Genotype>,
-    /// The trial that represents each architecture.
+    /// For each architecture, the trial that represents it.
     members: BTreeMap<Genotype, TrialId>,
     trials: BTreeSet<TrialId>,
 }
 
 impl Front {
-    /// Adds a trial, and returns whether the front changed.
+    /// Adds a trial. Returns whether the front changed.
     pub(crate) fn insert(&mut self, trial: &Trial) -> bool {
         let (id, objectives, genotype) = (trial.id, &trial.objectives.0, &trial.proposal.genotype);
         let fidelity = Some(trial.proposal.fidelity);
@@ -29,7 +29,8 @@ impl Front {
         if fidelity > self.fidelity {
             *self = Self { fidelity, ..Self::default() };
         }
-        // The earliest trial represents its architecture, whatever the order of the outcomes.
+        // The architecture's earliest trial represents it, independently of the order in which the outcomes
+        // arrive.
         if let Some(same) = self.members.get_mut(genotype) {
             let is_earlier = id < *same;
             if is_earlier {

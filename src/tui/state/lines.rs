@@ -1,11 +1,11 @@
-//! The screen's log, which contains the latest messages.
+//! The terminal UI's log, which contains the latest messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use kiln_export::{plain_text, steers};
 
-/// Maximum number of lines.
+/// Maximum number of log lines to keep.
 const KEPT: usize = 1000;
 
 /// Kind of a log line.
@@ -24,7 +24,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// Returns the sign of the kind, so that no meaning depends on color only.
+    /// Returns the sign for this kind of line, so that no meaning depends on color only.
     pub(crate) const fn sign(self) -> char {
         match self {
             Self::Info => ' ',
@@ -36,7 +36,7 @@ impl Level {
     }
 }
 
-/// One message.
+/// One message in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) at: Duration,
@@ -44,12 +44,12 @@ pub(crate) struct Line {
     pub(crate) message: String,
 }
 
-/// The latest lines. The oldest comes first.
+/// The latest log lines, from oldest to newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lines(VecDeque<Line>);
 
 impl Lines {
-    /// Adds a line, and drops the oldest if there are too many.
+    /// Adds a line. If there are then too many lines, drops the oldest line.
     pub(crate) fn push(&mut self, at: Duration, level: Level, message: String) {
         if self.0.len() == KEPT {
             self.0.pop_front();
@@ -58,7 +58,7 @@ impl Lines {
         self.0.push_back(Line { at, level, message });
     }
 
-    /// Returns the lines to print after the screen has closed.
+    /// Returns the lines to print after the terminal UI has closed.
     pub(crate) fn to_keep(&self) -> Vec<String> {
         let kept = self.0.iter().filter_map(|line| match line.level {
             Level::Exported => Some(line.message.clone()),
@@ -68,7 +68,7 @@ impl Lines {
         kept.collect()
     }
 
-    /// Returns all lines. The oldest comes first.
+    /// Returns all lines, from oldest to newest.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
         self.0.iter()
     }

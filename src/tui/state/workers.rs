@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use kiln_search::{Seconds, TrialId};
 
-/// A thread that evaluates networks.
+/// Statistics of a worker, which is a thread that evaluates networks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Worker {
     /// Number of evaluations.
     pub(crate) trials: u64,
     /// Total time of the evaluations.
     pub(crate) busy: Seconds,
-    /// The worker's last evaluation, and the time when it ended.
+    /// The trial that the worker evaluated last, and the time when this evaluation ended.
     pub(crate) last: Option<(TrialId, Duration)>,
 }
 
 impl Worker {
-    /// Adds an evaluation.
+    /// Adds an evaluation to the statistics.
     pub(super) fn add(&mut self, trial: TrialId, seconds: Seconds, at: Duration) {
         self.trials += 1;
         self.busy = self.busy.saturating_add(seconds);

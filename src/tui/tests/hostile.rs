@@ -16,10 +16,10 @@ use crate::tui::setup::{Role, Setup};
 use crate::tui::state::State;
 use crate::tui::view::{Opened, Panel, View};
 
-/// Names with escape sequences, or with marks that reverse a line.
+/// A name with escape sequences and with characters that reverse the direction of a line.
 const HOSTILE: &str = "a\u{1b}]0;owned\u{7}\u{9b}31m\nb\u{202e}c\u{2066}d\u{200b}e\u{feff}f\u{61c}";
 
-/// Returns these values, and one more value under a hostile name.
+/// Returns these values and one additional value with a hostile name.
 fn with(values: &NamedValues, value: f64) -> NamedValues {
     let all = values.into_iter().map(|(name, value)| (name.clone(), *value));
     all.chain([(HOSTILE.to_owned(), value)]).collect()

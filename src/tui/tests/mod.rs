@@ -1,4 +1,5 @@
-//! Tests the screen with synthetic studies: frames against snapshots, keys, slow terminals.
+//! Tests the terminal UI with synthetic studies: comparisons of frames with snapshots, keys, and slow
+//! terminals.
 
 mod frames;
 mod hostile;
@@ -46,7 +47,8 @@ fn noise(id: u64) -> f64 {
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
 }
 
-/// A trial whose accuracy grows with its latency and over time. Every twentieth trial diverged.
+/// A trial whose accuracy increases with the network's latency and with the trial's number. Every twentieth
+/// trial diverges.
 fn trial(id: u64) -> Trial {
     let latency = 40.0 + 155.0 * noise(id);
     let error = 1.5 + 300.0 / latency + 20.0 * noise(id + 1000) / (1.0 + id as f64 / 10.0);
@@ -110,7 +112,7 @@ fn searching() -> Vec<(Event, Duration)> {
     events
 }
 
-/// Returns the events of the same study to its end.
+/// Returns all events of the same study, up to the study's end.
 fn whole() -> Vec<(Event, Duration)> {
     let mut events = searching();
     events.extend((90..150).map(|id| (told(id), Duration::from_millis(20_500 + 500 * id))));
@@ -134,7 +136,7 @@ fn whole() -> Vec<(Event, Duration)> {
     events
 }
 
-/// Returns the most accurate of the first `count` trials.
+/// Returns the number of the most accurate trial among the first `count` trials.
 fn best(count: u64) -> u64 {
     let error = |id: &u64| trial(*id).objectives.0.first().copied().unwrap_or(f64::INFINITY);
     (0..count).min_by(|a, b| error(a).total_cmp(&error(b))).unwrap()

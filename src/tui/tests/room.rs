@@ -1,5 +1,5 @@
-//! Tests long names and long numbers on terminals of every size. Names are shortened, and numbers are never
-//! cut.
+//! Tests long names and long numbers on terminals of many sizes. Names may be shortened, but numbers are
+//! never cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -199,7 +199,7 @@ fn details_never_cut_values() {
         for value in ["1.152 MB", "3.456 G", "123457", "1234 T", "98.61", "-1.500e-9", "100240.125"] {
             assert!(frame.contains(value), "{value} at {size:?}:\n{frame}");
         }
-        // The screen indicates that it omits columns.
+        // The table indicates that it omits columns.
         for column in ["params", "MACs"] {
             let heading =
                 frame.lines().find(|line| line.contains("operat") || line.contains("layer")).unwrap();
@@ -214,7 +214,7 @@ fn front_chart_states_number_of_trials_outside() {
     let mut state = State::new(&setup);
     for id in 0..40 {
         let mut trial = super::trial(id);
-        // These few outliers are much worse than the other trials.
+        // A few trials are outliers with much worse values than the other trials.
         if id % 10 == 5 && trial.outcome.measurement().is_some() {
             let latency = trial.objectives.0[1];
             trial.objectives = Objectives(vec![90.0 + id as f64 / 10.0, latency]);

@@ -1,4 +1,5 @@
-//! Tests the main loop: slow, closed and resized terminals, quitting, and a journal as the source.
+//! Tests the main loop with slow, closed and resized terminals, with quitting, and with a journal as the
+//! source.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,10 +25,10 @@ use crate::tui::screen::{End, Parts, Stop, show};
 use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Level, State};
 
-/// A terminal that blocks for a while, or fails after a number of frames.
+/// A terminal that blocks for a while, or that fails after a number of frames.
 struct Difficult {
     inner: TestBackend,
-    /// The terminal blocks until the other end of this channel is dropped.
+    /// The terminal blocks until the channel's other end is dropped.
     gate: Option<Receiver<()>>,
     /// Number of frames after which the terminal fails.
     frames: u32,
@@ -87,7 +88,7 @@ impl Backend for Difficult {
     }
 }
 
-/// A keyboard that presses these keys one after the other, and then none.
+/// A keyboard on which these keys are pressed one after the other, and then no more keys.
 struct Pressed(VecDeque<Input>);
 
 impl Pressed {
@@ -118,10 +119,10 @@ impl Stop for Requests {
     }
 }
 
-/// An exporter that can be blocked, or that has nothing to write.
+/// An exporter that can block, or that can have nothing to write.
 #[derive(Default)]
 struct Exporter {
-    /// The exporter blocks until the other end of this channel is dropped.
+    /// The exporter blocks until the channel's other end is dropped.
     gate: Mutex<Option<Receiver<()>>>,
     missing: bool,
     done: AtomicU32,
@@ -140,16 +141,16 @@ impl Export for Exporter {
     }
 }
 
-/// An exporter for screens on which nothing is exported.
+/// An exporter for tests that export nothing.
 static NEVER: Exporter = Exporter { gate: Mutex::new(None), missing: true, done: AtomicU32::new(0) };
 
-/// Presses `e` twice, unblocks the exporter after the answer, and quits after the screen has reported the
-/// export.
+/// Presses `e` twice, unblocks the exporter after the terminal UI has responded, and quits after the terminal
+/// UI has reported the export.
 struct Exporting<'a> {
     keys: Pressed,
     exporter: &'a Exporter,
     gate: Option<mpsc::Sender<()>>,
-    /// Number of inputs since the screen reported the export.
+    /// Number of inputs after the terminal UI reported the export.
     since: u32,
 }
 
@@ -158,7 +159,7 @@ impl Keys for Exporting<'_> {
         if !self.keys.0.is_empty() {
             return self.keys.next(wait);
         }
-        // The gate stays closed until the exporter waits. Dropping the gate unblocks the exporter.
+        // The gate stays closed until the exporter is blocked. Dropping the gate unblocks the exporter.
         if let Some(_gate) = self.gate.take() {
             assert_eq!(self.exporter.done.load(Ordering::SeqCst), 0, "the screen waited for the exporter");
         }
@@ -192,7 +193,8 @@ fn slow_terminal_neither_slows_search_nor_loses_trials() {
         let end = show(&mut terminal, &mut Pressed::new(&[]), &mut tap, &mut state, &parts(&setup, None));
         (end, state)
     });
-    // The terminal blocks until all events are sent. An observer that waited for a frame would wait forever.
+    // The terminal blocks until all events are sent. An observer that waits for a frame would therefore never
+    // return.
     for id in 0..TRIALS {
         feed.on_event(&told(id));
         feed.on_event(&progress("search", id + 1, TRIALS, ""));
@@ -236,7 +238,7 @@ fn quitting_stops_study_and_shows_its_end() {
             assert!(Instant::now() < until, "the key was not seen");
             thread::sleep(Duration::from_millis(1));
         }
-        // The screen still reports a running export.
+        // The terminal UI still reports the running export.
         feed.on_event(&told(0));
         drop(feed);
         screen.join().unwrap()
@@ -246,7 +248,8 @@ fn quitting_stops_study_and_shows_its_end() {
     assert!(frame.contains("stopping"), "{frame}");
 }
 
-/// Returns the last frame and the log of a screen on which the finished network is exported.
+/// Exports the finished network in the terminal UI. Returns the last frame and the state, which contains the
+/// log.
 fn exporting(exporter: &Exporter, gate: Option<mpsc::Sender<()>>) -> (String, State) {
     let (_feed, mut tap) = channel();
     let setup = setup(Role::Watches);

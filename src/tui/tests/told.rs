@@ -16,7 +16,7 @@ use crate::tui::state::{Front, Level, State};
 #[test]
 fn front_matches_study_for_any_order_of_trials() {
     let mut trials: Vec<Trial> = (0..200).map(trial).collect();
-    // The events are a repeated architecture, a lower fidelity, and a trial that breaks a limit.
+    // The events contain a repeated architecture, a lower fidelity, and a trial that exceeds a limit.
     for (id, source) in (200..220).zip(60..80) {
         let same = Trial { id, ..trial(source) };
         trials.push(same);
@@ -54,7 +54,7 @@ fn hypervolume_matches_front_and_never_falls() {
 
 #[test]
 fn screen_watch_report_and_compare_show_same_hypervolume() {
-    // The short trainings have lower errors than any full training, and some trials fail.
+    // The short trainings have lower errors than all full trainings. Some trials fail.
     let trials: Vec<Trial> = (0..150)
         .map(|id| {
             let mut trial = trial(id);
@@ -73,7 +73,8 @@ fn screen_watch_report_and_compare_show_same_hypervolume() {
         worker: 0,
     };
     let Setup { objectives, constraints, .. } = setup(Role::Runs);
-    // The process that runs the search receives the trials in one order. `watch` reads them in another order.
+    // The process that runs the search receives the trials in one order. `kiln watch` reads them in another
+    // order.
     let [screen, watch] = [Role::Runs, Role::Watches].map(|role| {
         let mut state = State::new(&setup(role));
         let mut order: Vec<&Trial> = trials.iter().collect();

@@ -25,7 +25,7 @@ fn is_refused(what: &str, said: &Said, expected: &[&str]) {
     assert!(is_one && expected.iter().all(|part| said.err.contains(part)), "{what}: {}", said.err);
 }
 
-/// Replaces a file with something else.
+/// A function that replaces the file at a path with something else.
 type Put = fn(&Path);
 
 fn make_pipe(path: &Path) {
@@ -126,7 +126,7 @@ fn wrong_run_folder_is_refused() {
     is_refused("nothing", &sandbox.kiln(&["front", "none"]), &["error: runs/none: not a run folder"]);
 }
 
-/// A user without files, for tests that run as root.
+/// Id of a user who owns no files, for tests that run as root.
 const NOBODY: &str = "65534";
 
 #[test]
