@@ -57,7 +57,7 @@ fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     }
 }
 
-/// Refuses a budget that ends before any network is evaluated with full effort. Also refuses a budget in
+/// Refuses a budget that ends before any network is evaluated at full fidelity. Also refuses a budget in
 /// epochs for an evaluator that does not train each network.
 pub(super) fn check_budget(
     config: &RunConfig,

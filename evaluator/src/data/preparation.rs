@@ -137,7 +137,7 @@ impl Preparation {
         self.finish_divided(raw, splits)
     }
 
-    /// The splits of examples with these targets, for readers that need the splits before the values.
+    /// Splits the examples by their targets. Readers that need the splits before they read inputs call this.
     pub(super) fn divide(&self, targets: &Targets, given: &Given) -> [Vec<u32>; 3] {
         split::divide_targets(targets, given, &self.sizes(), self.rules)
     }

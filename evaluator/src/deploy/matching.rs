@@ -79,7 +79,7 @@ pub struct Matched {
 
 impl Matched {
     /// Finds the inputs and outputs of `model` in `data`. If the model card does not name the inputs, because
-    /// an earlier build wrote it, the inputs are taken in the order of the data set.
+    /// an earlier build wrote the card, the model's inputs are matched to those of the data set by position.
     ///
     /// # Errors
     /// [`Mismatch`] with the names on both sides.

@@ -23,7 +23,7 @@ pub enum Protocol {
     Time {
         /// Name of the column with the seconds.
         cost: String,
-        /// Factor for the column: the epochs of an evaluation, including the time for validation.
+        /// Factor that converts the column to the seconds of one evaluation, with its validation.
         factor: f64,
     },
     /// The budget is a number of evaluations.

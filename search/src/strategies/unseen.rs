@@ -21,8 +21,8 @@ const MUTATION_ATTEMPTS: usize = 200;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
     known: BTreeSet<Genotype>,
-    /// Genotypes that were not known when the space was enumerated. Some of them may be known by now. `None`
-    /// before the space is enumerated.
+    /// The genotypes of the space, less those that were known when the space was enumerated. Some of the
+    /// remaining genotypes may be known by now. `None` before the space is enumerated.
     open: Option<Vec<Genotype>>,
 }
 

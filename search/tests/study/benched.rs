@@ -1,4 +1,4 @@
-//! Tests a study that has evaluated its whole space as a problem. A run on the study's results must evaluate
+//! Tests the recorded results of a study as a problem. A strategy that runs on these results must evaluate
 //! the same trials as the study.
 
 use std::sync::Arc;

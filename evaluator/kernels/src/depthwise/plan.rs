@@ -67,7 +67,7 @@ impl Plan {
         (0..self.channels).flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, *tap))).collect()
     }
 
-    /// Computes the sums for all planes of the images `source`, on all threads.
+    /// Computes the depthwise convolution of all planes of the images `source`, on all threads.
     pub(crate) fn run(
         &self,
         set: InstructionSet,
