@@ -1,7 +1,7 @@
 //! Names the commit that is built, for `kiln --version`. Outside a repository nothing is named.
 //!
-//! The script runs again when the commit changes, and only this package is then compiled again: no other crate
-//! depends on it.
+//! The script runs again when the commit changes. Cargo then compiles only this package again, because no
+//! other crate depends on it.
 
 // Cargo reads a build script's standard output.
 #![allow(clippy::print_stdout)]
@@ -16,7 +16,8 @@ fn main() {
     if !is_root_of_repository(&package) {
         return;
     }
-    // `HEAD` names the branch, whose own file holds the commit. Git moves that file into `packed-refs` at times.
+    // `HEAD` names the branch, whose own file contains the commit. Git sometimes moves that file into
+    // `packed-refs`.
     let branch = git(&package, &["symbolic-ref", "--quiet", "HEAD"]);
     for name in ["HEAD"].into_iter().chain(branch.as_deref()).chain(["packed-refs"]) {
         let file = git(&package, &["rev-parse", "--git-path", name]).map(|file| package.join(file));
@@ -30,7 +31,8 @@ fn main() {
     }
 }
 
-/// Whether the package is the root of a repository: a copy of it inside another repository has no commit there.
+/// Whether the package is the root of a repository. A copy of the package inside another repository has no
+/// commit of its own there.
 fn is_root_of_repository(package: &Path) -> bool {
     let top = git(package, &["rev-parse", "--show-toplevel"]).map(PathBuf::from);
     let canonical = |path: &Path| path.canonicalize().ok();
