@@ -31,9 +31,9 @@ pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Ve
 /// returns the first one. `lowest` contains the rating of the best candidate in each cluster. Lower ratings
 /// are better.
 ///
-/// Improvements are scaled to make them comparable with bonuses. The best rating of all clusters is scaled to
-/// 1. A rating of 0 means that no improvement is expected, and is scaled to 0. If the worst rating is above
-/// 0, the worst rating is scaled to 0 instead.
+/// Improvements are scaled to make them comparable with bonuses. The best rating of all clusters becomes 1.
+/// A rating of 0 means that no improvement is expected. It becomes 0, unless the worst rating is above 0:
+/// then the worst rating becomes 0 instead.
 pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
     let rated = || lowest.iter().flatten();
     let best = rated().copied().fold(f64::INFINITY, f64::min);
