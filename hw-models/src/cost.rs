@@ -101,6 +101,15 @@ pub trait CostModel: Send + Sync {
         String::new()
     }
 
+    /// In what a network is unlike all that the model was fitted to, in words; empty if it resembles them, or
+    /// for a model that was not fitted to networks.
+    ///
+    /// # Errors
+    /// As [`CostModel::network`].
+    fn unlike(&self, _architecture: &Architecture) -> Result<Vec<String>, HwError> {
+        Ok(Vec::new())
+    }
+
     /// Predicts the cost of one layer.
     ///
     /// # Errors

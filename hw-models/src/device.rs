@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kiln_space::NumberFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::HwError;
 use crate::work::WorkKind;
+use crate::{FittedNetworks, HwError};
 
 mod check;
 
@@ -70,6 +70,9 @@ pub struct Device {
     pub energy: Energy,
     /// Expected error of predictions from this file.
     pub error: RelativeError,
+    /// Measured networks, for the model `fitted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<FittedNetworks>,
 }
 
 /// Fraction of the peak rate that a compute-bound kernel reaches, for each kind of operation.

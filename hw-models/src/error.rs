@@ -132,6 +132,62 @@ pub enum HwError {
         /// The space's error.
         source: Box<SpaceError>,
     },
+    /// The model `fitted` was asked of a device file without measured networks.
+    #[error("`{device}` has no measured networks; fit its device file with `kiln hw fit --model fitted`")]
+    NotFitted {
+        /// The device.
+        device: String,
+    },
+    /// Measured networks do not predict each other.
+    #[error(
+        "{file}: the measurements contradict each other: {outliers} of {networks} networks differ from what \
+         the others say by more than a factor of 3, and predictions order networks with a rank correlation \
+         of {spearman:.2}{}; check the column and its unit", said_first(*first)
+    )]
+    Contradictory {
+        /// File.
+        file: String,
+        /// Number of outliers.
+        outliers: usize,
+        /// Number of networks.
+        networks: usize,
+        /// Rank correlation of networks with the predictions from the others.
+        spearman: f64,
+        /// Line, latency and expected latency in microseconds of the first outlier.
+        first: Option<(u64, f64, f64)>,
+    },
+    /// Latencies of one column seem to have two units.
+    #[error(
+        "{file}:{line}: `{column}` is {found}, but another network takes {factor:.0} times as long and none \
+         lies between; the column seems to mix units"
+    )]
+    MixedUnits {
+        /// File.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// Column.
+        column: String,
+        /// The latency, in the column's unit.
+        found: f64,
+        /// Quotient of the medians of the two groups.
+        factor: f64,
+    },
+    /// A known column from which the column to predict can be read off.
+    #[error(
+        "{file}: the known column `{known}` is `{target}` times {factor:.6}; leave it out, or the evaluation \
+         would predict a device from itself"
+    )]
+    CopiedColumn {
+        /// File.
+        file: String,
+        /// The known column.
+        known: String,
+        /// The column to predict.
+        target: String,
+        /// Their quotient.
+        factor: f64,
+    },
     /// Too few networks were measured for a fit.
     #[error("{found} measured networks are too few for a fit, expected at least {needed}; measure more")]
     TooFewMeasurements {
@@ -222,6 +278,12 @@ pub enum CsvProblem {
     /// Another error of the parser.
     #[error(transparent)]
     Parser(csv::Error),
+}
+
+fn said_first(first: Option<(u64, f64, f64)>) -> String {
+    first.map_or_else(String::new, |(line, found, expected)| {
+        format!("; line {line} says {found} us where {expected:.0} us are expected")
+    })
 }
 
 fn quoted_key(key: Option<&str>) -> String {

@@ -11,13 +11,13 @@ use kiln_space::{Genotype, SearchSpace, SpaceError};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use self::csv_file::CsvFile;
+pub(crate) use self::csv_file::CsvFile;
 use self::repeats::Pool;
 pub use self::repeats::Repeats;
 use crate::{HwError, Measured};
 
 /// The number that published tables write for "not measured". Other tables leave the field empty.
-const NOT_MEASURED: f64 = -1.0;
+pub(crate) const NOT_MEASURED: f64 = -1.0;
 
 /// Unit of a column with latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Measurements {
 }
 
 impl LatencyUnit {
-    const fn us(self) -> f64 {
+    pub(crate) const fn us(self) -> f64 {
         match self {
             Self::Us => 1.0,
             Self::Ms => 1e3,
@@ -144,13 +144,13 @@ impl Measurements {
 }
 
 /// Maps values of the shared column to the names of networks.
-struct Names {
+pub(crate) struct Names {
     file: String,
     names: BTreeMap<String, String>,
 }
 
 impl Names {
-    fn read(file: &KeyFile, key: &str) -> Result<Self, HwError> {
+    pub(crate) fn read(file: &KeyFile, key: &str) -> Result<Self, HwError> {
         let table = CsvFile::read(&file.path)?;
         let (on, key) = (table.column(&file.on)?, table.column(key)?);
         let mut names = BTreeMap::new();
@@ -162,7 +162,12 @@ impl Names {
         Ok(Self { file: file_name(&file.path), names })
     }
 
-    fn get(&self, value: &str) -> Option<&str> {
+    /// The name of the file.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(crate) fn get(&self, value: &str) -> Option<&str> {
         self.names.get(value).map(String::as_str)
     }
 }

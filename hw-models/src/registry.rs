@@ -54,6 +54,7 @@ impl HardwareRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
+        registry.add("fitted", crate::fitted::Fitted::PART);
         registry.add("roofline", crate::roofline::Roofline::PART);
         registry
     }

@@ -105,8 +105,16 @@ impl Roofline {
     /// # Errors
     /// The errors of [`CostModel::network`].
     pub(crate) fn demands(&self, architecture: &Architecture) -> Result<Vec<Demand>, HwError> {
-        let schedule = Schedule::new(architecture);
-        let weights = self.weights_place(architecture, &schedule);
+        self.demands_of(architecture, &Schedule::new(architecture))
+    }
+
+    /// As [`Roofline::demands`], for a known schedule of the network.
+    pub(crate) fn demands_of(
+        &self,
+        architecture: &Architecture,
+        schedule: &Schedule,
+    ) -> Result<Vec<Demand>, HwError> {
+        let weights = self.weights_place(architecture, schedule);
         let demands = schedule.kernels.iter().map(|kernel| self.demand(architecture, kernel, weights));
         demands.map(|demand| demand.map(|(demand, _)| demand)).collect()
     }

@@ -81,7 +81,54 @@ impl Cholesky {
         solution
     }
 
-    /// Returns the logarithm of the determinant of `L`.
+    /// The solution `x` of `Lᵀ x = b` over all points; `b` has a number for each.
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_regression::Cholesky;
+    /// let mut factor = Cholesky::default();
+    /// factor.push(Vec::new(), 4.0);
+    /// factor.push(vec![1.0], 5.0);
+    /// assert_eq!(factor.solve_transposed(&[3.0, 4.0]), [0.5, 2.0]);
+    /// ```
+    #[must_use]
+    pub fn solve_transposed(&self, b: &[f64]) -> Vec<f64> {
+        let mut solution = b.to_vec();
+        for (i, row) in self.rows.iter().enumerate().take(b.len()).rev() {
+            let value = solution[i] / row[i];
+            solution[i] = value;
+            for (earlier, factor) in solution[..i].iter_mut().zip(row) {
+                *earlier -= factor * value;
+            }
+        }
+        solution
+    }
+
+    /// The diagonal of the inverse of `L Lᵀ`.
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_regression::Cholesky;
+    /// // The inverse of [[4, 2], [2, 5]] is [[5, -2], [-2, 4]] / 16.
+    /// let mut factor = Cholesky::default();
+    /// factor.push(Vec::new(), 4.0);
+    /// factor.push(vec![1.0], 5.0);
+    /// assert_eq!(factor.inverse_diagonal(), [5.0 / 16.0, 0.25]);
+    /// ```
+    #[must_use]
+    pub fn inverse_diagonal(&self) -> Vec<f64> {
+        let column = |first: usize| {
+            // Column `first` of the inverse of `L`, whose numbers above the diagonal are zero.
+            let mut column = vec![1.0 / self.rows[first][first]];
+            for (i, row) in self.rows.iter().enumerate().skip(first + 1) {
+                column.push(-dot(&row[first..i], &column) / row[i]);
+            }
+            dot(&column, &column)
+        };
+        (0..self.len()).map(column).collect()
+    }
+
+    /// Logarithm of the determinant of `L`.
     #[must_use]
     pub fn ln_determinant(&self) -> f64 {
         self.rows.iter().filter_map(|row| row.last()).map(|d| d.ln()).sum()

@@ -1,8 +1,9 @@
 //! Arguments of `kiln hw`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use kiln_hw_models::{KeyFile, LatencyUnit, MeasurementFile};
 
 /// Largest accepted number of examples or threads.
 const COUNT_MAX: u64 = 65_536;
@@ -21,6 +22,112 @@ pub(crate) enum HwCommand {
     Predict(PredictArguments),
     /// Fit a device file to measured latencies
     Fit(FitArguments),
+    /// Judge the fitted model on a table of measured networks, beside trivial baselines
+    Evaluate(EvaluateArguments),
+}
+
+/// Which columns of a table name its networks, and the unit of its latencies.
+#[derive(Debug, Args)]
+pub(crate) struct TableColumns {
+    /// Column that names the networks, by genes joined by `-` or as cells of NAS-Bench-201
+    #[arg(long, value_name = "COLUMN", default_value = "arch")]
+    pub(crate) key: String,
+    /// Another CSV file with this column, if the table lacks it
+    #[arg(long, value_name = "FILE", requires = "key_on")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Column that joins the rows of the two files
+    #[arg(long, value_name = "COLUMN", requires = "key_file")]
+    pub(crate) key_on: Option<String>,
+    /// Unit of the latencies
+    #[arg(long)]
+    pub(crate) unit: Unit,
+}
+
+impl TableColumns {
+    /// A column of latencies in the table at `path`.
+    pub(crate) fn file(&self, path: &Path, latency_column: &str) -> MeasurementFile {
+        let key_file = self.key_file.clone().zip(self.key_on.clone());
+        MeasurementFile {
+            path: path.to_owned(),
+            key: self.key.clone(),
+            key_file: key_file.map(|(path, on)| KeyFile { path, on }),
+            latency_column: latency_column.to_owned(),
+            unit: match self.unit {
+                Unit::Us => LatencyUnit::Us,
+                Unit::Ms => LatencyUnit::Ms,
+            },
+        }
+    }
+}
+
+/// Arguments of `kiln hw evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    /// CSV file of measurements, plain or gzipped. An empty latency or -1 means that nothing was measured
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: PathBuf,
+    /// `nasbench201`, or a config whose `[space]` contains the networks
+    #[arg(long, value_name = "SPACE")]
+    pub(crate) space: PathBuf,
+    /// Column of latencies to predict
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) columns: TableColumns,
+    /// Numbers of networks to fit to
+    #[arg(long, value_name = "N", value_delimiter = ',', required = true)]
+    #[arg(value_parser = parse_train)]
+    pub(crate) train: Vec<usize>,
+    /// Number of repetitions with other networks, seeded from `--seed` (default 0) on
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) draws: u16,
+    /// Columns of devices that are known: every network was measured on them
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub(crate) known: Vec<String>,
+    /// How the fitted model's networks are selected. Those of the baselines are always drawn
+    #[arg(long, default_value = "chosen")]
+    pub(crate) samples: Samples,
+    /// Rows to fit to, counted from 0, the last excluded [default: all]
+    #[arg(long, value_name = "A..B", value_parser = parse_rows)]
+    pub(crate) pool: Option<[usize; 2]>,
+    /// Rows to judge [default: all that were not fitted to]
+    #[arg(long, value_name = "C..D", value_parser = parse_rows)]
+    pub(crate) test: Option<[usize; 2]>,
+    /// Quantiles of latency between which the rows of both parts are kept, such as 0.1..0.9
+    #[arg(long, value_name = "LOW..HIGH", value_parser = parse_trim)]
+    pub(crate) trim: Option<[f64; 2]>,
+    /// Cost model
+    #[arg(long, value_name = "NAME", default_value = "fitted", value_parser = ["fitted"])]
+    pub(crate) model: String,
+}
+
+/// How networks to measure are selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Samples {
+    /// Where they tell most about the others: up to 24, and any more drawn at random
+    Chosen,
+    /// At random
+    Drawn,
+}
+
+fn parse_train(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (2..=2000).contains(count));
+    count.ok_or_else(|| format!("found `{text}`, expected a whole number from 2 to 2000"))
+}
+
+fn parse_rows(text: &str) -> Result<[usize; 2], String> {
+    let bounds = text.split_once("..").and_then(|(a, b)| Some([a.parse().ok()?, b.parse().ok()?]));
+    bounds.filter(|[first, end]| first < end).ok_or_else(|| {
+        format!("found `{text}`, expected two row numbers in ascending order, such as `0..900`")
+    })
+}
+
+fn parse_trim(text: &str) -> Result<[f64; 2], String> {
+    let bounds = text.split_once("..").and_then(|(a, b)| Some([a.parse().ok()?, b.parse().ok()?]));
+    bounds
+        .filter(|[low, high]| (0.0..=1.0).contains(low) && low < high && *high <= 1.0)
+        .ok_or_else(|| format!("found `{text}`, expected two numbers from 0 to 1, such as `0.1..0.9`"))
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +179,9 @@ pub(crate) struct FitArguments {
     /// Config whose `[space]` contains the networks [default: the space of NAS-Bench-201]
     #[arg(long, value_name = "CONFIG")]
     pub(crate) space: Option<PathBuf>,
+    /// Cost model to fit: the numbers of the `roofline`, or a regression on the networks, `fitted`
+    #[arg(long, value_name = "NAME", default_value = "roofline", value_parser = ["roofline", "fitted"])]
+    pub(crate) model: String,
     /// Known device to start from
     #[arg(long, value_name = "NAME", required_unless_present = "file", conflicts_with = "file")]
     pub(crate) device: Option<String>,

@@ -1,5 +1,7 @@
-//! `kiln hw`: lists devices, predicts the cost of networks, and fits device files to measurements.
+//! `kiln hw`: lists devices, predicts the cost of networks, fits device files to measurements, and judges
+//! fitted models.
 
+mod evaluate;
 mod fit;
 mod list;
 mod predict;
@@ -17,11 +19,15 @@ use kiln_space::spaces::NasBench201;
 use crate::cli::{Common, HwCommand};
 use crate::exit::{Exit, Failure};
 
+/// Name of the space that needs no config.
+const NASBENCH201: &str = "nasbench201";
+
 pub(crate) fn run(command: HwCommand, common: &Common) -> Result<Exit, Failure> {
     match command {
         HwCommand::List { device, file } => list::run(device.as_deref(), file.as_deref(), common),
         HwCommand::Predict(arguments) => predict::run(&arguments, common),
         HwCommand::Fit(arguments) => fit::run(&arguments, common),
+        HwCommand::Evaluate(arguments) => evaluate::run(&arguments, common),
     }
 }
 
@@ -36,6 +42,11 @@ fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>,
         .map(|data| registries.data.open(&data.kind, &Opening::new(&data.settings, common.data.as_deref())));
     let task = data.transpose().map_err(Failure::wrong)?.map(|data| data.task());
     Ok(registries.space(&config, task)?)
+}
+
+/// The space with a built-in name, or that of a config.
+fn named_space(name: &Path, common: &Common) -> Result<Arc<dyn SearchSpace>, Failure> {
+    space((name.as_os_str() != NASBENCH201).then_some(name), common)
 }
 
 /// Returns the built-in device with this name, or the device that a file describes.

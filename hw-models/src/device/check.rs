@@ -77,7 +77,7 @@ impl Device {
                 return refuse(&format!("{key}.source"), "empty".to_owned(), "where the number comes from");
             }
         }
-        Ok(())
+        self.fitted.as_ref().map_or(Ok(()), |fitted| fitted.check(file))
     }
 
     /// Returns every [`Number`] of the file with its dotted key.

@@ -19,7 +19,7 @@ const LINES_MAX: usize = 1 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A table in memory.
-pub(super) struct CsvFile {
+pub(crate) struct CsvFile {
     path: String,
     header: StringRecord,
     /// Records with their line numbers.
@@ -27,14 +27,14 @@ pub(super) struct CsvFile {
 }
 
 /// A record of a table.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     file: &'a CsvFile,
     line: u64,
     record: &'a StringRecord,
 }
 
 impl CsvFile {
-    pub(super) fn read(path: &Path) -> Result<Self, HwError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let packed = kiln_files::read(path, BYTES_MAX)
             .map_err(|error| HwError::ReadMeasurements { file: file.clone(), error: Arc::new(error) })?;
@@ -60,7 +60,7 @@ impl CsvFile {
     }
 
     /// Returns the index of a column.
-    pub(super) fn column(&self, name: &str) -> Result<usize, HwError> {
+    pub(crate) fn column(&self, name: &str) -> Result<usize, HwError> {
         self.header.iter().position(|known| known == name).ok_or_else(|| HwError::MissingColumn {
             file: self.path.clone(),
             column: name.to_owned(),
@@ -68,24 +68,24 @@ impl CsvFile {
         })
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.records.iter().map(|(line, record)| Row { file: self, line: *line, record })
     }
 }
 
 impl<'a> Row<'a> {
     /// Returns the field in the column with this index.
-    pub(super) fn field(&self, column: usize) -> &'a str {
+    pub(crate) fn field(&self, column: usize) -> &'a str {
         &self.record[column]
     }
 
     /// Returns the line in the file, from 1.
-    pub(super) const fn line(&self) -> u64 {
+    pub(crate) const fn line(&self) -> u64 {
         self.line
     }
 
     /// Returns the error for an invalid field.
-    pub(super) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
+    pub(crate) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
         HwError::Field {
             file: self.file.path.clone(),
             line: self.line(),
@@ -97,7 +97,7 @@ impl<'a> Row<'a> {
 
     /// Returns the error for a field that does not name a network. `name` is the field's value, or the value
     /// that the key file maps it to.
-    pub(super) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
+    pub(crate) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
         HwError::Network {
             file: self.file.path.clone(),
             line: self.line(),

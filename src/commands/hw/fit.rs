@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use kiln_files::Overwrite;
 use kiln_hw_models::{
-    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
+    Agreement, Calibration, Comparison, Conditions, CostModel, Device, EvaluationTable, Finding, Fit,
+    FittedReport, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
 };
+use kiln_space::SearchSpace;
 use serde_json::json;
 
 use crate::cli::{Common, FitArguments, Unit};
@@ -18,6 +20,9 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     let device = started_from(arguments)?;
     let space = super::space(arguments.space.as_deref(), common)?;
     let file = measurement_file(arguments);
+    if arguments.model == "fitted" {
+        return networks(arguments, common, &device, &file, space.as_ref());
+    }
     let read = file.read(space.as_ref()).map_err(Failure::wrong)?;
     let (measured, not_measured, repeats) = (read.measured.len(), read.not_measured, read.repeats);
     let (drawn, others) = match arguments.sample {
@@ -52,6 +57,52 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
             output::path_shown(out)
         ))?;
     }
+    Ok(Exit::Done)
+}
+
+/// Fits the model `fitted`.
+fn networks(
+    arguments: &FitArguments,
+    common: &Common,
+    device: &Device,
+    file: &MeasurementFile,
+    space: &dyn SearchSpace,
+) -> Result<Exit, Failure> {
+    let FitArguments { batch, threads, sample, .. } = *arguments;
+    let roofline = Roofline::new(device.clone(), batch, threads);
+    let mut table = EvaluationTable::read(file, &[], space, &roofline).map_err(Failure::wrong)?;
+    let (measured, not_measured) = (table.len(), table.not_measured());
+    if let Some(count) = sample {
+        table = table.draw(count, common.seed.unwrap_or(0));
+    }
+    let conditions = roofline.conditions().unwrap_or(Conditions { batch, threads });
+    let (fitted, report) =
+        FittedReport::fit(&table, device, &file.name(), conditions).map_err(Failure::wrong)?;
+    let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
+    output_file::write(&arguments.out, fitted.to_toml().as_bytes(), overwrite)?;
+    let out = &arguments.out;
+    if common.json {
+        output::print_json(&json!({
+            "file": output::path_text(out), "measured": measured, "not_measured": not_measured,
+            "report": report,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let Agreement { median_error_percent, within_a_tenth_percent, spearman, .. } = report.held_out;
+    let mut text = format!(
+        "{measured} networks measured, {not_measured} not\nfitted to {}; each predicted from the others: \
+         median error {median_error_percent:.1} %, {within_a_tenth_percent:.1} % within 10 %, Spearman {}\n",
+        report.networks,
+        spearman.map_or_else(|| "-".to_owned(), |spearman| format!("{spearman:.3}")),
+    );
+    for Finding { line, latency_us, expected_us } in &report.outliers {
+        writeln!(text, "line {line}: {latency_us} us, where the other networks say {expected_us:.0} us")
+            .expect("writing to a string does not fail");
+    }
+    output::print(&format!(
+        "{text}{0}: written; use it with `file = \"{0}\"` and `model = \"fitted\"` in `[[hardware]]`",
+        output::path_shown(out)
+    ))?;
     Ok(Exit::Done)
 }
 

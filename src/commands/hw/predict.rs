@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     let mut rows = Vec::new();
     for model in models(arguments)? {
         let estimate = model.network(&architecture).map_err(Failure::wrong)?;
-        rows.push((model, estimate));
+        let unlike = model.unlike(&architecture).map_err(Failure::wrong)?;
+        rows.push((model, estimate, unlike));
     }
     if common.json {
         output::print_json(&as_json(&architecture, &rows))?;
@@ -54,8 +55,8 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     tables.into_iter().map(build).collect()
 }
 
-/// A cost model and its prediction.
-type Row = (Arc<dyn CostModel>, Estimate);
+/// A model, its prediction, and in what the network is unlike all that the model was fitted to.
+type Row = (Arc<dyn CostModel>, Estimate, Vec<String>);
 
 fn as_text(architecture: &Architecture, rows: &[Row]) -> String {
     let columns =
@@ -63,7 +64,7 @@ fn as_text(architecture: &Architecture, rows: &[Row]) -> String {
     let aligned = columns.iter().enumerate();
     let mut table =
         TextTable::new(aligned.map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })));
-    for (model, estimate) in rows {
+    for (model, estimate, _) in rows {
         let mut row = vec![model.name().to_owned()];
         let conditions = model.conditions().map(|Conditions { batch, threads }| [batch, threads]);
         row.extend(
@@ -80,9 +81,16 @@ fn as_text(architecture: &Architecture, rows: &[Row]) -> String {
     }
     let counts = architecture.counts();
     let (parameters, macs) = (units::count(counts.parameters as f64), units::count(counts.macs as f64));
+    let mut notes = String::new();
+    for (model, _, unlike) in rows.iter().filter(|(_, _, unlike)| !unlike.is_empty()) {
+        notes += "\n";
+        notes += model.name();
+        notes += ": unlike all measured networks: ";
+        notes += &unlike.join(", ");
+    }
     format!(
         "{parameters} parameters, {macs} MACs\nLatency, energy and peak memory are those of a whole \
-         batch.\n\n{table}"
+         batch.\n\n{table}{notes}"
     )
 }
 
@@ -90,14 +98,18 @@ fn as_json(architecture: &Architecture, rows: &[Row]) -> Value {
     let counts = architecture.counts();
     let predictions: Vec<Value> = rows
         .iter()
-        .map(|(model, estimate)| {
+        .map(|(model, estimate, unlike)| {
             let conditions = model.conditions();
-            json!({
+            let mut prediction = json!({
                 "model": model.name(), "batch": conditions.map(|conditions| conditions.batch),
                 "threads": conditions.map(|conditions| conditions.threads),
                 "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
                 "peak_memory_bytes": estimate.peak_memory_bytes, "model_bytes": estimate.model_bytes,
-            })
+            });
+            if !unlike.is_empty() {
+                prediction["unlike"] = json!(unlike);
+            }
+            prediction
         })
         .collect();
     json!({ "parameters": counts.parameters, "macs": counts.macs, "predictions": predictions })

@@ -1,0 +1,208 @@
+//! A table of measured networks with the columns of known devices.
+
+use std::collections::BTreeSet;
+
+use kiln_space::SearchSpace;
+
+use crate::fitted::{choice, features};
+use crate::measurements::{CsvFile, NOT_MEASURED, Names, genotype};
+use crate::{HwError, MeasurementFile, Roofline};
+
+/// Share of the rows that make a column a copy of another, if their quotients are all the same.
+const COPIED: f64 = 0.95;
+
+/// Quotient of neighboring latencies that parts two units.
+const GAP: f64 = 5.0;
+
+/// Networks with their features, the latency to predict, and those of known devices.
+#[derive(Clone, Debug)]
+pub struct EvaluationTable {
+    target: String,
+    known: Vec<String>,
+    rows: Vec<TableRow>,
+    not_measured: usize,
+}
+
+#[derive(Clone, Debug)]
+struct TableRow {
+    /// Position among all rows of the file.
+    index: usize,
+    /// Line in the file, from 1.
+    line: u64,
+    features: Vec<f64>,
+    latency_us: f64,
+    known_us: Vec<f64>,
+}
+
+impl EvaluationTable {
+    /// Reads the networks of a table that have the target's latency and those of all known columns. Features
+    /// that need a device, such as bytes and formats, are those of `roofline`.
+    ///
+    /// # Errors
+    /// As [`MeasurementFile::read`], but a network that is listed twice is refused with its line.
+    /// [`HwError::CopiedColumn`] for a known column that is the target, or a multiple of it.
+    pub fn read(
+        file: &MeasurementFile,
+        known: &[String],
+        space: &dyn SearchSpace,
+        roofline: &Roofline,
+    ) -> Result<Self, HwError> {
+        let table = CsvFile::read(&file.path)?;
+        let target = table.column(&file.latency_column)?;
+        let columns: Vec<usize> = known.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
+        let named = file.key_file.as_ref().map(|keys| Names::read(keys, &file.key)).transpose()?;
+        let key = table.column(file.key_file.as_ref().map_or(&file.key, |keys| &keys.on))?;
+        let mut seen = BTreeSet::new();
+        let (mut rows, mut not_measured) = (Vec::new(), 0);
+        for (index, row) in table.rows().enumerate() {
+            let field = row.field(key);
+            let name = match &named {
+                None => field,
+                Some(names) => names
+                    .get(field)
+                    .ok_or_else(|| row.refuse(key, format!("a value that {} has", names.file())))?,
+            };
+            let genotype = genotype(name).map_err(|source| row.refuse_network(key, name, source))?;
+            let latency = |column: usize| {
+                let text = row.field(column);
+                let value = if text.is_empty() { NOT_MEASURED } else { text.parse().unwrap_or(f64::NAN) };
+                if value.total_cmp(&NOT_MEASURED).is_eq() {
+                    return Ok(None);
+                }
+                let latency_us = value * file.unit.us();
+                if latency_us.is_finite() && latency_us > 0.0 {
+                    return Ok(Some(latency_us));
+                }
+                Err(row.refuse(column, "a number above 0, or -1 or nothing if not measured"))
+            };
+            let latency_us = latency(target)?;
+            let known_us: Option<Vec<f64>> =
+                columns.iter().map(|column| latency(*column)).collect::<Result<_, _>>()?;
+            let (Some(latency_us), Some(known_us)) = (latency_us, known_us) else {
+                not_measured += 1;
+                continue;
+            };
+            let architecture =
+                space.decode(&genotype).map_err(|source| row.refuse_network(key, name, source))?;
+            if !seen.insert(genotype) {
+                return Err(row.refuse(key, "a network that no earlier line has"));
+            }
+            let features = features::features(&architecture, roofline)?;
+            rows.push(TableRow { index, line: row.line(), features, latency_us, known_us });
+        }
+        let found = Self { target: file.latency_column.clone(), known: known.to_vec(), rows, not_measured };
+        found.refuse_mixed_units(file)?;
+        found.refuse_copies(file)?;
+        Ok(found)
+    }
+
+    /// Refuses latencies of two groups that lie about a factor of 1000 apart, with nothing between.
+    fn refuse_mixed_units(&self, file: &MeasurementFile) -> Result<(), HwError> {
+        let mut sorted: Vec<(f64, u64)> = self.rows.iter().map(|row| (row.latency_us, row.line)).collect();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let gaps = sorted.windows(2).enumerate().map(|(i, pair)| (pair[1].0 / pair[0].0, i + 1));
+        let Some((gap, above)) = gaps.max_by(|a, b| a.0.total_cmp(&b.0)) else { return Ok(()) };
+        let (fast, slow) = sorted.split_at(above);
+        let factor = slow[slow.len() / 2].0 / fast[fast.len() / 2].0;
+        if gap < GAP || !(300.0..=3000.0).contains(&factor) {
+            return Ok(());
+        }
+        // The smaller group is the mistaken one; its first line is where to look.
+        let mistaken = if fast.len() <= slow.len() { fast } else { slow };
+        let Some((latency_us, line)) = mistaken.iter().min_by_key(|(_, line)| *line) else { return Ok(()) };
+        Err(HwError::MixedUnits {
+            file: file.path.display().to_string(),
+            line: *line,
+            column: self.target.clone(),
+            found: latency_us / file.unit.us(),
+            factor,
+        })
+    }
+
+    /// Refuses known columns from which the target can be read off.
+    fn refuse_copies(&self, file: &MeasurementFile) -> Result<(), HwError> {
+        for (column, name) in self.known.iter().enumerate() {
+            let mut quotients: Vec<f64> =
+                self.rows.iter().map(|row| row.known_us[column] / row.latency_us).collect();
+            quotients.sort_by(f64::total_cmp);
+            let Some(&middle) = quotients.get(quotients.len() / 2) else { continue };
+            let equal = quotients.iter().filter(|quotient| (*quotient / middle - 1.0).abs() < 1e-6).count();
+            if self.rows.len() > 2 && equal as f64 >= COPIED * self.rows.len() as f64 {
+                return Err(HwError::CopiedColumn {
+                    file: file.path.display().to_string(),
+                    known: name.clone(),
+                    target: self.target.clone(),
+                    factor: middle,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The column to predict.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Number of networks.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether nothing was measured.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Number of rows without one of the latencies.
+    #[must_use]
+    pub const fn not_measured(&self) -> usize {
+        self.not_measured
+    }
+
+    /// The table of `count` networks drawn uniformly; all if there are fewer.
+    #[must_use]
+    pub fn draw(self, count: usize, seed: u64) -> Self {
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        let drawn = choice::drawn(&all, count, seed);
+        let rows = drawn.into_iter().map(|row| self.rows[row].clone()).collect();
+        Self { rows, ..self }
+    }
+
+    /// Number of known columns.
+    pub(super) const fn known(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Line of a network in the file.
+    pub(crate) fn line(&self, row: usize) -> u64 {
+        self.rows[row].line
+    }
+
+    pub(crate) fn latency(&self, row: usize) -> f64 {
+        self.rows[row].latency_us
+    }
+
+    /// Features and known latencies of each network.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = (&[f64], &[f64])> + Clone {
+        self.rows.iter().map(|row| (row.features.as_slice(), row.known_us.as_slice()))
+    }
+
+    pub(super) fn features(&self, row: usize) -> &[f64] {
+        &self.rows[row].features
+    }
+
+    pub(super) fn known_us(&self, row: usize) -> &[f64] {
+        &self.rows[row].known_us
+    }
+
+    /// Networks whose rows in the file lie between these bounds; all if there are none.
+    pub(super) fn between(&self, bounds: Option<[usize; 2]>) -> Vec<usize> {
+        let [first, end] = bounds.unwrap_or([0, usize::MAX]);
+        let rows = self.rows.iter().enumerate();
+        rows.filter(|(_, row)| (first..end).contains(&row.index)).map(|(place, _)| place).collect()
+    }
+}
