@@ -184,9 +184,13 @@ impl Registries {
         }
         let names: Vec<String> = devices.iter().map(|(device, _)| device.clone()).collect();
         let costs = CostSet::new(devices).map_err(|error| part_error(config, "hardware", error))?;
+        let confident = config.hardware.iter().zip(&names).filter(|(table, _)| table.is_confident);
+        let costs = confident.fold(costs, |costs, (_, device)| costs.with_upper_ends(device));
         let counted = config.search.limits.iter().map(|(cost, max)| Constraint::new(*cost, *max));
         let predicted = config.hardware.iter().zip(&names).flat_map(|(table, device)| {
-            table.limits.iter().map(|(cost, max)| Constraint::new(costs.qualified(cost, device), *max))
+            let limited = |cost: &str| costs.qualified(costs.limited(cost, device), device);
+            let limits = table.limits.iter().map(|(cost, max)| Constraint::new(limited(cost), *max));
+            limits.collect::<Vec<_>>()
         });
         let constraints = counted.chain(predicted).collect();
         Ok((costs, constraints))

@@ -13,7 +13,10 @@ use kiln::assembly::Registries;
 pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
 };
-pub(crate) use self::hw::{EvaluateArguments, FitArguments, HwCommand, PredictArguments, Samples, Unit};
+pub(crate) use self::hw::{
+    EvaluateArguments, FitArguments, HwCommand, MeasureArguments, PredictArguments, PrintedUnit, RuntimeName,
+    Samples, Unit,
+};
 pub(crate) use self::supernet::SupernetCommand;
 use crate::version;
 

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod config;
 pub mod estimate;
 pub mod memory;
+pub mod runtimes;
 pub mod survey;
 
 /// The guide's example, compiled as a doctest.

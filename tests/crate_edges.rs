@@ -23,12 +23,13 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 /// External crates (by the start of their names) that only some crates may use.
-const OWNED: [(&str, &[&str]); 6] = [
+const OWNED: [(&str, &[&str]); 7] = [
     ("burn", &["kiln-evaluator", "kiln-kernels"]),
     ("sled", &["kiln-search"]),
     ("indicatif", &["kiln"]),
     ("ratatui", &["kiln"]),
     ("clap", &["kiln"]),
+    ("ort", &["kiln"]),
     ("prost", &["kiln-export"]),
 ];
 

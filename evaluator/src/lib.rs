@@ -18,6 +18,9 @@ mod evaluators;
 
 pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use deploy::matching::{Matched, Mismatch};
+pub use deploy::provenance::today;
+pub use deploy::random::with_random_weights;
+pub use deploy::runtime::KilnRuntime;
 pub use deploy::trained::{predict, score};
 pub use evaluators::context::{Built, Context, EvaluatorBuilder, EvaluatorPart};
 pub use evaluators::registry::EvaluatorRegistry;

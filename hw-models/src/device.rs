@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kiln_space::NumberFormat;
 use serde::{Deserialize, Serialize};
 
+use crate::measuring::MeasuringReport;
 use crate::work::WorkKind;
 use crate::{FittedNetworks, HwError};
 
@@ -73,6 +74,9 @@ pub struct Device {
     /// Measured networks, for the model `fitted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fitted: Option<FittedNetworks>,
+    /// What the file says about its measurements, if `kiln hw measure` wrote it. No prediction depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuringReport>,
 }
 
 /// Fraction of the peak rate that a compute-bound kernel reaches, for each kind of operation.

@@ -53,8 +53,7 @@ description = "Threads for which costs are predicted; if given, that of the meas
 impl Fitted {
     /// The registry entry of this cost model.
     pub(crate) const PART: ModelPart =
-        ModelPart::new("from measured networks of the device file", Self::from_settings)
-            .with_keys(&[KEYS]);
+        ModelPart::new("from measured networks of the device file", Self::from_settings).with_keys(&[KEYS]);
 
     /// The model of a device file that holds measured networks.
     ///

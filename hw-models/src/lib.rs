@@ -10,6 +10,7 @@ mod evaluation;
 mod fitted;
 mod fusion;
 mod measurements;
+pub mod measuring;
 mod memory;
 mod registry;
 mod roofline;

@@ -20,6 +20,8 @@ pub(crate) enum HwCommand {
     },
     /// Predict the cost of an architecture on devices
     Predict(PredictArguments),
+    /// Measure networks of a config's space and fit a device file to them
+    Measure(Box<MeasureArguments>),
     /// Fit a device file to measured latencies
     Fit(FitArguments),
     /// Judge the fitted model on a table of measured networks, beside trivial baselines
@@ -128,6 +130,92 @@ fn parse_trim(text: &str) -> Result<[f64; 2], String> {
     bounds
         .filter(|[low, high]| (0.0..=1.0).contains(low) && low < high && *high <= 1.0)
         .ok_or_else(|| format!("found `{text}`, expected two numbers from 0 to 1, such as `0.1..0.9`"))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MeasureArguments {
+    /// Config whose `[space]` is measured
+    pub(crate) config: PathBuf,
+    /// Device file to write. Measurements are kept in a folder beside it, and the same command goes on with
+    /// them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Number of networks to measure
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(value_parser = clap::value_parser!(u16).range(13..=1000))]
+    pub(crate) networks: u16,
+    /// Minutes after which no further measurement begins
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    pub(crate) minutes: u32,
+    /// What runs the networks
+    #[arg(long, value_enum, default_value_t = RuntimeName::Kiln)]
+    pub(crate) runtime: RuntimeName,
+    /// Full path of the library of `onnxruntime` [default: the environment variable `ORT_DYLIB_PATH`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) library: Option<PathBuf>,
+    /// Program and arguments that run a network and print its latency; `{model}`, `{threads}` and `{batch}`
+    /// are filled in. No shell is used. The list ends with `;` or with the line
+    #[arg(long, value_name = "ARG", num_args = 1.., allow_hyphen_values = true, value_terminator = ";")]
+    #[arg(required_if_eq("runtime", "command"))]
+    pub(crate) command: Vec<String>,
+    /// Program and arguments that bring the file of a network, `{model}`, to the device
+    #[arg(long, value_name = "ARG", num_args = 1.., allow_hyphen_values = true, value_terminator = ";")]
+    #[arg(requires = "command")]
+    pub(crate) copy: Vec<String>,
+    /// Unit of the last number that the command prints [default: it prints JSON with `latency_us` or
+    /// `latencies_us`]
+    #[arg(long, requires = "command")]
+    pub(crate) unit: Option<PrintedUnit>,
+    /// Seconds after which a command is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "command")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) time_out: u64,
+    /// Number of examples in a batch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    pub(crate) batch: u64,
+    /// Number of threads
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: u64,
+    /// Known device to start from [default: one like this machine, or like a small board]
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub(crate) device: Option<String>,
+    /// Device file to start from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of the device [default: the name of the file to write]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Description of the device [default: what measured it, and when]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// Overwrite an existing file, and measurements under other conditions
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// What runs the networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeName {
+    /// Kiln's own inference, on this machine
+    Kiln,
+    /// ONNX Runtime, on this machine
+    Onnxruntime,
+    /// A program that prints the latency
+    Command,
+}
+
+/// Unit of a printed latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrintedUnit {
+    /// Microseconds
+    Us,
+    /// Milliseconds
+    Ms,
+    /// Seconds
+    S,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,9 @@
-//! `kiln hw`: lists devices, predicts the cost of networks, fits device files to measurements, and judges
-//! fitted models.
+//! `kiln hw`: lists devices, predicts the cost of networks, measures them, and fits device files and judges them.
 
 mod evaluate;
 mod fit;
 mod list;
+mod measure;
 mod predict;
 
 use std::path::Path;
@@ -26,6 +26,7 @@ pub(crate) fn run(command: HwCommand, common: &Common) -> Result<Exit, Failure> 
     match command {
         HwCommand::List { device, file } => list::run(device.as_deref(), file.as_deref(), common),
         HwCommand::Predict(arguments) => predict::run(&arguments, common),
+        HwCommand::Measure(arguments) => measure::run(&arguments, common),
         HwCommand::Fit(arguments) => fit::run(&arguments, common),
         HwCommand::Evaluate(arguments) => evaluate::run(&arguments, common),
     }

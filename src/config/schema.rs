@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::part_keys::PartKeys;
-use super::tables::{LIMITS, NEEDED, SearchKeys, StudyTable};
+use super::tables::{CONFIDENCE, LIMITS, NEEDED, SearchKeys, StudyTable};
 use crate::assembly::{Registries, TABLE};
 
 /// Returns the schema (draft 2020-12) of configs whose parts are in these registries.
@@ -146,6 +146,9 @@ fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
     let mut model = names(documented(&registries.hardware));
     model["description"] = "How costs are predicted; `roofline` unless stated.".into();
     properties.insert("model".to_owned(), model);
+    let confidence = "Hold limits on latency and energy against the upper end of the 90 % interval, not against \
+                      the prediction.";
+    properties.insert(CONFIDENCE.to_owned(), json!({ "description": confidence, "const": 0.9 }));
     for (key, cost) in LIMITS {
         let description = format!("Largest `{cost}` of a network.");
         let limit = json!({ "description": description, "type": "number", "exclusiveMinimum": 0 });

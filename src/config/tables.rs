@@ -29,14 +29,18 @@ pub(super) const LIMITS: [(&str, &str); 4] = [
     ("peak_memory_max_bytes", "peak_memory_bytes"),
     ("model_max_bytes", "model_bytes"),
 ];
+/// Key of `[[hardware]]` that holds limits against the upper ends of intervals.
+pub(super) const CONFIDENCE: &str = "confidence";
+/// The only confidence that the intervals of cost models have.
+const INTERVALS: f64 = 0.9;
 /// Maximum number of objectives. With more objectives, the hypervolume is slow and almost every trial is on
 /// the front.
 const MAX_OBJECTIVES: usize = 4;
 
 /// Keys of a part's table that Kiln reads itself.
 pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
-    const HARDWARE_KEYS: [&str; 7] =
-        ["device", "file", "model", LIMITS[0].0, LIMITS[1].0, LIMITS[2].0, LIMITS[3].0];
+    const HARDWARE_KEYS: [&str; 8] =
+        ["device", "file", "model", CONFIDENCE, LIMITS[0].0, LIMITS[1].0, LIMITS[2].0, LIMITS[3].0];
     match table {
         "data" | "space" | "evaluator" | "search.strategy" => &["kind"],
         "finish" => &["networks"],
@@ -72,6 +76,8 @@ pub struct HardwareTable {
     pub settings: Settings,
     /// Upper limits, each with the name of its cost, such as `latency_us`.
     pub limits: Vec<(&'static str, f64)>,
+    /// Whether limits are held against the upper end of the 90 % interval, not against the prediction.
+    pub is_confident: bool,
 }
 
 /// `[search]`.
@@ -279,7 +285,15 @@ fn hardware(document: &Document) -> Result<Vec<HardwareTable>, ConfigError> {
                 limits.push((cost, positive(document, &format!("{key}.{limit}"), &value)?));
             }
         }
-        Ok(HardwareTable { settings: Settings::new(key, table), limits })
+        let is_confident = match table.remove(CONFIDENCE) {
+            None => false,
+            Some(value) if value.as_f64().is_some_and(|share| share.total_cmp(&INTERVALS).is_eq()) => true,
+            Some(value) => {
+                let expected = format!("{INTERVALS}, the confidence of the predicted intervals");
+                return Err(document.value(&format!("{key}.{CONFIDENCE}"), found(&value), &expected));
+            }
+        };
+        Ok(HardwareTable { settings: Settings::new(key, table), limits, is_confident })
     };
     tables.iter().enumerate().map(read).collect()
 }

@@ -64,6 +64,17 @@ fn valid_config_is_read_as_written() {
 }
 
 #[test]
+fn confidence_of_limits_is_that_of_the_intervals() {
+    let with = |confidence: &str| {
+        read(&RIGHT.replacen("[[hardware]]", &format!("[[hardware]]\nconfidence = {confidence}"), 1))
+    };
+    assert!(!read(RIGHT).unwrap().hardware[0].is_confident);
+    assert!(with("0.9").unwrap().hardware[0].is_confident);
+    let refused = with("0.95").unwrap_err().to_string();
+    assert!(refused.contains("`hardware.0.confidence` is 0.95, expected 0.9"), "{refused}");
+}
+
+#[test]
 fn given_seed_replaces_seed_of_config() {
     let document = Document::parse(Path::new("a.toml"), RIGHT).unwrap();
     let config = RunConfig::from_document(document, Some(7)).unwrap();

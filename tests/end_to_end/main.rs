@@ -20,6 +20,8 @@ mod interruptions;
 mod journals;
 mod likeness;
 mod limits;
+#[cfg(unix)]
+mod measuring;
 mod metrics;
 mod mistakes;
 mod old_runs;

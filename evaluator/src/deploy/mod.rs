@@ -6,5 +6,7 @@ pub(crate) mod frozen;
 pub(crate) mod inference;
 pub(crate) mod matching;
 pub(crate) mod provenance;
+pub(crate) mod random;
+pub(crate) mod runtime;
 pub(crate) mod target_scale;
 pub(crate) mod trained;

@@ -12,7 +12,8 @@ const PRESENT: &str = "SOURCE_DATE_EPOCH";
 const DAY_S: u64 = 86_400;
 
 /// Today's date in universal time, such as `2026-11-29`.
-pub(crate) fn today() -> String {
+#[must_use]
+pub fn today() -> String {
     let stated = std::env::var(PRESENT).ok().and_then(|seconds| seconds.trim().parse().ok());
     let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
     day(stated.unwrap_or_else(now))

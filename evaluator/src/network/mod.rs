@@ -4,7 +4,7 @@
 pub(crate) mod collected;
 pub(crate) mod executor;
 mod folding;
-mod initialization;
+pub(crate) mod initialization;
 pub(crate) mod integers;
 pub(crate) mod observer;
 mod operations;

@@ -1,6 +1,6 @@
 //! The cost models of a study. They compute every cost of an architecture. Each cost name includes the unit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use crate::trials::Costs;
 const COUNTED: [&str; 2] = ["parameters", "macs"];
 /// Costs that are predicted for every device.
 const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "model_bytes"];
+/// Upper ends of predicted intervals, with the cost that they belong to.
+const UPPER: [(&str, &str); 2] = [("latency_upper_us", "latency_us"), ("energy_upper_uj", "energy_uj")];
 
 /// The reason why the costs of a genotype cannot be computed.
 #[derive(Clone, Debug, Error)]
@@ -68,6 +70,8 @@ pub struct CostPredictor {
 #[derive(Clone, Default)]
 pub struct CostSet {
     devices: Vec<(String, Arc<dyn CostModel>)>,
+    /// Devices whose upper ends are costs too.
+    upper: BTreeSet<String>,
 }
 
 impl CostSet {
@@ -82,7 +86,22 @@ impl CostSet {
                 return Err(DuplicateDevice { device: device.clone() });
             }
         }
-        Ok(Self { devices })
+        Ok(Self { devices, upper: BTreeSet::new() })
+    }
+
+    /// Adds the upper ends of the intervals of this device as costs: `latency_upper_us` and
+    /// `energy_upper_uj`. A limit on them holds for a prediction that is as wrong as the interval allows.
+    #[must_use]
+    pub fn with_upper_ends(mut self, device: &str) -> Self {
+        self.upper.insert(device.to_owned());
+        self
+    }
+
+    /// The cost that a limit on `cost` is held against: its upper end, if the device has one.
+    #[must_use]
+    pub fn limited<'a>(&self, cost: &'a str, device: &str) -> &'a str {
+        let upper = UPPER.iter().find(|(_, of)| *of == cost && self.upper.contains(device));
+        upper.map_or(cost, |(name, _)| *name)
     }
 
     /// Returns the devices and their cost models, in the order in which they were passed to `new`.
@@ -104,7 +123,7 @@ impl CostSet {
         let predicted = self
             .devices
             .iter()
-            .flat_map(|(device, _)| PREDICTED.iter().map(move |cost| self.qualified(cost, device)));
+            .flat_map(|(device, _)| self.predicted(device).map(move |cost| self.qualified(cost, device)));
         counted.chain(predicted).collect()
     }
 
@@ -118,12 +137,13 @@ impl CostSet {
             origins.insert(name.to_owned(), CostOrigin { how, predictor: None });
         }
         for (device, model) in &self.devices {
-            for cost in PREDICTED {
+            for cost in self.predicted(device) {
                 // The size of a model does not depend on batch size and number of threads.
                 let conditions = model.conditions().filter(|_| cost != "model_bytes");
                 let conditions =
                     conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
-                let how = format!("predicted by {} from the architecture{conditions}", model.name());
+                let upper = if PREDICTED.contains(&cost) { "" } else { ", upper end of the 90 % interval" };
+                let how = format!("predicted by {} from the architecture{conditions}{upper}", model.name());
                 let predictor = CostPredictor {
                     device: device.clone(),
                     model: model.name().to_owned(),
@@ -134,6 +154,12 @@ impl CostSet {
             }
         }
         origins
+    }
+
+    /// Returns the names of a device's costs.
+    fn predicted(&self, device: &str) -> impl Iterator<Item = &'static str> + use<> {
+        let upper = UPPER.iter().map(|(name, _)| *name).filter(|_| self.upper.contains(device));
+        PREDICTED.into_iter().chain(upper.collect::<Vec<_>>())
     }
 
     /// Computes all costs of an architecture.
@@ -154,8 +180,10 @@ impl CostSet {
                 estimate.energy_uj.value,
                 estimate.peak_memory_bytes as f64,
                 estimate.model_bytes as f64,
+                estimate.latency_us.high,
+                estimate.energy_uj.high,
             ];
-            for (cost, value) in PREDICTED.iter().zip(values) {
+            for (cost, value) in self.predicted(device).zip(values) {
                 let name = self.qualified(cost, device);
                 if !value.is_finite() {
                     return Err(CostError::NotFinite { name, value: value.to_string() });
@@ -224,6 +252,23 @@ mod tests {
         let mut names = two.names();
         names.sort();
         assert!(names.iter().eq(costs.0.keys()));
+    }
+
+    #[test]
+    fn upper_ends_are_costs_of_the_devices_that_ask_for_them() {
+        let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
+        let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 1, 1));
+        let plain = CostSet::new(vec![("a".to_owned(), Arc::clone(&model))]).unwrap();
+        assert_eq!(plain.limited("latency_us", "a"), "latency_us");
+        let both = CostSet::new(vec![("a".to_owned(), Arc::clone(&model)), ("b".to_owned(), model)]).unwrap();
+        let both = both.with_upper_ends("b");
+        assert_eq!(both.limited("latency_us", "b"), "latency_upper_us");
+        assert_eq!((both.limited("latency_us", "a"), both.limited("macs", "b")), ("latency_us", "macs"));
+        let costs = both.network(&network()).unwrap();
+        assert!(costs.0["latency_upper_us@b"] > costs.0["latency_us@b"]);
+        assert!(!costs.0.contains_key("latency_upper_us@a"));
+        assert_eq!(both.names().len(), costs.0.len());
+        assert!(both.origins()["energy_upper_uj@b"].how.ends_with("upper end of the 90 % interval"));
     }
 
     #[test]

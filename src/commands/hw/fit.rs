@@ -163,7 +163,7 @@ fn compared(
     Ok(Some((compare(before)?, compare(fit.device.clone())?)))
 }
 
-fn comparison_table(before: &Comparison, after: &Comparison) -> TextTable {
+pub(super) fn comparison_table(before: &Comparison, after: &Comparison) -> TextTable {
     let others = format!("{} other networks", after.agreement.networks);
     let mut table = TextTable::new(
         [others.as_str(), "mean", "median", "in 10 %", "Spearman", "in interval"]

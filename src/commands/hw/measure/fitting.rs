@@ -1,0 +1,127 @@
+//! Fits a device file to the measured networks, and tests it on those that were left out.
+
+use std::path::Path;
+
+use kiln_files::Overwrite;
+use kiln_hw_models::measuring::{HeldOut, MeasuringReport, summarize};
+use kiln_hw_models::{
+    Calibration, Comparison, Device, FitReport, LatencyUnit, MeasurementFile, Repeats, Roofline,
+};
+use kiln_space::SearchSpace;
+
+use super::journal::Journal;
+use crate::cli::MeasureArguments;
+use crate::exit::Failure;
+use crate::text_table::TextTable;
+use crate::{output, output_file};
+
+/// One of so many networks is left out of the fit.
+const HELD_OUT_OF: usize = 5;
+
+/// A fitted device file.
+pub(super) struct Fitted {
+    pub(super) report: MeasuringReport,
+    pub(super) fit: FitReport,
+    comparison: TextTable,
+}
+
+/// Fits a device to the table of measurements and writes its file.
+pub(super) fn fit(
+    arguments: &MeasureArguments,
+    start: &Device,
+    space: &dyn SearchSpace,
+    journal: &Journal,
+    table: &Path,
+) -> Result<Fitted, Failure> {
+    let file = MeasurementFile {
+        path: table.to_owned(),
+        key: "arch".to_owned(),
+        key_file: None,
+        latency_column: "latency_us".to_owned(),
+        unit: LatencyUnit::Us,
+    };
+    let read = file.read(space).map_err(Failure::wrong)?;
+    let repeats = read.repeats;
+    let held_out = read.measured.len().div_ceil(HELD_OUT_OF);
+    let fitted = read.measured.len() - held_out;
+    let (drawn, others) = read.draw(fitted, journal.conditions.seed);
+    let (batch, threads) = (arguments.batch, arguments.threads);
+    let calibration = Calibration { batch, threads, ..Calibration::new(file.name(), &file.latency_column) };
+    let fit = calibration.fit(start, &drawn).map_err(Failure::wrong)?;
+    let compare = |device: &Device| {
+        let model = Roofline::new(device.clone(), batch, threads);
+        Comparison::new(&model, &others).map_err(Failure::wrong)
+    };
+    let (before, after) = (compare(start)?, compare(&fit.device)?);
+    let report = report(journal, fitted, after, repeats);
+    let mut device = fit.device;
+    if arguments.title.is_none() {
+        device.title = title(&report);
+    }
+    device.measured = Some(report.clone());
+    let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
+    output_file::write(&arguments.out, device.to_toml().as_bytes(), overwrite)?;
+    Ok(Fitted { report, fit: fit.report, comparison: super::super::fit::comparison_table(&before, &after) })
+}
+
+fn report(
+    journal: &Journal,
+    fitted: usize,
+    held_out: Comparison,
+    repeats: Option<Repeats>,
+) -> MeasuringReport {
+    let conditions = journal.conditions.clone();
+    MeasuringReport {
+        runtime: conditions.runtime,
+        runtime_version: conditions.runtime_version,
+        date: journal.date.clone(),
+        batch: conditions.batch,
+        threads: conditions.threads,
+        governor: journal.governors.join(", "),
+        load: journal.load,
+        fitted,
+        held_out: HeldOut::from(held_out),
+        session: summarize(journal.networks.len(), &journal.visits).1,
+        repeats,
+    }
+}
+
+/// A description for people.
+fn title(report: &MeasuringReport) -> String {
+    let MeasuringReport { runtime, runtime_version, date, .. } = report;
+    let version = if runtime_version.is_empty() { String::new() } else { format!(" {runtime_version}") };
+    format!("measured with {runtime}{version} on {date}")
+}
+
+impl Fitted {
+    /// The report for people.
+    pub(super) fn text(&self, out: &Path, table: &Path) -> String {
+        let Self { report, fit, comparison } = self;
+        let session = report.session;
+        let mut lines = vec![title(report)];
+        lines.push(format!(
+            "{} networks measured, {} failed, {} not reached; batch {}, threads {}",
+            session.measured, session.failed, session.not_reached, report.batch, report.threads
+        ));
+        if let Some(repeats) = report.repeats {
+            lines.push(format!(
+                "noise: the slowest measurement is {:.1} % above the fastest in the median network, {:.1} % at most",
+                repeats.median_spread_percent, repeats.largest_spread_percent
+            ));
+        }
+        lines.push(format!(
+            "{} measurements were disturbed, {} repeated; the reference network varied by {:.1} %",
+            session.disturbed, session.repeated, session.drift_percent
+        ));
+        let load = report.load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.1}"));
+        let governor = if report.governor.is_empty() { "unknown" } else { &report.governor };
+        lines.push(format!("clock governor {governor}, highest load {load}"));
+        format!(
+            "{}\n\n{fit}\n{comparison}\n{}: every measurement\n{out}: written; use it with `file = \"{out}\"` in \
+             `[[hardware]]`",
+            lines.join("\n"),
+            output::path_shown(table),
+            out = output::path_shown(out)
+        )
+    }
+}
