@@ -12,7 +12,7 @@ use crate::deploy::frozen::Frozen;
 use crate::network::initialization::normal;
 use crate::network::sparsity;
 use crate::network::stand_alone::stand_alone;
-use crate::network::statistics::Statistics;
+use crate::network::statistics::{LayerStatistics, Statistics};
 use crate::network::weights::Weights;
 
 /// Number of random examples from which 8-bit grids are taken.
@@ -31,7 +31,7 @@ pub fn with_random_weights(architecture: &Architecture, name: &str, seed: u64) -
     let norms = own.ids().filter(|id| matches!(own.layer(*id).op, Op::BatchNorm));
     let statistics = norms.map(|id| {
         let channels = own.layer(id).output.channels;
-        (id, vec![0.0; channels], vec![1.0; channels])
+        LayerStatistics { layer: id, mean: vec![0.0; channels], variance: vec![1.0; channels] }
     });
     let statistics = Statistics::from_values(statistics, &device);
     let arrays = arrays::arrays(&own, &weights, &statistics);
