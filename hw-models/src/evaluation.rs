@@ -2,6 +2,7 @@
 //! with all others.
 
 mod baselines;
+mod pooled;
 mod statistics;
 mod table;
 

@@ -41,7 +41,7 @@ fn measured_board_becomes_a_device_that_a_config_can_name() {
     let found = said.json();
     let measured = &found["measured"];
     assert_eq!((&measured["session"]["measured"], &measured["session"]["failed"]), (&14.into(), &0.into()));
-    assert_eq!((&measured["fitted"], &measured["held_out"]["networks"]), (&11.into(), &3.into()));
+    assert_eq!((&measured["fitted"], &measured["held_out"]["fitted"]["networks"]), (&11.into(), &3.into()));
     assert_eq!((&measured["runtime"], &measured["threads"]), (&"command".into(), &2.into()));
     assert_eq!(measured["date"], "2026-11-29");
     assert!(!sandbox.path("my board.measured/networks").exists());

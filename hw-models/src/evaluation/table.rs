@@ -17,21 +17,21 @@ const GAP: f64 = 5.0;
 /// Networks with their features, the latency to predict, and those of known devices.
 #[derive(Clone, Debug)]
 pub struct EvaluationTable {
-    target: String,
-    known: Vec<String>,
-    rows: Vec<TableRow>,
-    not_measured: usize,
+    pub(super) target: String,
+    pub(super) known: Vec<String>,
+    pub(super) rows: Vec<TableRow>,
+    pub(super) not_measured: usize,
 }
 
 #[derive(Clone, Debug)]
-struct TableRow {
+pub(super) struct TableRow {
     /// Position among all rows of the file.
-    index: usize,
+    pub(super) index: usize,
     /// Line in the file, from 1.
-    line: u64,
-    features: Vec<f64>,
-    latency_us: f64,
-    known_us: Vec<f64>,
+    pub(super) line: u64,
+    pub(super) features: Vec<f64>,
+    pub(super) latency_us: f64,
+    pub(super) known_us: Vec<f64>,
 }
 
 impl EvaluationTable {

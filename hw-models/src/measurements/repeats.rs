@@ -19,6 +19,9 @@ pub struct Repeats {
     pub median_spread_percent: f64,
     /// Maximum spread, in percent.
     pub largest_spread_percent: f64,
+    /// Percentage of these measurements within 10 % of the median of the other measurements of the same
+    /// network. Better agreement with single measurements cannot be expected of a prediction.
+    pub within_a_tenth_percent: f64,
 }
 
 /// Collects measurements by network, in order of first appearance.
@@ -54,11 +57,14 @@ impl Pool {
         let mut spreads: Vec<f64> = repeated.clone().map(|all| spread_percent(all)).collect();
         spreads.sort_by(f64::total_cmp);
         let largest_spread_percent = *spreads.last()?;
+        let measurements: usize = repeated.clone().map(Vec::len).sum();
+        let agreeing: usize = repeated.map(|all| within_a_tenth(all)).sum();
         Some(Repeats {
             networks: spreads.len(),
-            measurements: repeated.map(Vec::len).sum(),
+            measurements,
             median_spread_percent: median(&spreads),
             largest_spread_percent,
+            within_a_tenth_percent: 100.0 * agreeing as f64 / measurements as f64,
         })
     }
 
@@ -81,6 +87,17 @@ fn spread_percent(latencies: &[f64]) -> f64 {
     100.0 * (high / low - 1.0)
 }
 
+/// Counts the measurements within 10 % of the median of the others. There must be at least two.
+fn within_a_tenth(latencies: &[f64]) -> usize {
+    let agrees = |place: usize| {
+        let mut others = latencies.to_vec();
+        let measured = others.swap_remove(place);
+        others.sort_by(f64::total_cmp);
+        (median(&others) / measured - 1.0).abs() <= 0.1
+    };
+    (0..latencies.len()).filter(|place| agrees(*place)).count()
+}
+
 /// Returns the median of sorted values. There must be at least one value.
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
@@ -96,4 +113,17 @@ fn standard_error(latencies: &[f64]) -> f64 {
     let mean = latencies.iter().map(|value| value.ln()).sum::<f64>() / count;
     let squares: f64 = latencies.iter().map(|value| (value.ln() - mean).powi(2)).sum();
     (squares / (count - 1.0) / count).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::within_a_tenth;
+
+    #[test]
+    fn measurement_is_compared_with_the_median_of_the_others() {
+        // 105 is 10 below the middle of 100 and 130, which is 9.5 %.
+        assert_eq!(within_a_tenth(&[100.0, 105.0, 130.0]), 1);
+        assert_eq!(within_a_tenth(&[100.0, 100.0, 130.0]), 2);
+        assert_eq!(within_a_tenth(&[100.0, 110.0]), 2);
+    }
 }

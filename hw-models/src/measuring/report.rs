@@ -1,5 +1,7 @@
 //! What a device file says about its own measurements.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::disturbance::Summary;
@@ -28,8 +30,8 @@ pub struct MeasuringReport {
     pub load: Option<f64>,
     /// Number of networks that the file was fitted to.
     pub fitted: usize,
-    /// Agreement with the networks that it was not fitted to.
-    pub held_out: HeldOut,
+    /// Agreement with the networks that it was not fitted to, by the name of the cost model.
+    pub held_out: BTreeMap<String, HeldOut>,
     /// The session in a few numbers.
     pub session: Summary,
     /// Spread of the visits to the same network.

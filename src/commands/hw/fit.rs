@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         let mut text =
             format!("{measured} networks measured, {not_measured} not\n{repeated}\n{}", fit.report);
         if let Some((before, after)) = &others {
-            write!(text, "\n{}", comparison_table(before, after)).expect("writing to a string does not fail");
+            write!(text, "\n{}", comparison_table(&[("before", *before), ("after", *after)]))
+                .expect("writing to a string does not fail");
         }
         output::print(&format!(
             "{text}\n{0}: written; use it with `file = \"{0}\"` in `[[hardware]]`",
@@ -108,11 +109,10 @@ fn networks(
 
 /// Describes, in one line, the networks that were measured more than once.
 fn said(repeats: &Repeats) -> String {
-    let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
+    let Repeats { networks, measurements, median_spread_percent, largest_spread_percent, .. } = repeats;
     format!(
         "{networks} of them more than once ({measurements} measurements): the fit uses the median of each; \
-         the \
-         slowest measurement is {median_spread_percent:.1} % above the fastest in the median network, \
+         the slowest measurement is {median_spread_percent:.1} % above the fastest in the median network, \
          {largest_spread_percent:.1} % at most\n"
     )
 }
@@ -163,18 +163,20 @@ fn compared(
     Ok(Some((compare(before)?, compare(fit.device.clone())?)))
 }
 
-pub(super) fn comparison_table(before: &Comparison, after: &Comparison) -> TextTable {
-    let others = format!("{} other networks", after.agreement.networks);
+/// Tabulates the errors of cost models on the same held-out networks.
+pub(super) fn comparison_table(compared: &[(&str, Comparison)]) -> TextTable {
+    let networks = compared.first().map_or(0, |(_, comparison)| comparison.agreement.networks);
+    let others = format!("{networks} other networks");
     let mut table = TextTable::new(
         [others.as_str(), "mean", "median", "in 10 %", "Spearman", "in interval"]
             .iter()
             .enumerate()
             .map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })),
     );
-    for (name, Comparison { agreement, within_interval_percent }) in [("before", before), ("after", after)] {
+    for (name, Comparison { agreement, within_interval_percent }) in compared {
         let percent = |value: f64| format!("{value:.1} %");
         table.row([
-            name.to_owned(),
+            (*name).to_owned(),
             percent(agreement.mean_error_percent),
             percent(agreement.median_error_percent),
             percent(agreement.within_a_tenth_percent),

@@ -5,7 +5,8 @@ use std::path::Path;
 use kiln_files::Overwrite;
 use kiln_hw_models::measuring::{HeldOut, MeasuringReport, summarize};
 use kiln_hw_models::{
-    Calibration, Comparison, Device, FitReport, LatencyUnit, MeasurementFile, Repeats, Roofline,
+    Calibration, Comparison, Conditions, CostModel, Device, EvaluationTable, FitReport, Fitted, FittedReport,
+    LatencyUnit, MeasurementFile, Repeats, Roofline,
 };
 use kiln_space::SearchSpace;
 
@@ -18,21 +19,26 @@ use crate::{output, output_file};
 /// One of so many networks is left out of the fit.
 const HELD_OUT_OF: usize = 5;
 
+/// Names of the cost models that a device file of measured networks serves.
+const ROOFLINE: &str = "roofline";
+const FITTED: &str = "fitted";
+
 /// A fitted device file.
-pub(super) struct Fitted {
+pub(super) struct FittedFile {
     pub(super) report: MeasuringReport,
     pub(super) fit: FitReport,
     comparison: TextTable,
 }
 
-/// Fits a device to the table of measurements and writes its file.
+/// Fits a device to the table of measurements and writes its file: the numbers of the roofline, and the
+/// networks of the fitted model. Both are fitted to the same networks and tested on the same others.
 pub(super) fn fit(
     arguments: &MeasureArguments,
     start: &Device,
     space: &dyn SearchSpace,
     journal: &Journal,
     table: &Path,
-) -> Result<Fitted, Failure> {
+) -> Result<FittedFile, Failure> {
     let file = MeasurementFile {
         path: table.to_owned(),
         key: "arch".to_owned(),
@@ -48,26 +54,35 @@ pub(super) fn fit(
     let (batch, threads) = (arguments.batch, arguments.threads);
     let calibration = Calibration { batch, threads, ..Calibration::new(file.name(), &file.latency_column) };
     let fit = calibration.fit(start, &drawn).map_err(Failure::wrong)?;
-    let compare = |device: &Device| {
-        let model = Roofline::new(device.clone(), batch, threads);
-        Comparison::new(&model, &others).map_err(Failure::wrong)
-    };
-    let (before, after) = (compare(start)?, compare(&fit.device)?);
-    let report = report(journal, fitted, after, repeats);
-    let mut device = fit.device;
+    let roofline = |device: &Device| Roofline::new(device.clone(), batch, threads);
+    let networks = EvaluationTable::of(&file.latency_column, &drawn, &roofline(&fit.device));
+    let (device, _) = networks
+        .and_then(|networks| {
+            FittedReport::fit(&networks, &fit.device, &file.name(), Conditions { batch, threads })
+        })
+        .map_err(Failure::wrong)?;
+    let compare = |model: &dyn CostModel| Comparison::new(model, &others).map_err(Failure::wrong);
+    let model = Fitted::new(device.clone()).map_err(Failure::wrong)?;
+    let compared = [
+        ("roofline before", compare(&roofline(start))?),
+        (ROOFLINE, compare(&roofline(&device))?),
+        (FITTED, compare(&model)?),
+    ];
+    let report = report(journal, fitted, &compared[1..], repeats);
+    let mut device = device;
     if arguments.title.is_none() {
         device.title = title(&report);
     }
     device.measured = Some(report.clone());
     let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
     output_file::write(&arguments.out, device.to_toml().as_bytes(), overwrite)?;
-    Ok(Fitted { report, fit: fit.report, comparison: super::super::fit::comparison_table(&before, &after) })
+    Ok(FittedFile { report, fit: fit.report, comparison: super::super::fit::comparison_table(&compared) })
 }
 
 fn report(
     journal: &Journal,
     fitted: usize,
-    held_out: Comparison,
+    held_out: &[(&str, Comparison)],
     repeats: Option<Repeats>,
 ) -> MeasuringReport {
     let conditions = journal.conditions.clone();
@@ -80,10 +95,20 @@ fn report(
         governor: journal.governors.join(", "),
         load: journal.load,
         fitted,
-        held_out: HeldOut::from(held_out),
+        held_out: held_out
+            .iter()
+            .map(|(model, found)| ((*model).to_owned(), HeldOut::from(*found)))
+            .collect(),
         session: summarize(journal.networks.len(), &journal.visits).1,
         repeats,
     }
+}
+
+/// Returns the setting of a config that selects the model with the smaller error on networks that were left
+/// out. The roofline needs none.
+fn model_setting(report: &MeasuringReport) -> &'static str {
+    let error = |model| report.held_out.get(model).map_or(f64::INFINITY, |found| found.median_error_percent);
+    if error(FITTED) < error(ROOFLINE) { " and `model = \"fitted\"`" } else { "" }
 }
 
 /// A description for people.
@@ -93,7 +118,7 @@ fn title(report: &MeasuringReport) -> String {
     format!("measured with {runtime}{version} on {date}")
 }
 
-impl Fitted {
+impl FittedFile {
     /// The report for people.
     pub(super) fn text(&self, out: &Path, table: &Path) -> String {
         let Self { report, fit, comparison } = self;
@@ -105,8 +130,9 @@ impl Fitted {
         ));
         if let Some(repeats) = report.repeats {
             lines.push(format!(
-                "noise: the slowest measurement is {:.1} % above the fastest in the median network, {:.1} % at most",
-                repeats.median_spread_percent, repeats.largest_spread_percent
+                "noise: the slowest measurement is {:.1} % above the fastest in the median network, {:.1} % at \
+                 most; {:.1} % of single measurements are within 10 % of the others of their network",
+                repeats.median_spread_percent, repeats.largest_spread_percent, repeats.within_a_tenth_percent
             ));
         }
         lines.push(format!(
@@ -117,10 +143,11 @@ impl Fitted {
         let governor = if report.governor.is_empty() { "unknown" } else { &report.governor };
         lines.push(format!("clock governor {governor}, highest load {load}"));
         format!(
-            "{}\n\n{fit}\n{comparison}\n{}: every measurement\n{out}: written; use it with `file = \"{out}\"` in \
+            "{}\n\n{fit}\n{comparison}\n{}: every measurement\n{out}: written; use it with `file = \"{out}\"`{model} in \
              `[[hardware]]`",
             lines.join("\n"),
             output::path_shown(table),
+            model = model_setting(report),
             out = output::path_shown(out)
         )
     }
