@@ -6,7 +6,7 @@ share inside the predicted interval, Spearman's rank correlation, and the ceilin
 set. Run again after an interruption, it goes on.
 
     own_machine.py --kiln target/release/kiln --config configs/fashion-mnist.toml --out FOLDER \
-        --data FOLDER --networks 150 --minutes 30 --unseen 100
+        --networks 150 --minutes 30 --unseen 100
 """
 import argparse
 import csv
@@ -21,8 +21,6 @@ MODELS = ["roofline", "fitted"]
 
 def kiln(arguments, *call):
     command = [arguments.kiln, *map(str, call), "--json"]
-    if arguments.data:
-        command += ["--data", arguments.data]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit code {done.returncode}")
@@ -33,7 +31,7 @@ def measure(arguments, name, networks, minutes, seed):
     out = pathlib.Path(arguments.out) / name
     call = ["hw", "measure", arguments.config, "--out", out, "--runtime", arguments.runtime]
     call += ["--networks", networks, "--minutes", minutes, "--seed", seed, "--threads", arguments.threads]
-    if arguments.library and arguments.runtime == "onnxruntime":
+    if arguments.library:
         call += ["--library", arguments.library]
     return out, kiln(arguments, *call)
 
@@ -89,7 +87,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kiln", required=True)
     parser.add_argument("--config", required=True)
-    parser.add_argument("--data", help="folder with the data of the config, which has the shape of inputs")
     parser.add_argument("--out", required=True)
     parser.add_argument("--runtime", default="kiln", choices=["kiln", "onnxruntime"])
     parser.add_argument("--library", help="full path of the library of ONNX Runtime")

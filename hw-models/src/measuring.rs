@@ -13,7 +13,6 @@ mod runtime;
 mod session;
 mod surroundings;
 mod visit;
-mod yardstick;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{CommandError, CommandLine, CommandRuntime, OutputError, OutputRule, TimeUnit};

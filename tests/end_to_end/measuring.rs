@@ -156,7 +156,6 @@ fn impossible_requests_are_refused_before_anything_runs() {
     for (more, expected) in [
         (&["--runtime", "command"][..], "--command"),
         (&["--command", "sh", "{model}"], "`--command` needs `--runtime command`"),
-        (&["--library", "/no/such.so"], "`--library` needs `--runtime onnxruntime`"),
         (&["--runtime", "command", "--command", "true"], "no argument contains `{model}`"),
         (&["--runtime", "command", "--command", "/no/such", "{model}"], "`/no/such` cannot be started"),
         (

@@ -7,11 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::interval::median;
 use super::visit::{Visit, VisitOutcome};
 
-/// A visit is disturbed if it is slower than the median visit of its network by more than this, or if the
-/// machine was slower by more than this than at its quiet moments.
+/// A visit is disturbed if it is slower than the median visit of its network by more than this.
 const SLOWER: f64 = 0.05;
-/// A network whose visits were all made while the machine was slow keeps those within this of the least slow.
-const SAME_PACE: f64 = 0.02;
 /// A visit is unsettled if half its interval, relative to the median, exceeds this.
 const UNSETTLED: f64 = 0.05;
 
@@ -33,49 +30,28 @@ pub struct Summary {
     pub drift_percent: f64,
 }
 
-/// Returns the longest pace that counts as quiet. A tenth of the visits are quiet in any case, so that a single
-/// lucky moment disturbs nothing. `None` without paces.
-pub(super) fn quiet_limit_us(visits: &[Visit]) -> Option<f64> {
-    let mut paces: Vec<f64> = visits.iter().filter_map(|visit| visit.pace_us).collect();
-    paces.sort_by(f64::total_cmp);
-    paces.get(paces.len().saturating_sub(1) / 10).map(|pace| pace * (1.0 + SLOWER))
-}
-
 /// Indices of the disturbed visits. Other programs only ever slow a network down, so a fast visit is never
 /// disturbed.
 pub(super) fn disturbed(visits: &[Visit]) -> BTreeSet<usize> {
     let networks: BTreeSet<usize> = visits.iter().map(|visit| visit.network).collect();
-    let quiet_us = quiet_limit_us(visits).unwrap_or(f64::INFINITY);
     let of = |network: usize| {
         let places = visits.iter().enumerate().filter(move |(_, visit)| visit.network == network);
-        places.filter_map(|(index, visit)| Some((index, visit.median_us()?, visit.pace_us.unwrap_or(0.0))))
+        places.filter_map(|(index, visit)| Some((index, visit.median_us()?))).collect::<Vec<_>>()
     };
-    let disturbed_of = |network: usize| {
-        let least = of(network).map(|(.., pace)| pace).fold(f64::INFINITY, f64::min);
-        let limit = quiet_us.max(least * (1.0 + SAME_PACE));
-        let (quiet, slow): (Vec<_>, Vec<_>) = of(network).partition(|(.., pace)| *pace <= limit);
-        slow.into_iter().map(|(index, ..)| index).chain(slower(&quiet)).collect::<Vec<_>>()
-    };
-    networks.into_iter().flat_map(disturbed_of).collect()
+    networks.into_iter().flat_map(|network| slower(&of(network))).collect()
 }
 
-/// Those of one network's visits that are slower than the others.
-fn slower(medians: &[(usize, f64, f64)]) -> Vec<usize> {
-    let mut sorted: Vec<f64> = medians.iter().map(|(_, value, _)| *value).collect();
+/// Those of one network's visits that are disturbed.
+fn slower(medians: &[(usize, f64)]) -> Vec<usize> {
+    let mut sorted: Vec<f64> = medians.iter().map(|(_, value)| *value).collect();
     sorted.sort_by(f64::total_cmp);
     let Some(center) = median(&sorted) else { return Vec::new() };
     let limit = center * (1.0 + SLOWER);
-    medians.iter().filter(|(_, value, _)| *value > limit).map(|(index, ..)| *index).collect()
+    medians.iter().filter(|(_, value)| *value > limit).map(|(index, _)| *index).collect()
 }
 
-/// Whether a network should be visited once more: it has fewer visits that count than a session has rounds, or
-/// none is settled.
-pub(super) fn wants_repeat(
-    network: usize,
-    visits: &[Visit],
-    disturbed: &BTreeSet<usize>,
-    rounds: u32,
-) -> bool {
+/// Whether a network should be visited once more: a visit was disturbed, or none is settled.
+pub(super) fn wants_repeat(network: usize, visits: &[Visit], disturbed: &BTreeSet<usize>) -> bool {
     let mine = || visits.iter().enumerate().filter(|(_, visit)| visit.network == network);
     let is_settled = |visit: &Visit| match visit.outcome {
         VisitOutcome::Measured { median_us, low_us, high_us, .. } => {
@@ -83,8 +59,7 @@ pub(super) fn wants_repeat(
         }
         VisitOutcome::Failed { .. } => true,
     };
-    let counting = mine().filter(|(index, _)| !disturbed.contains(index)).count();
-    counting < rounds as usize || !mine().any(|(_, visit)| is_settled(visit))
+    mine().any(|(index, _)| disturbed.contains(&index)) || !mine().any(|(_, visit)| is_settled(visit))
 }
 
 /// The network that is measured in each round again: the first that ran.
@@ -134,25 +109,7 @@ mod tests {
             high_us: 1.01 * median_us,
             runs: 10,
         };
-        Visit { network, round, place: Place::Planned, took_s: 1.0, pace_us: None, outcome }
-    }
-
-    fn paced(network: usize, pace_us: f64, median_us: f64) -> Visit {
-        Visit { pace_us: Some(pace_us), ..visit(network, 0, median_us) }
-    }
-
-    #[test]
-    fn visit_at_a_slow_moment_is_disturbed_though_most_are() {
-        // Most visits are slow, so that no comparison of latencies could tell which ones are right.
-        let mut visits = vec![paced(0, 10.0, 100.0), paced(0, 10.1, 100.0)];
-        visits.extend((0..8).map(|_| paced(0, 15.0, 148.0)));
-        visits.extend([paced(1, 15.2, 74.0), paced(1, 15.0, 75.0), paced(1, 19.0, 90.0)]);
-        let (latencies, summary, disturbed) = summarize(2, &visits);
-        assert_eq!(disturbed, [2, 3, 4, 5, 6, 7, 8, 9, 12].into());
-        // Network 1 was never visited at a quiet moment: its least slow visits count.
-        assert_eq!((latencies, summary.disturbed), (vec![Some(100.0), Some(74.5)], 9));
-        assert!(wants_repeat(0, &visits, &disturbed, 3) && wants_repeat(1, &visits, &disturbed, 3));
-        assert_eq!(quiet_limit_us(&visits), Some(10.1 * 1.05));
+        Visit { network, round, place: Place::Planned, took_s: 1.0, outcome }
     }
 
     #[test]
@@ -169,7 +126,7 @@ mod tests {
         assert_eq!(latencies, [Some(100.5), Some(50.25), None]);
         assert_eq!((summary.measured, summary.not_reached, summary.disturbed), (2, 1, 1));
         assert!((summary.drift_percent - 30.0).abs() < 1e-9);
-        assert!(wants_repeat(0, &visits, &disturbed, 3) && !wants_repeat(1, &visits, &disturbed, 2));
+        assert!(wants_repeat(0, &visits, &disturbed) && !wants_repeat(1, &visits, &disturbed));
     }
 
     #[test]

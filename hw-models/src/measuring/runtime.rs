@@ -37,7 +37,7 @@ pub trait Runtime {
 
 /// A loaded network.
 pub trait LoadedModel {
-    /// Runs the network, once or several times in a row, and returns the latency of each run.
+    /// Runs the network and returns the measured latencies, one or more.
     ///
     /// # Units
     /// Microseconds for the whole batch.

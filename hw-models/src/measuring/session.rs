@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::course::{Step, next};
-use super::disturbance::quiet_limit_us;
 use super::interval::MedianInterval;
 use super::plan::MeasuringPlan;
 use super::runtime::{NotALatency, Runtime, RuntimeError};
@@ -17,11 +16,6 @@ const CHECK_AFTER: usize = 2;
 const GONE_AFTER: usize = 3;
 /// Minimum time of warming up, for runtimes that need it: clocks rise within milliseconds.
 const WARM_UP: Duration = Duration::from_millis(20);
-
-/// Visits after which the quiet moments of this machine are known.
-const PACED_MIN: usize = 10;
-/// Time between looks at whether the machine is quiet.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Measures networks until their medians are settled or the time is up.
 pub struct Session<'a> {
@@ -80,7 +74,6 @@ impl Session<'_> {
                 return Ok(Ending::TimeUp);
             }
             let begin = self.clock.now();
-            let pace_before = self.quiet_pace(visits);
             let outcome = match self.visit(step.network) {
                 Ok(found) => {
                     failures = 0;
@@ -95,9 +88,8 @@ impl Session<'_> {
                 Err(error) => return Ok(Ending::Unusable(error)),
             };
             let Step { network, round, place } = step;
-            let pace_us = pace_before.map(|before| before.max(self.clock.pace_us()));
             let took_s = self.clock.now().saturating_sub(begin).as_secs_f64();
-            visits.push(Visit { network, round, place, took_s, pace_us, outcome });
+            visits.push(Visit { network, round, place, took_s, outcome });
             if let Some(reason) = Self::gone(visits, failures) {
                 visits.truncate(visits.len() - failures);
                 on_visit(visits)?;
@@ -127,24 +119,6 @@ impl Session<'_> {
         };
         let nothing_ran = healthy(visits).is_none() && failures >= GONE_AFTER;
         (*place == Place::Check || nothing_ran).then(|| reason.clone())
-    }
-
-    /// Waits for a quiet moment of this machine, for at most the time of a visit, and returns the pace. `None` for
-    /// other devices.
-    fn quiet_pace(&self, visits: &[Visit]) -> Option<f64> {
-        if !self.runtime.is_local() {
-            return None;
-        }
-        let limit_us = quiet_limit_us(visits).filter(|_| visits.len() >= PACED_MIN).unwrap_or(f64::INFINITY);
-        let begin = self.clock.now();
-        loop {
-            let pace_us = self.clock.pace_us();
-            let waited = self.clock.now().saturating_sub(begin);
-            if pace_us <= limit_us || waited >= self.plan.visit_max {
-                return Some(pace_us);
-            }
-            self.clock.wait(LOOK_EVERY);
-        }
     }
 
     /// Loads a network and runs it until the median is settled.

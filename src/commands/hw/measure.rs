@@ -90,9 +90,6 @@ fn runtime(arguments: &MeasureArguments, stop: &Arc<AtomicBool>) -> Result<Box<d
     if arguments.runtime != RuntimeName::Command && !command.is_empty() {
         return Err(Failure::wrong(anyhow!("`--command` needs `--runtime command`")));
     }
-    if arguments.runtime != RuntimeName::Onnxruntime && arguments.library.is_some() {
-        return Err(Failure::wrong(anyhow!("`--library` needs `--runtime onnxruntime`")));
-    }
     Ok(match arguments.runtime {
         RuntimeName::Kiln => Box::new(KilnRuntime::new(sizes[0], sizes[1]).map_err(Failure::wrong)?),
         RuntimeName::Onnxruntime => {

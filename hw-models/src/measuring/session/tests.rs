@@ -15,10 +15,6 @@ struct FakeDevice {
     runs: RefCell<Vec<(usize, usize)>>,
     /// Latency of a run in microseconds, from network, load and number of the run.
     latency: fn(usize, usize, usize) -> Result<f64, RuntimeError>,
-    /// Whether networks run on the machine whose pace the clock tells.
-    is_local: bool,
-    /// The pace at a time.
-    pace: fn(Duration) -> f64,
 }
 
 struct FakeModel<'a> {
@@ -29,14 +25,7 @@ struct FakeModel<'a> {
 
 impl FakeDevice {
     fn new(latency: fn(usize, usize, usize) -> Result<f64, RuntimeError>) -> Self {
-        Self {
-            now: Cell::default(),
-            loads: Cell::new(0),
-            runs: RefCell::default(),
-            latency,
-            is_local: false,
-            pace: |_| 10.0,
-        }
+        Self { now: Cell::default(), loads: Cell::new(0), runs: RefCell::default(), latency }
     }
 
     fn measure(&self, networks: usize, visits: &mut Vec<Visit>, stop_after: usize) -> Ending {
@@ -51,14 +40,6 @@ impl FakeDevice {
 impl Clock for FakeDevice {
     fn now(&self) -> Duration {
         self.now.get()
-    }
-
-    fn wait(&self, time: Duration) {
-        self.now.set(self.now.get() + time);
-    }
-
-    fn pace_us(&self) -> f64 {
-        (self.pace)(self.now.get())
     }
 }
 
@@ -76,7 +57,7 @@ impl Runtime for FakeDevice {
     }
 
     fn is_local(&self) -> bool {
-        self.is_local
+        false
     }
 
     fn load(&self, model: &Path) -> Result<Box<dyn LoadedModel + '_>, RuntimeError> {
@@ -148,7 +129,7 @@ fn disturbed_visit_is_found_and_repeated() {
     let mut visits = Vec::new();
     device.measure(6, &mut visits, usize::MAX);
     let (latencies, summary, disturbed) = summarize(6, &visits);
-    assert_eq!((disturbed, summary.disturbed, summary.repeated), ([9].into(), 1, 1));
+    assert_eq!((disturbed, summary.disturbed, summary.repeated), ([9].into(), 1, 2));
     let network = visits[9].network;
     let expected = 100.0 + 10.0 * network as f64;
     assert!((latencies[network].unwrap() / expected - 1.0).abs() < 0.01);
@@ -231,25 +212,4 @@ fn time_that_is_up_ends_the_session() {
     assert!(matches!(device.measure(12, &mut visits, usize::MAX), Ending::TimeUp));
     let summary = summarize(12, &visits).1;
     assert!(summary.measured >= 3 && summary.not_reached >= 6, "{summary:?}");
-}
-
-#[test]
-fn visits_wait_for_quiet_moments() {
-    // Half of each second the machine is slow; a slow network takes half as long again.
-    fn is_slow(now: Duration) -> bool {
-        now.subsec_millis() >= 500
-    }
-    let mut device = FakeDevice::new(|network, _, _| Ok(100.0 + 10.0 * network as f64));
-    device.is_local = true;
-    device.pace = |now| if is_slow(now) { 15.0 } else { 10.0 };
-    let mut visits = Vec::new();
-    assert!(matches!(device.measure(20, &mut visits, usize::MAX), Ending::Complete));
-    let slow = visits.iter().filter(|visit| visit.pace_us == Some(15.0)).count();
-    // Only visits that begin quietly and end slowly, and those before the quiet pace was known.
-    assert!(slow > 0 && slow < visits.len() / 4, "{slow} of {}", visits.len());
-    let (latencies, summary, disturbed) = summarize(20, &visits);
-    assert_eq!((summary.measured, summary.disturbed), (20, slow));
-    assert!(disturbed.iter().all(|&index| visits[index].pace_us == Some(15.0)));
-    assert_eq!(latencies[3], Some(130.0));
-    assert!(summary.repeated > 0);
 }
