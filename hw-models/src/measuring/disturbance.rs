@@ -9,6 +9,8 @@ use super::visit::{Visit, VisitOutcome};
 
 /// A visit is disturbed if it is slower than the median visit of its network by more than this.
 const SLOWER: f64 = 0.05;
+/// If more than one of so many visits are slower, the machine is like that, and all of them count.
+const RARE: usize = 3;
 /// A visit is unsettled if half its interval, relative to the median, exceeds this.
 const UNSETTLED: f64 = 0.05;
 
@@ -47,7 +49,9 @@ fn slower(medians: &[(usize, f64)]) -> Vec<usize> {
     sorted.sort_by(f64::total_cmp);
     let Some(center) = median(&sorted) else { return Vec::new() };
     let limit = center * (1.0 + SLOWER);
-    medians.iter().filter(|(_, value)| *value > limit).map(|(index, _)| *index).collect()
+    let slow: Vec<usize> =
+        medians.iter().filter(|(_, value)| *value > limit).map(|(index, _)| *index).collect();
+    if RARE * slow.len() > medians.len() { Vec::new() } else { slow }
 }
 
 /// Whether a network should be visited once more: a visit was disturbed, or none is settled.
@@ -127,6 +131,12 @@ mod tests {
         assert_eq!((summary.measured, summary.not_reached, summary.disturbed), (2, 1, 1));
         assert!((summary.drift_percent - 30.0).abs() < 1e-9);
         assert!(wants_repeat(0, &visits, &disturbed) && !wants_repeat(1, &visits, &disturbed));
+    }
+
+    #[test]
+    fn slow_visits_that_are_not_rare_count() {
+        let visits = [100.0, 148.0, 101.0, 150.0, 100.0].map(|median_us| visit(0, 0, median_us));
+        assert_eq!(summarize(1, &visits), (vec![Some(101.0)], summarize(1, &visits).1, [].into()));
     }
 
     #[test]

@@ -146,7 +146,11 @@ fn measure(
     let session = Session {
         runtime,
         clock: &clock,
-        plan: MeasuringPlan::sharing(total, probes.len(), journal.conditions.seed),
+        plan: if runtime.is_local() {
+            MeasuringPlan::on_this_machine(total, probes.len(), journal.conditions.seed)
+        } else {
+            MeasuringPlan::sharing(total, probes.len(), journal.conditions.seed)
+        },
         models: &models,
         is_stopped: &|| stop.load(Ordering::SeqCst),
     };

@@ -131,7 +131,8 @@ impl FittedFile {
         if let Some(repeats) = report.repeats {
             lines.push(format!(
                 "noise: the slowest measurement is {:.1} % above the fastest in the median network, {:.1} % at \
-                 most; {:.1} % of single measurements are within 10 % of the others of their network",
+                 most; the medians of every second measurement and of the others are within 10 % in {:.1} % of \
+                 the networks",
                 repeats.median_spread_percent, repeats.largest_spread_percent, repeats.within_a_tenth_percent
             ));
         }
