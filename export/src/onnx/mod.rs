@@ -5,6 +5,7 @@ mod graph;
 mod layers;
 mod proto;
 mod quantized;
+mod reading;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "testing"))]
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
+pub use reading::OnnxError;
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// Name of the graph's input.
