@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
-pub use reading::OnnxError;
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+pub use reading::OnnxError;
 
 /// Name of the graph's input.
 const INPUT: &str = "input";

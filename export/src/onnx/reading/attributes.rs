@@ -36,12 +36,7 @@ impl Node<'_> {
     }
 
     /// Checks an integer attribute that has only one value in Kiln's files.
-    pub(super) fn check_int(
-        &self,
-        name: &str,
-        value: i64,
-        expected: &'static str,
-    ) -> Result<(), OnnxError> {
+    pub(super) fn check_int(&self, name: &str, value: i64, expected: &'static str) -> Result<(), OnnxError> {
         if self.attribute(name).and_then(|attribute| attribute.int) == Some(value) {
             return Ok(());
         }

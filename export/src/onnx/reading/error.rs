@@ -26,7 +26,9 @@ pub enum OnnxError {
         limit: u64,
     },
     /// The file uses another operator set.
-    #[error("the ONNX file uses version {found} of the operator set `{domain}`, expected `ai.onnx` {expected}")]
+    #[error(
+        "the ONNX file uses version {found} of the operator set `{domain}`, expected `ai.onnx` {expected}"
+    )]
     OperatorSet {
         /// Domain of the operator set.
         domain: String,

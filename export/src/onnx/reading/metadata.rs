@@ -17,8 +17,7 @@ pub(super) fn card(
 ) -> Result<ModelCard, OnnxError> {
     let text = |key: &str| metadata.get(key).copied().unwrap_or_default().to_owned();
     let counts = parts.architecture.counts();
-    let classes: Option<Vec<String>> =
-        json(metadata, predicts.subjects(), "a JSON list of names")?;
+    let classes: Option<Vec<String>> = json(metadata, predicts.subjects(), "a JSON list of names")?;
     let outputs = parts.architecture.output().elements();
     let seed = metadata.get("seed").map_or(Ok(0), |seed| seed.parse());
     Ok(ModelCard {

@@ -64,7 +64,7 @@ impl<'a> Reading<'a> {
             "Concat" => self.concat(node),
             "Mul" => self.product(node),
             "Erf" => match self.value(node, 0)? {
-                Value::Scaled(x) if node.inputs.len() == 1 => Ok(Value::Erf(x)),
+                Value::Scaled(x) if node.inputs.len() == 1 => Ok(Value::Erf(*x)),
                 _ => Err(node.inputs_error("a part of a GELU, as Kiln writes it")),
             },
             "Sigmoid" => {
@@ -94,20 +94,20 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn value(&self, node: &Node<'_>, input: usize) -> Result<&Value, OnnxError> {
+    fn value<'b>(&'b self, node: &Node<'_>, input: usize) -> Result<&'b Value, OnnxError> {
         let name = node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
-        self.values.get(name).ok_or_else(|| match self.graph.tensors.contains_key(name) {
-            true => node.inputs_error("the value of a node as its first input"),
-            false => undefined(node, name),
-        })
+        if self.graph.tensors.contains_key(name) {
+            return Err(node.inputs_error("the value of a node as its first input"));
+        }
+        self.values.get(name).ok_or_else(|| undefined(node, name))
     }
 
     fn tensor(&self, node: &Node<'_>, input: usize) -> Result<&'a Tensor<'a>, OnnxError> {
         let name = node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
-        self.graph.tensors.get(name).copied().ok_or_else(|| match self.values.contains_key(name) {
-            true => node.inputs_error("an initializer where it reads the value of a node"),
-            false => undefined(node, name),
-        })
+        if self.values.contains_key(name) {
+            return Err(node.inputs_error("an initializer where it reads the value of a node"));
+        }
+        self.graph.tensors.get(name).copied().ok_or_else(|| undefined(node, name))
     }
 
     /// The values of layers that are a node's only inputs.
@@ -217,7 +217,9 @@ impl<'a> Reading<'a> {
             }
             tensor.signed_bytes()?.into_iter().map(f32::from).collect()
         } else {
-            return Err(node.inputs_error("8-bit weights with step and zero point, or 32-bit biases with step"));
+            return Err(
+                node.inputs_error("8-bit weights with step and zero point, or 32-bit biases with step")
+            );
         };
         if shape.first().map(std::slice::from_ref) != Some(steps.shape.as_slice()) {
             return Err(node.inputs_error("one step for each output channel"));

@@ -117,7 +117,11 @@ fn is_stored_in_file(architecture: &Architecture, reads: &[Vec<Option<Grid>>], l
     architecture.ids().skip(layer.0 + 1).any(|reader| {
         let other = architecture.layer(reader);
         other.precision.activations != NumberFormat::Int8
-            && other.inputs.iter().zip(&reads[reader.0]).any(|(input, grid)| *input == layer && grid.is_some())
+            && other
+                .inputs
+                .iter()
+                .zip(&reads[reader.0])
+                .any(|(input, grid)| *input == layer && grid.is_some())
     })
 }
 

@@ -106,9 +106,9 @@ fn networks_with_8_bit_layers_read_back_with_the_same_roundings() {
                     unread += 1;
                     continue;
                 }
-                read => read.unwrap_or_else(|error| {
-                    panic!("{name}: {error:?}\n{}", testing::graph_text(&bytes))
-                }),
+                read => {
+                    read.unwrap_or_else(|error| panic!("{name}: {error:?}\n{}", testing::graph_text(&bytes)))
+                }
             };
             read_count += 1;
             let again = export(&read);
@@ -219,10 +219,7 @@ fn unknown_nodes_attributes_and_operator_sets_are_refused_by_name() {
             AttributeProto { name: Some("alpha".to_owned()), f: Some(2.0), ..AttributeProto::default() };
         node(file, "head").attribute.push(dilations);
     });
-    assert_eq!(
-        message,
-        "attribute `alpha` of the `Gemm` node `head` must be absent: Kiln does not write it"
-    );
+    assert_eq!(message, "attribute `alpha` of the `Gemm` node `head` must be absent: Kiln does not write it");
     let message = refused("perceptron", |file| node(file, "norm").attribute[0].f = Some(1e-3));
     assert_eq!(
         message,
@@ -231,10 +228,7 @@ fn unknown_nodes_attributes_and_operator_sets_are_refused_by_name() {
     let message = refused("convolutions", |file| node(file, "tall").attribute[2].ints[0] = 7);
     assert_eq!(message, "attribute `pads` of the `Conv` node `tall` must be equal on opposite sides");
     let message = refused("perceptron", |file| file.opset_import[0].version = Some(16));
-    assert_eq!(
-        message,
-        "the ONNX file uses version 16 of the operator set `ai.onnx`, expected `ai.onnx` 17"
-    );
+    assert_eq!(message, "the ONNX file uses version 16 of the operator set `ai.onnx`, expected `ai.onnx` 17");
 }
 
 #[test]
@@ -252,7 +246,10 @@ fn broken_graphs_are_refused() {
         "the `BatchNormalization` node `norm` reads `act`, which no earlier node and no initializer defines"
     );
     let huge = refused("perceptron", |file| tensor(file, "head.weight").dims = vec![3, i64::MAX]);
-    assert_eq!(huge, format!("the ONNX file has {} as size, but this program reads at most 2097152", i64::MAX));
+    assert_eq!(
+        huge,
+        format!("the ONNX file has {} as size, but this program reads at most 2097152", i64::MAX)
+    );
     let short = refused("perceptron", |file| tensor(file, "head.weight").dims = vec![3, 6]);
     assert_eq!(short, "initializer `head.weight` cannot be read: expected as many bytes as its shape needs");
     let double = refused("perceptron", |file| tensor(file, "head.weight").data_type = Some(11));
@@ -263,7 +260,10 @@ fn broken_graphs_are_refused() {
     });
     assert_eq!(shape, "array `norm.mean` has shape [1], expected [5]");
     let twice = refused("perceptron", |file| node(file, "act").output[0] = "norm".to_owned());
-    assert_eq!(twice, "value `norm` cannot be read: expected a value that exactly one node or initializer defines");
+    assert_eq!(
+        twice,
+        "value `norm` cannot be read: expected a value that exactly one node or initializer defines"
+    );
     let shared = refused("perceptron", |file| node(file, "norm").input[2] = "norm.scale".to_owned());
     assert!(shared.contains("expected weights that no other node reads"), "{shared}");
     let declared = refused("perceptron", |file| {
