@@ -166,15 +166,17 @@ fn commands_of_a_run_folder_run_only_on_request() {
     let sandbox = sandbox(&config("small", BOARD, MEASURE), "");
     sandbox.search(&[]);
     let before = runs(&sandbox);
-    let trial = journaled(&sandbox, "small")[0].trial.to_string();
-    let said = sandbox.kiln(&["finish", "small", &trial, "--json"]);
+    let measured = journaled(&sandbox, "small");
+    let other = (0..4).find(|trial| measured.iter().all(|one| one.trial != *trial)).unwrap().to_string();
+    let said = sandbox.kiln(&["finish", "small", &other, "--json"]);
     assert_eq!((said.code, runs(&sandbox)), (0, before), "{}", said.err);
     assert!(said.err.contains("`--measure` measures them"), "{}", said.err);
-    // Other files of the network are other networks, so it is measured again.
-    fs::remove_file(sandbox.path(&format!("runs/small/models/{trial}/card.json"))).unwrap();
-    let said = sandbox.kiln(&["finish", "small", &trial, "--measure", "--json"]);
-    assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.json()["measured"].as_array().unwrap().len(), 2);
+    let said = sandbox.kiln(&["finish", "small", &other, "--measure", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.json()["measured"].as_array().unwrap().len(), 3);
+    // Three rounds of one network and the reference network.
+    assert_eq!(runs(&sandbox), before + 60);
 }
 
 #[test]
