@@ -189,6 +189,33 @@ fn this_machine_is_measured_with_own_inference() {
 }
 
 #[test]
+fn device_file_that_was_measured_here_needs_no_further_key() {
+    let config = SmallStudy {
+        layers: "[1, 2, 3]",
+        width: "[8, 16, 32, 64]",
+        hardware: "file = \"here.toml\"",
+        more: "\n[finish]\nepochs = 1\nmeasure = true\n",
+        ..SmallStudy::default()
+    };
+    let sandbox = Sandbox::new(&config.text());
+    let call = ["hw", "measure", "study.toml", "--out", "here.toml", "--networks", "13", "--minutes", "1"];
+    let said = sandbox.kiln(&call);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let measured = &sandbox.search(&[])["measured"];
+    assert_eq!((measured.as_array().unwrap().len(), &measured[0]["runtime"]), (1, &"kiln".into()));
+    assert_eq!(measured[0]["device"], "here");
+
+    // The same file on another machine.
+    let file = fs::read_to_string(sandbox.path("here.toml")).unwrap();
+    let machine = file.lines().find(|line| line.starts_with("machine = ")).unwrap();
+    fs::write(sandbox.path("here.toml"), file.replace(machine, "machine = \"a toaster\"")).unwrap();
+    fs::write(sandbox.path("other.toml"), config.text().replace("\"small\"", "\"other\"")).unwrap();
+    let said = sandbox.kiln(&["search", "other.toml"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("its file was measured on `a toaster`"), "{}", said.err);
+}
+
+#[test]
 fn device_that_cannot_be_measured_is_refused_before_the_search() {
     let cases = [
         ("", MEASURE, "nothing says how networks run on it; add `measure = \"this machine\"`"),

@@ -32,8 +32,8 @@ impl TrainedModel {
     ///
     /// # What a file does not say
     /// - Layers that the output does not depend on are absent from the file.
-    /// - The input of a layer of zeros and its stride. The reader uses the latest earlier layer that fits, with
-    ///   the smallest stride.
+    /// - The input of a layer of zeros and its stride. The reader uses the latest earlier layer that fits and
+    ///   that integer runtimes do not fuse with another, with the smallest stride.
     /// - Sparsity and shared weights. Every layer is dense and has weights of its own, under its own name.
     /// - A batch normalization that is folded into an 8-bit layer. Its effect is in that layer's weights and
     ///   bias, and every such layer has a bias.

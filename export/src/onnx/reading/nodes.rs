@@ -1,6 +1,6 @@
 //! The operations of nodes.
 
-use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, LayerId, Op, PoolKind};
+use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
 use super::error::OnnxError;
 use super::graph::{is_standard, shape};
@@ -245,17 +245,22 @@ impl<'a> Reading<'a> {
             Value::ShapeOfZeros(shape) if node.inputs.len() == 1 => *shape,
             _ => return Err(node.inputs_error("a shape that begins with the batch size")),
         };
-        // The latest layer whose size, divided by a stride, is that of the zeros.
-        let stride = |[from, to]: [usize; 2]| {
-            let most = if to <= 1 { usize::MAX } else { (from - 1) / (to - 1) };
-            (from.div_ceil(to.max(1)), most)
-        };
-        let source = self.layers.iter().enumerate().rev().find_map(|(index, layer)| {
-            let (least, most) = stride([layer.output.height, output.height]);
-            let (least_too, most_too) = stride([layer.output.width, output.width]);
+        let fits = |layer: &Layer| {
+            let [least, most] = strides([layer.output.height, output.height]);
+            let [least_too, most_too] = strides([layer.output.width, output.width]);
             let least = least.max(least_too);
-            (least > 0 && least <= most.min(most_too)).then_some((index, least))
-        });
+            (least > 0 && least <= most.min(most_too)).then_some(least)
+        };
+        // A second reader keeps a layer from running as one with its first reader. So the zeros read a layer
+        // that runs alone, if there is one.
+        let runs_alone =
+            |op: &Op| !matches!(op, Op::Conv2d { .. } | Op::Linear { .. } | Op::BatchNorm | Op::Add);
+        let latest = |alone: bool| {
+            let layers = self.layers.iter().enumerate().rev();
+            let mut layers = layers.filter(|(_, layer)| !alone || runs_alone(&layer.op));
+            layers.find_map(|(index, layer)| Some((index, fits(layer)?)))
+        };
+        let source = latest(true).or_else(|| latest(false));
         let (index, stride) =
             source.ok_or_else(|| node.inputs_error("zeros of the size of an earlier layer, divided"))?;
         let held = Held { layer: LayerId(index), rank: Rank::Map, grid: None };
@@ -489,6 +494,12 @@ impl<'a> Reading<'a> {
     fn activation(&mut self, node: &Node<'_>, kind: ActivationKind, x: Held) -> Result<Value, OnnxError> {
         self.add(node, Op::Activation { kind }, &[x], x.rank, None).map(Value::Layer)
     }
+}
+
+/// The smallest and largest stride that divides the first size into the second.
+fn strides([from, to]: [usize; 2]) -> [usize; 2] {
+    let most = if to <= 1 { usize::MAX } else { from.saturating_sub(1) / (to - 1) };
+    [from.div_ceil(to.max(1)), most]
 }
 
 /// Attributes that an operation may have.
