@@ -313,6 +313,7 @@ fn finish_all(
             None => summary.measured.push(new),
         }
     }
+    summary.measured.sort_by(|a, b| (a.trial, &a.device).cmp(&(b.trial, &b.device)));
     end_run(parts.log, summary)
 }
 

@@ -142,7 +142,7 @@ fn killed_measuring_goes_on() {
     let sandbox = sandbox(&config("small", BOARD, MEASURE), "[ $runs -ne 25 ] || kill -9 $PPID");
     let killed = sandbox.kiln(&["search", "study.toml", "--json"]);
     assert_eq!((killed.code, journaled(&sandbox, "small").len()), (-1, 0));
-    assert!(sandbox.path("runs/small/measuring/cortex-m7/measuring.json").exists());
+    assert!(sandbox.path("runs/small/measuring/device-cortex-m7/measuring.json").exists());
     let report = sandbox.search(&[]);
     assert_eq!(report["measured"].as_array().unwrap().len(), 2);
     // The five runs of the visit that was killed are repeated.

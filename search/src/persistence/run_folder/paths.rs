@@ -92,10 +92,11 @@ impl RunPaths {
         self.0.join("measuring")
     }
 
-    /// Path of the folder with unfinished measurements on one device.
+    /// Path of the folder with unfinished measurements on one device. A device may be called `..`, so the
+    /// folder's name has a prefix.
     #[must_use]
     pub fn measuring(&self, device: &str) -> PathBuf {
-        self.measurings().join(device)
+        self.measurings().join(format!("device-{device}"))
     }
 
     /// Path of the device file that is fitted to the finished networks' latencies.
