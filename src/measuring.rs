@@ -61,7 +61,7 @@ impl DeviceMeasurer {
         matches!(self.runs_on, RunsOn::Command(_))
     }
 
-    fn problem(&self, problem: impl ToString) -> EvalError {
+    fn problem(&self, problem: &(impl ToString + ?Sized)) -> EvalError {
         EvalError::Device { device: self.device.clone(), problem: problem.to_string() }
     }
 
@@ -69,17 +69,17 @@ impl DeviceMeasurer {
         let sizes = [self.batch, self.threads].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         Ok(match &self.runs_on {
             RunsOn::Here(LocalRuntime::Kiln, _) => {
-                Box::new(KilnRuntime::new(sizes[0], sizes[1]).map_err(|error| self.problem(error))?)
+                Box::new(KilnRuntime::new(sizes[0], sizes[1]).map_err(|error| self.problem(&error))?)
             }
             RunsOn::Here(LocalRuntime::OnnxRuntime, library) => {
                 let stated = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
                 let library = library.as_ref().or(stated.as_ref()).map(PathBuf::as_path);
                 let runtime = OnnxRuntime::open(library, sizes[0], sizes[1]);
-                Box::new(runtime.map_err(|error| self.problem(error))?)
+                Box::new(runtime.map_err(|error| self.problem(&error))?)
             }
             RunsOn::Command(MeasureCommand { command, copy, unit, time_out_s }) => {
                 let line = |arguments: &[String]| {
-                    CommandLine::new(arguments.to_vec()).map_err(|error| self.problem(error))
+                    CommandLine::new(arguments.to_vec()).map_err(|error| self.problem(&error))
                 };
                 let copy = if copy.is_empty() { None } else { Some(line(copy)?) };
                 let runtime = CommandRuntime::new(
@@ -90,7 +90,7 @@ impl DeviceMeasurer {
                     Duration::from_secs(*time_out_s),
                     Arc::clone(stop),
                 );
-                Box::new(runtime.map_err(|error| self.problem(error))?)
+                Box::new(runtime.map_err(|error| self.problem(&error))?)
             }
         })
     }
@@ -170,7 +170,7 @@ impl DeviceMeasurer {
             Ending::Stopped => return Err(EvalError::Interrupted),
             Ending::Unusable(error) => return Err(self.problem(error)),
             Ending::DeviceGone { failures, reason } => {
-                let problem = self.problem(format!(
+                let problem = self.problem(&format!(
                     "does not answer: {failures} runs failed in a row, the last one because: {reason}; {} \
                      measurements are kept; {again}",
                     visits.len()
@@ -183,12 +183,12 @@ impl DeviceMeasurer {
         let (latencies, summary, disturbed) = summarize(trials.len(), visits);
         if let (0, Some(reason)) = (summary.measured, visits.iter().rev().find_map(reason)) {
             // If no network runs, the device is more likely to be at fault than all networks.
-            let problem = self.problem(format!("no network ran, the last one because: {reason}; {again}"));
+            let problem = self.problem(&format!("no network ran, the last one because: {reason}; {again}"));
             progress.warn(&problem.to_string());
             return Ok(nothing);
         }
         if summary.not_reached > 0 {
-            let problem = self.problem(format!(
+            let problem = self.problem(&format!(
                 "{} networks were not measured, because the time was up; give `minutes` of `[finish] measure` a \
                  larger number",
                 summary.not_reached

@@ -95,7 +95,7 @@ impl<'a> Reading<'a> {
     }
 
     fn value<'b>(&'b self, node: &Node<'_>, input: usize) -> Result<&'b Value, OnnxError> {
-        let name = node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
+        let name = *node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
         if self.graph.tensors.contains_key(name) {
             return Err(node.inputs_error("the value of a node as its first input"));
         }
@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
     }
 
     fn tensor(&self, node: &Node<'_>, input: usize) -> Result<&'a Tensor<'a>, OnnxError> {
-        let name = node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
+        let name = *node.inputs.get(input).ok_or_else(|| node.inputs_error("more inputs"))?;
         if self.values.contains_key(name) {
             return Err(node.inputs_error("an initializer where it reads the value of a node"));
         }
