@@ -22,6 +22,7 @@ use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
 use serde_json::{Value, json};
 
 use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
+use crate::measuring::DeviceMeasurer;
 
 /// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
 /// set.
@@ -77,6 +78,9 @@ pub struct Assembly {
     pub evaluator: Arc<dyn Evaluator>,
     /// The finisher, if the config has a `[finish]` table.
     pub finisher: Option<Arc<dyn Finisher>>,
+    /// What measures finished networks, if `[finish] measure` asks for it: one for each device on which
+    /// networks can run.
+    pub measurers: Vec<Arc<DeviceMeasurer>>,
     /// The amount of computation that evaluator and finisher need.
     pub workload: Workload,
     /// The strategy.
@@ -122,6 +126,7 @@ impl Registries {
         let kinds = self.evaluators.names().chain([TABLE]);
         check_known(&config, "evaluator.kind", &config.evaluator.kind, kinds)?;
         let (costs, constraints) = self.costs(&config)?;
+        let measurers = measurers(&config, &costs)?;
         let Part { kind, settings } = &config.search.strategy;
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.names())?;
@@ -153,6 +158,7 @@ impl Registries {
             constraints,
             evaluator,
             finisher,
+            measurers,
             workload,
             strategy,
         })
@@ -293,6 +299,32 @@ fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigEr
     Err(config.document.missing("search.trials", &expected))
 }
 
+/// Returns what measures finished networks on each device on which networks can run. With `[finish] measure`,
+/// there must be such a device.
+fn measurers(config: &RunConfig, costs: &CostSet) -> Result<Vec<Arc<DeviceMeasurer>>, ConfigError> {
+    let Some(finish) = config.finish.as_ref().and_then(|finish| finish.measure.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let (mut measurers, mut problem) = (Vec::new(), None);
+    for (table, (_, model)) in config.hardware.iter().zip(costs.devices()) {
+        match DeviceMeasurer::of(finish, table, model.as_ref()) {
+            Ok(measurer) => measurers.push(Arc::new(measurer)),
+            // The config says that networks run there, so a problem is an error.
+            Err(error) if table.measure.is_some() => {
+                return Err(part_error(config, &format!("{}.measure", table.settings.path()), error));
+            }
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    match (measurers.is_empty(), problem) {
+        (false, _) => Ok(measurers),
+        (true, Some(problem)) => Err(part_error(config, "finish.measure", problem)),
+        (true, None) => Err(config
+            .document
+            .missing("hardware", "a device whose latency is measured (`[finish] measure`)")),
+    }
+}
+
 /// Refuses a name that is not in a list of known names.
 fn check_known<'a>(
     config: &RunConfig,
@@ -369,6 +401,7 @@ impl Assembly {
             strategy: self.strategy,
             evaluator: self.evaluator,
             finisher: self.finisher,
+            measurers: self.measurers.into_iter().map(|measurer| measurer as _).collect(),
             costs: self.costs,
             constraints: self.constraints,
             objectives: search.objectives,

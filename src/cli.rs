@@ -74,6 +74,10 @@ pub(crate) struct FinishArguments {
     /// Epochs of each training [default: those of `[finish]`, or of `[evaluator]`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) epochs: Option<u32>,
+    /// Measure the networks on their devices, as the run folder's config says. This runs the commands of
+    /// that config
+    #[arg(long)]
+    pub(crate) measure: bool,
 }
 
 /// Number formats of exported networks.

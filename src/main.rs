@@ -14,6 +14,7 @@ mod inherited;
 mod inspection;
 mod interrupt;
 mod logging;
+mod measured;
 mod model_export;
 mod output;
 mod output_file;

@@ -11,8 +11,8 @@ use kiln_export::plain_text;
 use kiln_search::{Event, Fidelity, JournalEntry, Observer, Outcome, Trial};
 
 use self::stage::Stage;
-use crate::output;
 use crate::units::{self, Numbers};
+use crate::{measured, output};
 
 /// Minimum interval between two lines of one stage, if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -192,6 +192,10 @@ impl Observer for Screen {
                 let metrics = metrics.collect::<Vec<_>>().join(", ");
                 let took = units::duration(seconds.duration());
                 self.line(&format!("finished trial {}: {metrics} ({took})", finished.trial));
+            }
+            Event::Measured { measured, .. } => {
+                self.close();
+                self.line(&measured::said(measured));
             }
             Event::Prepared { full_epochs, .. } => {
                 self.full_epochs = *full_epochs;

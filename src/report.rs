@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use kiln_hw_models::{Conditions, CostModel};
 use kiln_search::{
-    CostSet, FailureGroup, Fidelity, Finished, FrontEntry, RunPaths, SearchEnd, Spent, StageSeconds,
-    SupernetHealth, Trial, TrialId,
+    CostSet, FailureGroup, Fidelity, Finished, FrontEntry, MeasuredLatency, RunPaths, SearchEnd, Spent,
+    StageSeconds, SupernetHealth, Trial, TrialId,
 };
 use serde::Serialize;
 
 use crate::csv_table::CsvTable;
 use crate::headline;
+use crate::measured::{Disagreement, MeasuredNetwork, disagreements};
 use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
 use crate::units::{self, Numbers};
@@ -46,6 +47,15 @@ pub(crate) struct Report {
     pub(crate) failed: Vec<FailureGroup>,
     /// Networks that were finished.
     pub(crate) finished: Vec<FinishedNetwork>,
+    /// Measured latencies of finished networks, beside their predictions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    measured: Vec<MeasuredNetwork>,
+    /// Measurements outside their predicted intervals, and what follows from them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disagreements: Vec<Disagreement>,
+    /// Device files that were fitted to the measurements.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "output::serialize_paths")]
+    refits: Vec<PathBuf>,
     /// Warnings about changed files of finished networks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
@@ -159,12 +169,27 @@ impl Report {
             ended: None,
             failed: Vec::new(),
             finished: finished.collect(),
+            measured: Vec::new(),
+            disagreements: Vec::new(),
+            refits: Vec::new(),
             warnings: Vec::new(),
             devices: Vec::new(),
             estimated: false,
             supernet_health: None,
             seconds: None,
         }
+    }
+
+    /// Sets the measured latencies. `limits` are the limits on latency, by device. `refits` are device files
+    /// that were fitted to the measurements.
+    pub(crate) fn with_measured(
+        self,
+        measured: &[MeasuredLatency],
+        limits: &BTreeMap<String, f64>,
+        refits: Vec<PathBuf>,
+    ) -> Self {
+        let disagreements = disagreements(measured, &self.front, &self.objectives, limits);
+        Self { measured: measured.iter().map(Into::into).collect(), disagreements, refits, ..self }
     }
 
     /// Sets the cost models.
@@ -326,9 +351,19 @@ impl fmt::Display for Report {
             });
             let metrics: Vec<String> = metrics.collect();
             writeln!(f, "\nFinished trial {}: {}", network.trial, metrics.join(", "))?;
+            for measured in self.measured.iter().filter(|measured| measured.trial == network.trial) {
+                writeln!(f, "  {measured}")?;
+            }
             for file in &network.files {
                 writeln!(f, "  {}", path_shown(file))?;
             }
+        }
+        for (index, disagreement) in self.disagreements.iter().enumerate() {
+            writeln!(f, "{}{disagreement}", if index == 0 { "\n" } else { "" })?;
+        }
+        for refit in &self.refits {
+            let file = path_shown(refit);
+            writeln!(f, "A device file that fits the measurements: {file}; a new study can use it (`file`)")?;
         }
         if let Some(seconds) = self.seconds {
             let StageSeconds { prepare, search, finish } = seconds;

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
 use kiln_search::{
-    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, SearchEnd, Spent, StudyRecord, SupernetHealth,
-    Trial, TrialId, study_front,
+    Doubts, Finished, FrontEntry, JournalEntry, MeasuredLatency, RunPaths, SearchEnd, Spent, StudyRecord,
+    SupernetHealth, Trial, TrialId, study_front,
 };
 
 use crate::exit::Failure;
@@ -18,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
+    /// Measured latencies of finished networks.
+    pub(crate) measured: Vec<MeasuredLatency>,
     /// Number of epochs of a full training. The number is 0 if nothing is trained or if the journal does not
     /// state it.
     pub(crate) full_epochs: u32,
@@ -36,7 +38,8 @@ impl Run {
         let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
+        let measured = record.measured.into_values().collect();
+        Ok(Self { paths, config, trials, finished, measured, full_epochs, health, search_end })
     }
 
     /// Returns a run folder's paths and config. Does not read the journal.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use kiln_space::{Shape, SpaceError};
 use thiserror::Error;
 
+use crate::onnx::OnnxError;
+
 /// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -190,6 +192,9 @@ pub enum ExportError {
         /// What is wrong with the part.
         problem: &'static str,
     },
+    /// An ONNX file cannot be read as a network of Kiln.
+    #[error(transparent)]
+    OnnxFile(#[from] OnnxError),
     /// A model file cannot be used. The source states why.
     #[error("cannot use the model file `{}`", path.display())]
     File {

@@ -32,7 +32,7 @@ pub use inputs::{InputKind, InputRecord};
 pub use model::{
     Array, Arrays, Exporter, ExporterBuilder, ExporterPart, FolderFiles, ReadBack, TrainedModel,
 };
-pub use onnx::Onnx;
+pub use onnx::{Onnx, OnnxError};
 pub use plain::{plain_json, plain_lines, plain_text, steers};
 pub use quantization::{Grid, QuantizationPlan, QuantizedKernel, QuantizedNetwork};
 pub use reference::run_reference;

@@ -13,6 +13,7 @@ mod measurements;
 pub mod measuring;
 mod memory;
 mod registry;
+mod rescaling;
 mod roofline;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -21,8 +21,8 @@ mod trials;
 pub use comparison::{RankCorrelation, hypervolume, pareto, rank_correlation, tau_b};
 pub use contracts::{
     Ask, EvalError, Evaluator, Event, FileMismatch, Finished, FinishedFile, Finisher, HealthCheck,
-    HealthQuestion, Needs, Observer, Progress, Request, SearchEnd, Strategy, StrategyBuilder, StrategyPart,
-    SupernetHealth,
+    HealthQuestion, LatencyOutcome, MeasuredLatency, MeasuredUnder, Measurer, Needs, NetworkToMeasure,
+    Observer, Progress, Request, SearchEnd, Strategy, StrategyBuilder, StrategyPart, SupernetHealth,
 };
 pub use domain::{
     Constraint, CostError, CostOrigin, CostPredictor, CostSet, Descriptions, Domain, DuplicateDevice,

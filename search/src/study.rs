@@ -5,6 +5,7 @@ mod finish;
 mod front;
 mod health;
 mod log;
+mod measuring;
 mod memo;
 mod panics;
 mod question;
@@ -27,7 +28,9 @@ use self::log::Log;
 pub use self::panics::{Panicked, catch as catch_panic, overhear as overhear_panics};
 pub use self::settings::{MAX_HOURS, StudySettings};
 pub use self::summary::{Status, Summary};
-use crate::contracts::{EvalError, Evaluator, Event, Finisher, Observer, SearchEnd, Strategy};
+use crate::contracts::{
+    EvalError, Evaluator, Event, Finisher, MeasuredLatency, Measurer, Observer, SearchEnd, Strategy,
+};
 use crate::domain::{Constraint, CostSet, Domain};
 use crate::error::StudyError;
 use crate::persistence::{Journal, JournalReader, Opened, RunFolder, Store, StudyRecord};
@@ -49,6 +52,8 @@ pub struct Study {
     pub evaluator: Arc<dyn Evaluator>,
     /// Trains and exports the best networks of the front. `None` to finish no network.
     pub finisher: Option<Arc<dyn Finisher>>,
+    /// What measures the latency of finished networks. Empty to measure nothing.
+    pub measurers: Vec<Arc<dyn Measurer>>,
     /// The cost models.
     pub costs: CostSet,
     /// Limits on costs.
@@ -146,7 +151,15 @@ impl Study {
         if let Some(finisher) = &self.finisher {
             let best = front::chosen(&summary.front, settings.networks);
             let best: Vec<&Trial> = finish::by_id(&searched.trials, best.iter().map(|entry| entry.trial));
-            summary = finish_all(&best, finisher.as_ref(), folder, (&record, log), summary)?;
+            let parts = measuring::Parts {
+                measurers: &self.measurers,
+                space: self.space.as_ref(),
+                costs: &self.costs,
+                paths: folder.paths(),
+                record: &record,
+                log,
+            };
+            summary = finish_all(&best, finisher.as_ref(), &parts, summary)?;
         } else {
             summary = end_run(log, summary)?;
         }
@@ -195,7 +208,15 @@ impl Study {
                 finish::by_id(&trials, open.filter(|trial| !done.contains(trial)).take(*count))
             }
         };
-        finish_all(&chosen, finisher.as_ref(), folder, (&record, log), summary)
+        let parts = measuring::Parts {
+            measurers: &self.measurers,
+            space: self.space.as_ref(),
+            costs: &self.costs,
+            paths: folder.paths(),
+            record: &record,
+            log,
+        };
+        finish_all(&chosen, finisher.as_ref(), &parts, summary)
     }
 
     /// Opens the journal for a run.
@@ -229,6 +250,7 @@ impl Study {
             failed: Vec::new(),
             front: Vec::new(),
             finished: Vec::new(),
+            measured: record.measured.values().cloned().collect(),
             spent: Spent::default(),
             health: record.health.clone(),
             seconds: record.stages,
@@ -270,19 +292,29 @@ enum Prepared {
     Interrupted(Summary),
 }
 
-/// Finishes these trials and ends the run.
+/// Finishes these trials, measures their networks, and ends the run.
 fn finish_all(
     trials: &[&Trial],
     finisher: &dyn Finisher,
-    folder: &RunFolder,
-    (record, log): (&StudyRecord, &Log),
+    parts: &measuring::Parts<'_>,
     mut summary: Summary,
 ) -> Result<Summary, StudyError> {
     let began = Instant::now();
-    let networks = finish::finish(trials, finisher, folder.paths(), record, log)?;
+    let networks = finish::finish(trials, finisher, parts.paths, parts.record, parts.log)?;
     summary.finished = networks.finished;
+    let measured =
+        if networks.interrupted { None } else { measuring::measure(parts, &summary.finished, trials)? };
     summary.seconds.finish = summary.seconds.finish.saturating_add(began.elapsed().into());
-    if networks.interrupted { Ok(summary) } else { end_run(log, summary) }
+    let Some(measured) = measured else { return Ok(summary) };
+    for new in measured {
+        let is_same = |old: &&mut MeasuredLatency| old.trial == new.trial && old.device == new.device;
+        match summary.measured.iter_mut().find(is_same) {
+            Some(old) => *old = new,
+            None => summary.measured.push(new),
+        }
+    }
+    summary.measured.sort_by(|a, b| (a.trial, &a.device).cmp(&(b.trial, &b.device)));
+    end_run(parts.log, summary)
 }
 
 /// Records in the journal that all stages are done.

@@ -221,11 +221,21 @@ pub(crate) enum PrintedUnit {
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
     /// Genes joined by `-`, or a cell in the notation of NAS-Bench-201
-    pub(crate) architecture: String,
+    #[arg(required_unless_present_any = ["onnx", "run"], conflicts_with_all = ["onnx", "run"])]
+    pub(crate) architecture: Option<String>,
     /// Config whose `[space]` contains the architecture [default: the space of NAS-Bench-201]
-    #[arg(long, value_name = "CONFIG")]
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["onnx", "run"])]
     pub(crate) space: Option<PathBuf>,
-    /// Known device. May be repeated [default: all]
+    /// Run folder or name of a study that contains the trial
+    #[arg(long, value_name = "RUN", requires = "trial", conflicts_with = "onnx")]
+    pub(crate) run: Option<PathBuf>,
+    /// Number of the trial
+    #[arg(long, value_name = "TRIAL", requires = "run")]
+    pub(crate) trial: Option<u64>,
+    /// ONNX file of operations that Kiln writes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Option<PathBuf>,
+    /// Known device. May be repeated [default: those of the run, or all]
     #[arg(long, value_name = "NAME")]
     pub(crate) device: Vec<String>,
     /// Device file. May be repeated
@@ -234,7 +244,7 @@ pub(crate) struct PredictArguments {
     /// Cost model
     #[arg(long, value_name = "NAME", default_value = "roofline")]
     pub(crate) model: String,
-    /// Number of examples in a batch
+    /// Number of examples in a batch. Without a named device, `--run` uses that of its config
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub(crate) batch: u64,

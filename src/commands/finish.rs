@@ -7,6 +7,7 @@ use kiln_space::Settings;
 use crate::cli::{Common, FinishArguments};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::StopFlag;
+use crate::measured::{MeasuredDevices, genotypes};
 use crate::progress::Screen;
 use crate::report::Report;
 use crate::run::Run;
@@ -14,19 +15,24 @@ use crate::units::Numbers;
 use crate::{logging, output, reading};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
-    let FinishArguments { run, trials, networks, epochs } = arguments;
+    let FinishArguments { run, trials, networks, epochs, measure } = arguments;
     let (paths, mut config) = Run::open(run, &common.runs)?;
     let stated = config.finish.take();
     let settings =
         stated.as_ref().map_or_else(|| Settings::empty("finish"), |stated| stated.settings.clone());
-    let networks = networks.map(usize::from).or(stated.map(|stated| stated.networks)).unwrap_or(1);
-    config.finish = Some(FinishTable { networks, settings: with_epochs(&settings, *epochs) });
+    let networks = networks.map(usize::from).or(stated.as_ref().map(|stated| stated.networks)).unwrap_or(1);
+    // The config of a run folder may come from anyone, so its commands run only if the user asks for that.
+    let stated_measure = stated.and_then(|stated| stated.measure);
+    let skips_measuring = stated_measure.is_some() && !*measure;
+    let measure = measure.then(|| stated_measure.unwrap_or_default());
+    config.finish = Some(FinishTable { networks, measure, settings: with_epochs(&settings, *epochs) });
     let wanted = if trials.is_empty() { Wanted::Best(networks) } else { Wanted::Trials(trials.clone()) };
 
     let assembly = reading::registries().build_at(config, common.data.as_deref(), paths.clone())?;
     let text = assembly.config.document.to_toml();
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
+    let devices = MeasuredDevices::of(&assembly);
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();
@@ -44,12 +50,17 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     if summary.finished.is_empty() {
         output::say("every network of the front is finished already; name the numbers of other trials");
     }
+    if skips_measuring {
+        output::say("networks are not measured; `--measure` measures them as the run folder's config says");
+    }
     let run = Run::read(paths.root(), &common.runs)?;
+    let refits = devices.refit(&paths, &summary.measured, &genotypes(&run.trials))?;
     let report =
         Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished, summary.spent)
             .with_numbers(numbers, run.health.clone())
             .explained(run.search_end.as_ref(), FailureGroup::of(&run.trials))
-            .with_costs(&run.trials);
+            .with_costs(&run.trials)
+            .with_measured(&summary.measured, &devices.limits, refits);
     if common.json {
         output::print_json(&report)?;
     } else {

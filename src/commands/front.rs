@@ -8,6 +8,7 @@ use kiln_search::FailureGroup;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::finished_files;
+use crate::measured::limits;
 use crate::output;
 use crate::report::{PredictedFor, Report};
 use crate::run::Run;
@@ -25,8 +26,9 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
     // The journal contains the costs of the trials. If a device file is missing, the output therefore lacks
     // only the cost model's name.
     let costs = Registries::builtin().costs(&run.config);
-    let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
-    let report = report.with_devices(devices.unwrap_or_default());
+    let devices = costs.map(|(costs, _)| PredictedFor::all(&costs)).unwrap_or_default();
+    let limits = limits(&run.config, devices.iter().map(|device| device.device.as_str()));
+    let report = report.with_measured(&run.measured, &limits, Vec::new()).with_devices(devices);
     if common.json {
         output::print_json(&report)?;
     } else if csv {

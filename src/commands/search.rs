@@ -14,6 +14,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
+use crate::measured::MeasuredDevices;
 use crate::model_export::ModelExport;
 use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
@@ -47,6 +48,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
     let name = assembly.config.study.name.clone();
+    let measured_devices = MeasuredDevices::of(&assembly);
     // If the evaluator is `table`, no network can be finished.
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
     let export = ModelExport::new(&assembly.config, &paths, registries.exporters);
@@ -89,9 +91,12 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
         return Ok(Exit::Interrupted);
     }
     let (trials, spent) = (summary.trials, summary.spent);
+    let networks = summary.front.iter().map(|entry| (entry.trial, entry.genotype.clone())).collect();
+    let refits = measured_devices.refit(&paths, &summary.measured, &networks)?;
     let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent)
         .with_numbers(numbers, summary.health)
-        .explained(summary.end.as_ref(), summary.failed);
+        .explained(summary.end.as_ref(), summary.failed)
+        .with_measured(&summary.measured, &measured_devices.limits, refits);
     report.seconds = Some(summary.seconds);
     report.devices = devices;
     if common.json {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::{decisions, operation};
+use crate::measured::MeasuredNetwork;
 use crate::report::PredictedFor;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
@@ -33,10 +34,20 @@ pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failu
         format!("trial {} of `{}` does not fit the space in the config", trial.id, run.paths.root().display())
     });
     let architecture = architecture.map_err(Failure::wrong)?;
+    let measured: Vec<MeasuredNetwork> =
+        run.measured.iter().filter(|measured| measured.trial == trial.id).map(Into::into).collect();
     if common.json {
-        output::print_json(&as_json(trial, numbers, space.as_ref(), &architecture, &costs)?)?;
+        let mut shown = as_json(trial, numbers, space.as_ref(), &architecture, &costs)?;
+        if !measured.is_empty() {
+            shown["measured"] = json!(measured);
+        }
+        output::print_json(&shown)?;
     } else {
-        output::print(&as_text(trial, numbers, space.as_ref(), &architecture, &costs, run.full_epochs)?)?;
+        let mut text = as_text(trial, numbers, space.as_ref(), &architecture, &costs, run.full_epochs)?;
+        for network in &measured {
+            write!(text, "\n{network}").map_err(anyhow::Error::from)?;
+        }
+        output::print(&text)?;
     }
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ mod difference;
 mod document;
 mod error;
 mod explain;
+mod measuring;
 mod part_keys;
 mod schema;
 mod tables;
@@ -16,6 +17,7 @@ mod tests;
 pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
+pub use measuring::{FinishMeasure, HardwareMeasure, LocalRuntime, MeasureCommand};
 pub use schema::schema;
 pub use tables::{
     FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,

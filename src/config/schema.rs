@@ -9,6 +9,7 @@ use kiln_space::Registry;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::{Map, Value, json};
 
+use super::measuring::{MEASURE, finish_schema, hardware_schemas};
 use super::part_keys::PartKeys;
 use super::tables::{CONFIDENCE, LIMITS, NEEDED, SearchKeys, StudyTable};
 use crate::assembly::{Registries, TABLE};
@@ -116,6 +117,7 @@ fn finish(registries: &Registries, keys: &PartKeys) -> Value {
             "items": names(documented(&registries.exporters)),
         }),
     );
+    properties.insert(MEASURE.to_owned(), finish_schema());
     json!({
         "description": "The best networks are trained on, tested once and written. What is not stated is as in \
                         `[evaluator]`.",
@@ -149,6 +151,9 @@ fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
     let confidence = "Hold limits on latency and energy against the upper end of the 90 % interval, not against \
                       the prediction.";
     properties.insert(CONFIDENCE.to_owned(), json!({ "description": confidence, "const": 0.9 }));
+    for (key, schema) in hardware_schemas() {
+        properties.insert(key.to_owned(), schema);
+    }
     for (key, cost) in LIMITS {
         let description = format!("Largest `{cost}` of a network.");
         let limit = json!({ "description": description, "type": "number", "exclusiveMinimum": 0 });

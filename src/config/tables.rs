@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::measuring::{self, BESIDE_COMMAND, FinishMeasure, HardwareMeasure, MEASURE};
 use super::{ConfigError, Document};
 
 /// Name of the table that Kiln adds to a run's config. The table records the properties of the data.
@@ -39,11 +40,23 @@ const MAX_OBJECTIVES: usize = 4;
 
 /// Keys of a part's table that Kiln reads itself.
 pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
-    const HARDWARE_KEYS: [&str; 8] =
-        ["device", "file", "model", CONFIDENCE, LIMITS[0].0, LIMITS[1].0, LIMITS[2].0, LIMITS[3].0];
+    const HARDWARE_KEYS: [&str; 12] = [
+        "device",
+        "file",
+        "model",
+        CONFIDENCE,
+        LIMITS[0].0,
+        LIMITS[1].0,
+        LIMITS[2].0,
+        LIMITS[3].0,
+        MEASURE,
+        BESIDE_COMMAND[0],
+        BESIDE_COMMAND[1],
+        BESIDE_COMMAND[2],
+    ];
     match table {
         "data" | "space" | "evaluator" | "search.strategy" => &["kind"],
-        "finish" => &["networks"],
+        "finish" => &["networks", MEASURE],
         _ if table.strip_prefix("hardware.").is_some_and(|index| !index.contains('.')) => &HARDWARE_KEYS,
         _ => &[],
     }
@@ -78,6 +91,8 @@ pub struct HardwareTable {
     pub limits: Vec<(&'static str, f64)>,
     /// Whether limits are held against the upper end of the 90 % interval, not against the prediction.
     pub is_confident: bool,
+    /// How networks run on the device, for `[finish] measure`.
+    pub measure: Option<HardwareMeasure>,
 }
 
 /// `[search]`.
@@ -108,6 +123,8 @@ pub struct SearchTable {
 pub struct FinishTable {
     /// Number of networks of the front to finish.
     pub networks: usize,
+    /// Whether and how finished networks are measured.
+    pub measure: Option<FinishMeasure>,
     /// Settings that the evaluator's finisher reads.
     pub settings: Settings,
 }
@@ -293,7 +310,8 @@ fn hardware(document: &Document) -> Result<Vec<HardwareTable>, ConfigError> {
                 return Err(document.value(&format!("{key}.{CONFIDENCE}"), found(&value), &expected));
             }
         };
-        Ok(HardwareTable { settings: Settings::new(key, table), limits, is_confident })
+        let measure = measuring::hardware(document, &key, &mut table)?;
+        Ok(HardwareTable { settings: Settings::new(key, table), limits, is_confident, measure })
     };
     tables.iter().enumerate().map(read).collect()
 }
@@ -381,5 +399,6 @@ fn finish(document: &Document) -> Result<FinishTable, ConfigError> {
             }
         },
     };
-    Ok(FinishTable { networks, settings: Settings::new("finish", table) })
+    let measure = measuring::finish(document, &mut table)?;
+    Ok(FinishTable { networks, measure, settings: Settings::new("finish", table) })
 }

@@ -8,6 +8,7 @@ use kiln_search::{Trial, TrialId};
 use super::StudyPage;
 use super::names::{subject, subject_of, with_unit};
 use crate::inspection::{Inspection, LayerView};
+use crate::measured::MeasuredNetwork;
 use crate::units;
 
 impl StudyPage {
@@ -53,6 +54,8 @@ impl StudyPage {
             parts.push(format!("In the search{judged}: {}.", values.collect::<Vec<_>>().join(", ")));
         }
         parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
+        let measured = self.record.measured.values().filter(|measured| measured.trial == trial.id);
+        parts.extend(measured.map(|measured| format!("{}.", MeasuredNetwork::from(measured))));
         parts.join(" ")
     }
 }

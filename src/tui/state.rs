@@ -15,6 +15,7 @@ pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
 pub(crate) use self::workers::Worker;
 use super::setup::{Setup, heading, text};
+use crate::measured;
 use crate::progress::{self, stage::Stage};
 use crate::units::{self, Numbers};
 use crate::volume::{self, Volume};
@@ -141,6 +142,15 @@ impl State {
                 self.lines.push(at, Level::Good, message);
             }
             Event::Finished { finished, seconds } => self.finish(finished, *seconds, at),
+            Event::Measured { measured, .. } => {
+                self.close(at);
+                let level = match measured.is_as_predicted() {
+                    Some(true) => Level::Good,
+                    Some(false) => Level::Warning,
+                    None => Level::Failure,
+                };
+                self.lines.push(at, level, measured::said(measured));
+            }
             Event::Ended => {
                 self.volume.settle();
                 self.close(at);

@@ -11,6 +11,8 @@ mod displaced;
 mod effort;
 mod explained;
 mod failures;
+#[cfg(unix)]
+mod finish_measuring;
 mod flips;
 mod full_disk;
 mod goldens;

@@ -5,6 +5,7 @@ mod graph;
 mod layers;
 mod proto;
 mod quantized;
+mod reading;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "testing"))]
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+pub use reading::OnnxError;
 
 /// Name of the graph's input.
 const INPUT: &str = "input";

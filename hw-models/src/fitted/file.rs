@@ -133,6 +133,13 @@ impl FittedNetworks {
         Conditions { batch: self.batch, threads: self.threads }
     }
 
+    /// The table with all latencies multiplied by `factor`. Predictions change by the same factor, because
+    /// they are relative to the typical latency.
+    pub(crate) fn rescaled(&self, factor: f64) -> Self {
+        let latencies_us = self.latencies_us.iter().map(|latency| latency * factor).collect();
+        Self { latencies_us, ..self.clone() }
+    }
+
     /// Number of measured networks.
     #[must_use]
     pub const fn len(&self) -> usize {

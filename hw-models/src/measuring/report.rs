@@ -16,6 +16,9 @@ pub struct MeasuringReport {
     pub runtime: String,
     /// Its version. Empty if it does not say.
     pub runtime_version: String,
+    /// Processor and instruction set of the machine, if the networks ran on the machine that wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// Day on which the measuring began, in universal time: `2026-11-29`.
     pub date: String,
     /// Examples in a batch.

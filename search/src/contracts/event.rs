@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::end::SearchEnd;
 use super::finished::Finished;
+use super::measuring::MeasuredLatency;
 use super::supernet_health::SupernetHealth;
 use crate::trials::{Seconds, Trial, TrialId};
 
@@ -86,6 +87,14 @@ pub enum Event {
         /// Metrics and files of the network.
         finished: Finished,
         /// Time that finishing took.
+        seconds: Seconds,
+    },
+    /// The latency of a finished network was measured. No trial, front or cost depends on it.
+    Measured {
+        /// The measurement, beside the prediction.
+        measured: MeasuredLatency,
+        /// Time that measuring took. Networks are measured together: the event of the first one states the
+        /// time of all, and those of the others state 0.
         seconds: Seconds,
     },
     /// All stages are done.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effort::Spent;
 use super::front::FrontEntry;
-use crate::contracts::{Finished, SearchEnd, SupernetHealth};
+use crate::contracts::{Finished, MeasuredLatency, SearchEnd, SupernetHealth};
 use crate::persistence::StageSeconds;
 use crate::trials::FailureGroup;
 
@@ -36,6 +36,9 @@ pub struct Summary {
     /// Finished networks. Networks that this run finished come first, ordered by the first objective.
     /// Networks that [`Study::finish`](crate::Study::finish) finished earlier follow.
     pub finished: Vec<Finished>,
+    /// Measured latencies of finished networks, by trial and device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<MeasuredLatency>,
     /// The effort that the trials took, and the number of networks at each fidelity.
     #[serde(default)]
     pub spent: Spent,

@@ -8,6 +8,7 @@ mod effort;
 mod failures;
 mod finish;
 mod health;
+mod measuring;
 mod parts;
 mod processes;
 mod resume;

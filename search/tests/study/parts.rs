@@ -269,6 +269,7 @@ pub(crate) fn study(evaluator: &Arc<Analytic>, seen: &Seen) -> Study {
         strategy: Box::new(Climb::default()),
         evaluator,
         finisher: None,
+        measurers: Vec::new(),
         costs: CostSet::default(),
         constraints: vec![Constraint::new("parameters", 45.0)],
         objectives: vec!["error_percent".to_owned(), "parameters".to_owned()],

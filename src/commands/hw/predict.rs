@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use kiln::assembly::Registries;
+use kiln_export::TrainedModel;
 use kiln_hw_models::{Conditions, CostModel, Device, Estimate, genotype};
 use kiln_space::{Architecture, Settings};
 use serde_json::{Value, json};
 
 use crate::cli::{Common, PredictArguments};
 use crate::exit::{Exit, Failure};
+use crate::run::Run;
 use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
 pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit, Failure> {
-    let space = super::space(arguments.space.as_deref(), common)?;
-    let text = &arguments.architecture;
-    let architecture = genotype(text)
-        .and_then(|genotype| space.decode(&genotype))
-        .with_context(|| format!("`{text}` is not an architecture of the space"))
-        .map_err(Failure::wrong)?;
+    let (architecture, own) = network(arguments, common)?;
+    let models = match own {
+        Some(own) if arguments.device.is_empty() && arguments.file.is_empty() => own,
+        _ => models(arguments)?,
+    };
     let mut rows = Vec::new();
-    for model in models(arguments)? {
+    for model in models {
         let estimate = model.network(&architecture).map_err(Failure::wrong)?;
         let unlike = model.unlike(&architecture).map_err(Failure::wrong)?;
         rows.push((model, estimate, unlike));
@@ -34,9 +35,44 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     Ok(Exit::Done)
 }
 
+/// Cost models of one or several devices.
+type Models = Vec<Arc<dyn CostModel>>;
+
+/// Returns the network that the user named and, for a trial, the cost models of its run.
+fn network(arguments: &PredictArguments, common: &Common) -> Result<(Architecture, Option<Models>), Failure> {
+    let PredictArguments { architecture, space, run, trial, onnx, .. } = arguments;
+    if let Some(file) = onnx {
+        return Ok((TrainedModel::load_onnx(file).map_err(Failure::wrong)?.architecture, None));
+    }
+    if let (Some(run), Some(trial)) = (run, trial) {
+        let run = Run::read(run, &common.runs)?;
+        let (trial, registries) = (run.trial(*trial)?, Registries::builtin());
+        let space = registries.space(&run.config, None)?;
+        let network = space.decode(&trial.proposal.genotype).with_context(|| {
+            format!(
+                "trial {} of `{}` does not fit the space in the config",
+                trial.id,
+                run.paths.root().display()
+            )
+        });
+        let network = network.map_err(Failure::wrong)?;
+        let wants_own = arguments.device.is_empty() && arguments.file.is_empty();
+        let costs = if wants_own { Some(registries.costs(&run.config)?.0) } else { None };
+        let models = costs.map(|costs| costs.devices().iter().map(|(_, model)| Arc::clone(model)).collect());
+        return Ok((network, models.filter(|models: &Models| !models.is_empty())));
+    }
+    let space = super::space(space.as_deref(), common)?;
+    let text = architecture.as_deref().unwrap_or_default();
+    let network = genotype(text)
+        .and_then(|genotype| space.decode(&genotype))
+        .with_context(|| format!("`{text}` is not an architecture of the space"))
+        .map_err(Failure::wrong)?;
+    Ok((network, None))
+}
+
 /// Returns the cost models of the requested devices. If no device is requested, returns the cost models of
 /// all built-in devices.
-fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
+fn models(arguments: &PredictArguments) -> Result<Models, Failure> {
     let registry = Registries::builtin().hardware;
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
     let known = device.iter().map(|name| json!({ "device": name }));

@@ -56,6 +56,13 @@ impl Plausibility {
                 }
                 self.check_known(&[*trial])
             }
+            Event::Measured { measured, .. } => {
+                if let Some((name, value)) = measured.implausible() {
+                    let (trial, name) = (measured.trial, name.to_owned());
+                    return Err(Implausible::NotFinite { trial, name, value });
+                }
+                self.check_known(&[measured.trial])
+            }
             Event::Started { .. }
             | Event::Progress { .. }
             | Event::Prepared { .. }

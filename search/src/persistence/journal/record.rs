@@ -7,7 +7,7 @@ use super::doubts::Doubts;
 use super::entry::JournalEntry;
 use super::reader::JournalReader;
 use super::stages::{StageClock, StageSeconds};
-use crate::contracts::{Event, Finished, SearchEnd, SupernetHealth};
+use crate::contracts::{Event, Finished, MeasuredLatency, SearchEnd, SupernetHealth};
 use crate::error::StudyError;
 use crate::persistence::run_folder::RunPaths;
 use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
@@ -44,6 +44,8 @@ pub struct StudyRecord {
     pub search_end: Option<SearchEnd>,
     /// Finished networks, each with the time that finishing took.
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
+    /// Latest measured latency of each finished network, by trial and device.
+    pub measured: BTreeMap<(TrialId, String), MeasuredLatency>,
     /// Whether the last event is [`Event::Ended`].
     pub ended: bool,
     /// The budget of trials of the last run. `None` if that run did not complete the study.
@@ -178,6 +180,7 @@ impl StudyRecord {
                 self.searched = None;
                 self.search_end = None;
                 self.finished.clear();
+                self.measured.clear();
                 let told = std::mem::take(&mut self.trials).into_values().map(|journaled| *journaled);
                 let mut known = BTreeSet::new();
                 let all = told.chain(std::mem::take(&mut self.earlier));
@@ -193,6 +196,9 @@ impl StudyRecord {
             Event::Searched { trials, front } => self.searched = Some((trials, front)),
             Event::Finished { finished, seconds } => {
                 self.finished.insert(finished.trial, (finished, seconds));
+            }
+            Event::Measured { measured, .. } => {
+                self.measured.insert((measured.trial, measured.device.clone()), measured);
             }
             Event::Ended => {
                 self.ended = true;

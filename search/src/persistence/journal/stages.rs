@@ -7,7 +7,7 @@ use crate::trials::Seconds;
 
 /// Names of the progress stages after the preparation.
 const SEARCH: &str = "search";
-const FINISH: [&str; 2] = ["finish", "network"];
+const FINISH: [&str; 3] = ["finish", "network", "measure"];
 
 /// Time spent in each stage of a study, summed over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl StageClock {
     pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
-            Event::Finished { .. } => Stage::Finish,
+            Event::Finished { .. } | Event::Measured { .. } => Stage::Finish,
             Event::Progress { stage, .. } if stage == SEARCH => Stage::Search,
             Event::Progress { stage, .. } if FINISH.contains(&stage.as_str()) => Stage::Finish,
             Event::Started { .. }

@@ -86,6 +86,25 @@ impl RunPaths {
         self.trainings().join(format!("{}{trial}", Self::NETWORK))
     }
 
+    /// Path of the folder with unfinished measurements. It is removed when all networks are measured.
+    #[must_use]
+    pub fn measurings(&self) -> PathBuf {
+        self.0.join("measuring")
+    }
+
+    /// Path of the folder with unfinished measurements on one device. A device may be called `..`, so the
+    /// folder's name has a prefix.
+    #[must_use]
+    pub fn measuring(&self, device: &str) -> PathBuf {
+        self.measurings().join(format!("device-{device}"))
+    }
+
+    /// Path of the device file that is fitted to the finished networks' latencies.
+    #[must_use]
+    pub fn refit(&self, device: &str) -> PathBuf {
+        self.0.join(format!("{device}.refit.toml"))
+    }
+
     /// Prefix of folder names for networks that are being finished.
     const NETWORK: &str = "network-";
 
@@ -127,7 +146,8 @@ impl RunPaths {
             check_file(&file)?;
             check_link(&file)?;
         }
-        for folder in [self.store(), self.models(), self.trainings(), self.root().join("supernet")] {
+        let folders = [self.store(), self.models(), self.trainings(), self.measurings()];
+        for folder in folders.into_iter().chain([self.root().join("supernet")]) {
             check_folder(&folder)?;
             check_link(&folder)?;
         }

@@ -86,7 +86,9 @@ fn report(
     repeats: Option<Repeats>,
 ) -> MeasuringReport {
     let conditions = journal.conditions.clone();
+    let is_local = conditions.commands.is_none();
     MeasuringReport {
+        machine: is_local.then(kiln::measuring::this_machine),
         runtime: conditions.runtime,
         runtime_version: conditions.runtime_version,
         date: journal.date.clone(),
