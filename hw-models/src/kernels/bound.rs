@@ -20,6 +20,9 @@ impl Bound {
     /// Takes the stated uncertainty as the bound.
     pub(crate) const STATED: Self = Self { quantile: 1.0, floor: 0.0 };
 
+    /// What to say where nothing was compared: a factor of e.
+    pub(crate) const UNKNOWN: Self = Self { quantile: 1.0, floor: 1.0 };
+
     /// The bound of errors with their uncertainties. With fewer than nine errors the quantile lies beyond the
     /// largest one, so that is raised in proportion.
     pub(crate) fn new(errors: &[(f64, f64)]) -> Self {

@@ -30,16 +30,16 @@ pub struct FittedKernels {
     pub(super) threads: u64,
     /// Batches that were measured, ascending.
     pub(super) batches: Vec<u64>,
+    /// Number of networks to which overhead and bounds were fitted.
+    pub(super) networks: usize,
+    /// Kernels with their latencies in microseconds. Of more than [`MEASURED_MAX`], those that trees predict
+    /// are left out.
+    measured: Vec<(String, f64)>,
     pub(super) overhead: Overhead,
     /// Bound of the errors of networks with `kernels`, and with `table`.
     pub(super) bound: Bound,
     pub(super) table_bound: Bound,
-    /// Number of networks to which overhead and bounds were fitted.
-    pub(super) networks: usize,
     pub(super) predictors: Vec<Stored>,
-    /// Kernels with their latencies in microseconds. Of more than [`MEASURED_MAX`], those that trees predict
-    /// are left out.
-    measured: Vec<(String, f64)>,
 }
 
 /// A predictor of one kind and format.
@@ -50,14 +50,14 @@ pub(super) struct Stored {
     format: NumberFormat,
     /// Number of kernels that it was fitted to.
     kernels: usize,
-    base: Base,
-    bound: Bound,
     /// Smallest and largest value of each range that [`reach`] gives.
     lowest: Vec<f64>,
     highest: Vec<f64>,
     /// Boosted trees as text; without them, a Gaussian process over `measured`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trees: Option<String>,
+    base: Base,
+    bound: Bound,
 }
 
 /// A predictor, and the range of kernels that it was fitted to.
@@ -143,7 +143,7 @@ impl FittedKernels {
             batches: batches.into_iter().collect(),
             overhead: Overhead::NONE,
             bound: Bound::STATED,
-            table_bound: Bound::STATED,
+            table_bound: Bound::UNKNOWN,
             networks: 0,
             predictors: stored.collect(),
             measured: kept.map(|(shape, us)| (shape.to_string(), *us)).collect(),

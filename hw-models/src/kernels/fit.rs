@@ -7,6 +7,7 @@ use kiln_space::NumberFormat;
 use serde::Serialize;
 
 use super::Kernels;
+use super::bound::Bound;
 use super::features::few;
 use super::file::{FittedKernels, Key, MEASURED_MAX};
 use super::kernel_file::MeasuredKernel;
@@ -22,6 +23,8 @@ const KERNELS_MIN: usize = 5;
 const OUTLYING: f64 = 3.0;
 /// A fit of which more kernels than this share are outliers is nonsense.
 const OUTLIERS_MAX: f64 = 0.1;
+/// Fewest kernels whose outliers can tell.
+const TESTED_MIN: usize = 20;
 /// Most outliers that a report lists.
 const LISTED: usize = 10;
 /// Most kernels that are compared with the nearest one.
@@ -119,7 +122,7 @@ impl KernelsReport {
             .collect();
         let report = Self::new(&fitted, device, threads, seed);
         let tested: usize = fitted.values().map(|fitting| fitting.held_out.len()).sum();
-        if report.outliers as f64 > OUTLIERS_MAX * tested as f64 {
+        if tested >= TESTED_MIN && report.outliers as f64 > OUTLIERS_MAX * tested as f64 {
             return Err(HwError::ContradictoryKernels {
                 file: source.to_owned(),
                 outliers: report.outliers,
@@ -143,6 +146,8 @@ impl KernelsReport {
         let mut formats: Vec<NumberFormat> = fitted.keys().map(|(_, format)| *format).collect();
         formats.sort_unstable();
         formats.dedup();
+        // Copied for each kernel, so without what no roofline reads.
+        let device = &Device { kernels: None, fitted: None, ..device.clone() };
         let of_format = |format: NumberFormat| {
             let fittings: Vec<&Fitting> =
                 fitted.iter().filter(|(key, _)| key.1 == format).map(|(_, fitting)| fitting).collect();
@@ -176,8 +181,7 @@ impl KernelsReport {
 pub fn fit_overhead(device: &Device, networks: &[Measured]) -> Result<Device, HwError> {
     let mut device = device.clone();
     let Some(kernels) = &mut device.kernels else { return Ok(device) };
-    (kernels.overhead, kernels.bound, kernels.table_bound) =
-        (Overhead::NONE, super::bound::Bound::STATED, super::bound::Bound::STATED);
+    (kernels.overhead, kernels.bound, kernels.table_bound) = (Overhead::NONE, Bound::STATED, Bound::UNKNOWN);
     let model = Kernels::new(device.clone(), None)?;
     let summed = |measured: &Measured| {
         let (kernels, sum_us, half_width) = model.summed(&measured.architecture).ok()?;
@@ -201,7 +205,7 @@ pub fn fit_overhead(device: &Device, networks: &[Measured]) -> Result<Device, Hw
     if errors.len() >= NETWORKS_MIN
         && let Some(kernels) = &mut device.kernels
     {
-        kernels.table_bound = super::bound::Bound::new(&errors);
+        kernels.table_bound = Bound::new(&errors);
     }
     Ok(device)
 }

@@ -87,28 +87,29 @@ impl Predictor {
         };
         if kernels.len() > PROCESS_MAX {
             let (tested, fitted) = order.split_at(kernels.len() / TESTED);
-            let mut predictor = Self::fitted_to(&pick(fitted), plan);
+            let mut predictor = Self::fitted_to(&pick(fitted), Some(plan));
             judge(&predictor, tested);
             predictor.bound = Bound::new(&errors);
             return (predictor, held_out, fitted.to_vec());
         }
         let folds = FOLDS.min(kernels.len());
-        for fold in 0..if kernels.len() > 1 { folds } else { 0 } {
+        // A single kernel says nothing about others.
+        for fold in (0..folds).filter(|_| kernels.len() > 1) {
             let part = |inside: bool| -> Vec<usize> {
                 let places = order.iter().enumerate().filter(|(i, _)| (i % folds == fold) == inside);
                 places.map(|(_, place)| *place).collect()
             };
-            judge(&Self::fitted_to(&pick(&part(false)), plan), &part(true));
+            judge(&Self::fitted_to(&pick(&part(false)), None), &part(true));
         }
-        let mut predictor = Self::fitted_to(kernels, plan);
+        let mut predictor = Self::fitted_to(kernels, None);
         predictor.bound = Bound::new(&errors);
         (predictor, held_out, order)
     }
 
-    /// Fits without a bound.
-    fn fitted_to(kernels: &[(KernelShape, f64)], plan: BoostingPlan) -> Self {
+    /// Fits without a bound: trees of a plan, or a regression on few kernels.
+    fn fitted_to(kernels: &[(KernelShape, f64)], trees: Option<BoostingPlan>) -> Self {
         let base = Base::of(kernels);
-        let regression = if kernels.len() > PROCESS_MAX / TESTED * (TESTED - 1) {
+        let regression = if let Some(plan) = trees {
             let (points, targets) = examples(kernels, &base, many);
             let leaves = plan.leaves.min(kernels.len() / 12);
             Regression::Trees(Arc::new(BinnedTrees::fit(&points, &targets, BoostingPlan { leaves, ..plan })))
