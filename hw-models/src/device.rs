@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measuring::MeasuringReport;
 use crate::work::WorkKind;
-use crate::{FittedNetworks, HwError};
+use crate::{FittedKernels, FittedNetworks, HwError};
 
 mod check;
 
@@ -74,9 +74,26 @@ pub struct Device {
     /// Measured networks, for the model `fitted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fitted: Option<FittedNetworks>,
+    /// Measured kernels, for the models `kernels` and `table`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<FittedKernels>,
+    /// Whether the latencies of kernels add up to those of networks. Models that add them refuse a device on
+    /// which they are known not to. `None` if nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adds_up: Option<AddsUp>,
     /// What the file says about its measurements, if `kiln hw measure` wrote it. No prediction depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuringReport>,
+}
+
+/// Whether the latencies of kernels add up on a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddsUp {
+    /// Whether they do.
+    pub value: bool,
+    /// Where this is known from.
+    pub source: String,
 }
 
 /// Fraction of the peak rate that a compute-bound kernel reaches, for each kind of operation.

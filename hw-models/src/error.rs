@@ -206,6 +206,50 @@ pub enum HwError {
         /// The latency in microseconds.
         found: f64,
     },
+    /// A model of kernels was asked of a device file without any that it can use.
+    #[error("`{device}` has no measured kernels for the model `{model}`; {}", measure_hint(model))]
+    NoKernels {
+        /// The device.
+        device: String,
+        /// Name of the cost model.
+        model: &'static str,
+    },
+    /// A model that adds up kernels was asked of a device on which that is known to fail.
+    #[error(
+        "`{model}` adds up the latencies of kernels, which fails on `{device}` ({source_text}); use the model \
+         `fitted` or `roofline`"
+    )]
+    DoesNotAddUp {
+        /// The device.
+        device: String,
+        /// Name of the cost model.
+        model: &'static str,
+        /// Where that is known from.
+        source_text: String,
+    },
+    /// Too few kernels were measured for a fit.
+    #[error("{found} measured kernels are too few for a fit, expected at least {needed}; measure more")]
+    TooFewKernels {
+        /// Number of measured kernels.
+        found: usize,
+        /// Minimum number.
+        needed: usize,
+    },
+    /// Measured kernels do not predict each other.
+    #[error(
+        "{file}: the measurements contradict each other: {outliers} of {kernels} kernels differ from what the \
+         others say by more than a factor of 3{}; check the column and its unit", said_first(*first)
+    )]
+    ContradictoryKernels {
+        /// File.
+        file: String,
+        /// Number of outliers.
+        outliers: usize,
+        /// Number of kernels that were predicted from others.
+        kernels: usize,
+        /// Line, latency and expected latency in microseconds of the first outlier.
+        first: Option<(u64, f64, f64)>,
+    },
     /// The solver of a calibration failed.
     #[error("the calibration found no fit ({error}); check the measurements and the device file")]
     Solver {
@@ -236,6 +280,13 @@ pub enum Lack {
         /// Format of the activations.
         activations: NumberFormat,
     },
+    /// A lookup table does not contain the kernel.
+    NotInTable {
+        /// The kernel.
+        kernel: String,
+        /// Number of kernels in the table.
+        kernels: usize,
+    },
     /// Another reason, in words. Cost models of other programs use this variant.
     Other(String),
 }
@@ -249,6 +300,9 @@ impl fmt::Display for Lack {
             }
             Self::Formats { op, weights, activations } => {
                 write!(f, "`{op}` with {weights} weights and {activations} activations")
+            }
+            Self::NotInTable { kernel, kernels } => {
+                write!(f, "`{kernel}` is not among the {kernels} kernels that were measured")
             }
             Self::Other(lack) => f.write_str(lack),
         }
@@ -278,6 +332,14 @@ pub enum CsvProblem {
     /// Another error of the parser.
     #[error(transparent)]
     Parser(csv::Error),
+}
+
+fn measure_hint(model: &str) -> &'static str {
+    if model == "table" {
+        "measure them with `kiln hw measure --kernels --table`"
+    } else {
+        "measure them with `kiln hw measure --kernels`, or fit the file with `kiln hw fit --model kernels`"
+    }
 }
 
 fn said_first(first: Option<(u64, f64, f64)>) -> String {

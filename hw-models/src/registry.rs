@@ -55,7 +55,9 @@ impl HardwareRegistry {
     pub fn builtin() -> Self {
         let mut registry = Self::default();
         registry.add("fitted", crate::fitted::Fitted::PART);
+        registry.add("kernels", crate::kernels::Kernels::PART);
         registry.add("roofline", crate::roofline::Roofline::PART);
+        registry.add("table", crate::table::KernelTable::PART);
         registry
     }
 

@@ -3,7 +3,10 @@
 use std::fs;
 
 use kiln_damage::check_damaged;
-use kiln_hw_models::{Device, HardwareRegistry, LatencyUnit, MeasurementFile};
+use kiln_hw_models::{
+    Device, HardwareRegistry, KernelShape, KernelsReport, LatencyUnit, MeasuredKernel, MeasurementFile,
+    distinct_kernels,
+};
 use kiln_space::{Genotype, Settings, SpaceRegistry};
 use serde_json::json;
 
@@ -46,5 +49,30 @@ fn parser_of_damaged_measurements_never_panics() {
     check_damaged(&[table.as_bytes().to_vec()], |bytes| {
         fs::write(&path, bytes).expect("a file");
         drop(file.read(space.as_ref()));
+    });
+}
+
+#[test]
+fn parser_of_damaged_kernels_never_panics() {
+    let space =
+        SpaceRegistry::builtin().build("nasbench201", &Settings::empty("space"), None).expect("a space");
+    let network = space.decode(&Genotype::new([3, 1, 4, 1, 2, 0])).expect("a cell");
+    let kernel =
+        |shape: KernelShape| MeasuredKernel { shape, latency_us: 5.0 + shape.operations() / 1e4, line: 1 };
+    let kernels: Vec<MeasuredKernel> =
+        distinct_kernels(space.as_ref(), 1, 0, 100).into_iter().map(kernel).collect();
+    let device = Device::builtin("cortex-a72").expect("a device");
+    let (device, _) = KernelsReport::fit(&kernels[..12], &device, "m", 1, 0).expect("a fit");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("device.toml");
+    check_damaged(&[device.to_toml().into_bytes()], |bytes| {
+        fs::write(&path, bytes).expect("a file");
+        for model in ["kernels", "table"] {
+            let table = json!({ "file": path, "model": model });
+            let settings = Settings::new("hardware", table.as_object().expect("a table").clone());
+            if let Ok(model) = HardwareRegistry::builtin().build(&settings) {
+                drop(model.network(&network));
+            }
+        }
     });
 }

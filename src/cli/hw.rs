@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use kiln_hw_models::{KeyFile, LatencyUnit, MeasurementFile};
+use kiln_space::NumberFormat;
 
 /// Largest accepted number of examples or threads.
 const COUNT_MAX: u64 = 65_536;
@@ -171,6 +172,12 @@ pub(crate) struct MeasureArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "command")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) time_out: u64,
+    /// Also measure distinct kernels of the space, each alone, for the model `kernels`: as many as networks
+    #[arg(long)]
+    pub(crate) kernels: bool,
+    /// Measure all distinct kernels of the space, for the model `table`
+    #[arg(long, requires = "kernels")]
+    pub(crate) table: bool,
     /// Number of examples in a batch
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
@@ -277,9 +284,15 @@ pub(crate) struct FitArguments {
     /// Config whose `[space]` contains the networks [default: the space of NAS-Bench-201]
     #[arg(long, value_name = "CONFIG")]
     pub(crate) space: Option<PathBuf>,
-    /// Cost model to fit: the numbers of the `roofline`, or a regression on the networks, `fitted`
-    #[arg(long, value_name = "NAME", default_value = "roofline", value_parser = ["roofline", "fitted"])]
+    /// Cost model to fit: the numbers of the `roofline`, a regression on the networks, `fitted`, or on single
+    /// `kernels`, whose table has a column `kernel` or the columns conv_type, batch, in_c, in_h, in_w, out_c,
+    /// kernel, stride and elmt_fused
+    #[arg(long, value_name = "NAME", default_value = "roofline")]
+    #[arg(value_parser = ["roofline", "fitted", "kernels"])]
     pub(crate) model: String,
+    /// Number format of the convolutions in a table of kernels
+    #[arg(long, value_enum, default_value_t = Format::F32)]
+    pub(crate) format: Format,
     /// Known device to start from
     #[arg(long, value_name = "NAME", required_unless_present = "file", conflicts_with = "file")]
     pub(crate) device: Option<String>,
@@ -318,4 +331,28 @@ pub(crate) enum Unit {
     Us,
     /// Milliseconds
     Ms,
+}
+
+/// Number format of measured kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Single precision
+    F32,
+    /// Half precision
+    F16,
+    /// Brain floating point
+    Bf16,
+    /// 8-bit integers
+    Int8,
+}
+
+impl From<Format> for NumberFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::F32 => Self::F32,
+            Format::F16 => Self::F16,
+            Format::Bf16 => Self::Bf16,
+            Format::Int8 => Self::Int8,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod fit;
+mod kernels;
 mod list;
 mod measure;
 mod predict;

@@ -188,3 +188,97 @@ fn own_inference_is_measured_on_this_machine() {
         (&"kiln".into(), &13.into())
     );
 }
+
+#[test]
+fn measured_kernels_become_a_sum_and_a_lookup_table() {
+    let sandbox = sandbox();
+    let kernels = ["--kernels", "--table"];
+    // Killed among the kernels, after three rounds of 14 networks and the reference.
+    let killed = measure(&sandbox, "[ $runs -ne 50 ] || kill -9 $PPID", &kernels);
+    assert_eq!((killed.code, sandbox.path("my board.toml").exists()), (-1, false));
+    let said = measure(&sandbox, "", &kernels);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let found = &said.json()["kernels"];
+    let count = found["measured"].as_u64().unwrap();
+    assert!(count >= 10 && found["failed"] == 0 && found["networks"] == 11, "{found}");
+    assert_eq!(found["held_out"]["networks"], 3);
+    let table = fs::read_to_string(sandbox.path("my board.measured/kernels/kernels.csv")).unwrap();
+    assert_eq!(table.lines().count() as u64, count + 1);
+    assert!(table.contains("conv b1 "), "{table}");
+
+    for model in ["kernels", "table"] {
+        let predict = ["hw", "predict", "2-0-1-0", "--space", "study.toml", "--file", "my board.toml"];
+        let predicted = sandbox.kiln(&[&predict[..], &["--model", model, "--json"]].concat());
+        assert_eq!(predicted.code, 0, "{model}: {}", predicted.err);
+        let latency = &predicted.json()["predictions"][0]["latency_us"];
+        assert!(latency["value"].as_f64().unwrap() > 0.0, "{model}: {latency}");
+    }
+    // The kernels are a table that `kiln hw fit` reads.
+    let fit = ["hw", "fit", "--model", "kernels", "--measurements", "my board.measured/kernels/kernels.csv"];
+    let rest =
+        ["--latency-column", "latency_us", "--unit", "us", "--device", "cortex-a72", "--out", "fit.toml"];
+    let fitted = sandbox.kiln(&[&fit[..], &rest, &["--json"]].concat());
+    assert_eq!(fitted.code, 0, "{}", fitted.err);
+    assert_eq!(fitted.json()["measured"], count);
+    // A device on which kernels do not add up is refused before anything runs.
+    let text = fs::read_to_string(sandbox.path("fit.toml")).unwrap();
+    let refusing = format!("adds_up = {{ value = false, source = \"a paper\" }}\n{text}");
+    fs::write(sandbox.path("no sum.toml"), refusing).unwrap();
+    let predict = ["hw", "predict", "2-0-1-0", "--space", "study.toml", "--file", "no sum.toml"];
+    let refused = sandbox.kiln(&[&predict[..], &["--model", "kernels"]].concat());
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("fails on `cortex-a72` (a paper)"), "{}", refused.err);
+}
+
+#[test]
+fn bad_tables_of_kernels_are_refused() {
+    let sandbox = sandbox();
+    let header = "conv_type,batch,in_c,in_h,in_w,out_c,kernel,stride,elmt_fused,latency";
+    let fit = |rows: &str| {
+        fs::write(sandbox.path("k.csv"), format!("{header}\n{rows}")).unwrap();
+        sandbox.kiln(&[
+            "hw",
+            "fit",
+            "--model",
+            "kernels",
+            "--measurements",
+            "k.csv",
+            "--latency-column",
+            "latency",
+            "--unit",
+            "ms",
+            "--device",
+            "h200",
+            "--format",
+            "f16",
+            "--out",
+            "k.toml",
+        ])
+    };
+    let right = "Regular,1,16,32,32,32,3,1,0,0.1\nRegular,1,16,32,32,64,3,1,0,-1\n";
+    for (row, expected) in [
+        ("Regular,1,16,32,32,48,3,1,0,-3", "k.csv:4: `latency` is `-3`, expected a number above 0"),
+        (
+            "Grouped,1,16,32,32,48,3,1,0,1",
+            "k.csv:4: `conv_type` is `Grouped`, expected `Regular` or `Depthwise`",
+        ),
+        ("Regular,0,16,32,32,48,3,1,0,1", "k.csv:4: `batch` is `0`, expected a whole number from 1 to 65536"),
+        ("Depthwise,1,16,32,32,48,3,1,0,1", "k.csv:4: `out_c` is `48`, expected as many output channels"),
+        ("Regular,1,16,32,32,48,3,1,0,1", "2 measured kernels are too few for a fit, expected at least 5"),
+    ] {
+        let said = fit(&format!("{right}{row}\n"));
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains(expected), "{}", said.err);
+    }
+    assert!(!sandbox.path("k.toml").exists());
+    let rows: Vec<String> = (1..=40)
+        .map(|i| format!("Regular,1,{},16,16,32,3,1,0,{}", 8 * i, 0.01 + 0.002 * f64::from(i)))
+        .collect();
+    let said = fit(&rows.join("\n"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    let predict = ["hw", "predict", "2-0-1-0", "--space", "study.toml", "--file", "k.toml", "--model"];
+    let refused = sandbox.kiln(&[&predict[..], &["kernels"]].concat());
+    // The study's networks compute in single precision, which was not measured.
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("in f32; the device has f16"), "{}", refused.err);
+}

@@ -77,6 +77,10 @@ impl Device {
                 return refuse(&format!("{key}.source"), "empty".to_owned(), "where the number comes from");
             }
         }
+        if self.adds_up.as_ref().is_some_and(|found| found.source.trim().is_empty()) {
+            return refuse("adds_up.source", "empty".to_owned(), "where this is known from");
+        }
+        self.kernels.as_ref().map_or(Ok(()), |kernels| kernels.check(file))?;
         self.fitted.as_ref().map_or(Ok(()), |fitted| fitted.check(file))
     }
 

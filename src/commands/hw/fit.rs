@@ -18,6 +18,9 @@ use crate::text_table::{Align, TextTable};
 
 pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Failure> {
     let device = started_from(arguments)?;
+    if arguments.model == "kernels" {
+        return super::kernels::fit(arguments, common, &device);
+    }
     let space = super::space(arguments.space.as_deref(), common)?;
     let file = measurement_file(arguments);
     if arguments.model == "fitted" {

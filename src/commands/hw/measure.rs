@@ -2,10 +2,12 @@
 
 mod fitting;
 mod journal;
+mod kernels;
 mod networks;
 mod start;
 mod table;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,7 @@ use kiln_hw_models::measuring::{
     CommandLine, CommandRuntime, Ending, MeasuringPlan, OutputRule, Runtime, Session, Surroundings,
     SystemClock, TimeUnit, Visit, VisitOutcome, choose_probes, summarize,
 };
-use kiln_space::{Architecture, Genotype};
+use kiln_space::Architecture;
 use serde::Serialize;
 use serde_json::json;
 
@@ -52,8 +54,11 @@ pub(super) fn run(arguments: &MeasureArguments, common: &Common) -> Result<Exit,
             probes.len()
         )));
     }
+    let conditions_seed = conditions.seed;
     let mut journal = Journal::of(earlier, conditions, &probes, &place)?;
-    let ending = measure(arguments, runtime.as_ref(), &probes, &mut journal, (&place, &stop))?;
+    let kernels = kernels::chosen(arguments, &start, space.as_ref(), conditions_seed)?;
+    let [for_networks, for_kernels] = kernels::shares(arguments, probes.len(), kernels.len());
+    let ending = measure(arguments, for_networks, runtime.as_ref(), &probes, &mut journal, (&place, &stop))?;
     let (latencies, ..) = summarize(probes.len(), &journal.visits);
     if let Some(exit) = ended(&ending, &journal)? {
         return Ok(exit);
@@ -66,19 +71,42 @@ pub(super) fn run(arguments: &MeasureArguments, common: &Common) -> Result<Exit,
         )));
     }
     table::write(&place.table(), &journal, &probes)?;
+    let mut start = start;
+    let mut of_kernels = None;
+    if !kernels.is_empty() {
+        let (conditions, place) = (journal.conditions.clone(), place.kernels());
+        let earlier = Journal::read(&place, &conditions, arguments.force)?;
+        let mut journal = Journal::of(earlier, conditions, &kernels, &place)?;
+        let ending =
+            measure(arguments, for_kernels, runtime.as_ref(), &kernels, &mut journal, (&place, &stop))?;
+        if let Some(exit) = ended(&ending, &journal)? {
+            return Ok(exit);
+        }
+        networks::remove(&place, runtime.format(), kernels.len());
+        let measured = kernels::table(&place, &journal)?;
+        let table = Place::beside(&arguments.out).table();
+        let (device, report) =
+            kernels::fit(arguments, &start, space.as_ref(), &journal, (&measured, &table))?;
+        (start, of_kernels) = (device, Some(report));
+    }
     let fitted = fitting::fit(arguments, &start, space.as_ref(), &journal, &place.table())?;
     networks::remove(&place, runtime.format(), probes.len());
     let failures = failures(&journal);
     if common.json {
-        output::print_json(&json!({
+        let mut value = json!({
             "file": output::path_text(&arguments.out), "measurements": output::path_text(&place.table()),
             "measured": fitted.report, "fit": fitted.fit, "failures": failures,
-        }))?;
+        });
+        if let Some(report) = of_kernels {
+            value["kernels"] = json!(report);
+        }
+        output::print_json(&value)?;
     } else {
         for line in failed_lines(&failures) {
             output::say(&line);
         }
-        output::print(&fitted.text(&arguments.out, &place.table()))?;
+        let kernels = of_kernels.map_or_else(String::new, |report| format!("{}\n\n", report.text()));
+        output::print(&format!("{kernels}{}", fitted.text(&arguments.out, &place.table())))?;
     }
     Ok(Exit::Done)
 }
@@ -135,12 +163,12 @@ fn conditions(arguments: &MeasureArguments, runtime: &dyn Runtime, seed: u64) ->
 /// Measures what the journal does not have yet.
 fn measure(
     arguments: &MeasureArguments,
+    total: Duration,
     runtime: &dyn Runtime,
-    probes: &[(Genotype, Architecture)],
+    probes: &[(impl Display, Architecture)],
     journal: &mut Journal,
     (place, stop): (&Place, &AtomicBool),
 ) -> Result<Ending, Failure> {
-    let total = Duration::from_mins(u64::from(arguments.minutes));
     let models = networks::paths(place, runtime.format(), probes.len());
     let clock = SystemClock::start();
     let session = Session {

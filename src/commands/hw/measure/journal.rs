@@ -1,13 +1,14 @@
 //! The measurements so far, in a folder beside the device file. They are written whole after each visit, so
 //! that a killed command goes on.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use kiln_evaluator::today;
 use kiln_files::{FileError, make_folder, optional, read_document, write_document};
 use kiln_hw_models::measuring::{Surroundings, Visit};
-use kiln_space::{Architecture, Genotype};
+use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -26,6 +27,11 @@ impl Place {
     /// `laptop.measured` beside `laptop.toml`.
     pub(super) fn beside(out: &Path) -> Self {
         Self(out.with_extension("measured"))
+    }
+
+    /// The folder of its kernels, inside that of its networks.
+    pub(super) fn kernels(&self) -> Self {
+        Self(self.0.join("kernels"))
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -112,10 +118,10 @@ impl Journal {
     pub(super) fn of(
         earlier: Option<Self>,
         conditions: Conditions,
-        probes: &[(Genotype, Architecture)],
+        probes: &[(impl Display, Architecture)],
         place: &Place,
     ) -> Result<Self, Failure> {
-        let networks: Vec<String> = probes.iter().map(|(genotype, _)| genotype.to_string()).collect();
+        let networks: Vec<String> = probes.iter().map(|(name, _)| name.to_string()).collect();
         let Some(mut journal) = earlier else {
             let (governors, visits) = (Vec::new(), Vec::new());
             return Ok(Self {

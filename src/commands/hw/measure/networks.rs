@@ -1,12 +1,13 @@
 //! The model files that a runtime loads.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 
 use kiln_evaluator::with_random_weights;
 use kiln_export::{ExportError, Exporter, Onnx, TrainedModel};
 use kiln_files::make_folder;
-use kiln_space::{Architecture, Genotype};
+use kiln_space::Architecture;
 
 use super::journal::{Place, refused};
 use crate::exit::Failure;
@@ -28,15 +29,15 @@ fn folder(place: &Place) -> PathBuf {
 pub(super) fn write(
     place: &Place,
     format: &str,
-    probes: &[(Genotype, Architecture)],
+    probes: &[(impl Display, Architecture)],
     seed: u64,
 ) -> Result<(), Failure> {
     make_folder(&folder(place)).map_err(refused)?;
-    for (path, (genotype, architecture)) in paths(place, format, probes.len()).iter().zip(probes) {
+    for (path, (name, architecture)) in paths(place, format, probes.len()).iter().zip(probes) {
         if path.is_file() {
             continue;
         }
-        let name = genotype.to_string();
+        let name = name.to_string();
         let Some(model) = with_random_weights(architecture, &name, seed) else {
             output::say(&format!("warning: network {name} has no finite values with random weights"));
             continue;

@@ -22,6 +22,7 @@ pub(super) fn device(arguments: &MeasureArguments) -> Result<Device, Failure> {
     device.calibration = None;
     device.measured = None;
     device.fitted = None;
+    device.kernels = None;
     device.name = arguments.name.clone().unwrap_or_else(|| name(arguments));
     if let Some(title) = &arguments.title {
         device.title.clone_from(title);
