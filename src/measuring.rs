@@ -25,7 +25,7 @@ use self::kept::Kept;
 use crate::config::{LocalRuntime, MeasureCommand};
 use crate::runtimes::OnnxRuntime;
 
-pub use choice::{NotMeasurable, this_machine};
+pub use choice::NotMeasurable;
 pub use refit::{RefitError, refit};
 
 /// Name of the file from which every format can be written.
