@@ -18,8 +18,8 @@ use crate::config::{FinishMeasure, HardwareMeasure, HardwareTable, LocalRuntime}
 pub enum NotMeasurable {
     /// Neither the config nor the device file says that the device is this machine.
     #[error(
-        "`{device}`: nothing says how networks run on it; add `measure = \"this machine\"` to its `[[hardware]]`, \
-         or `measure = [\"PROGRAM\", \"{{model}}\"]`"
+        "`{device}`: nothing says how networks run on it; add `measure = \"this machine\"` to its \
+         `[[hardware]]`, or `measure = [\"PROGRAM\", \"{{model}}\"]`"
     )]
     Elsewhere {
         /// Name of the device.
@@ -27,8 +27,8 @@ pub enum NotMeasurable {
     },
     /// The device was measured on another machine.
     #[error(
-        "`{device}`: its file was measured on `{measured}`, and this machine is `{here}`; add `measure = \"this \
-         machine\"` to its `[[hardware]]` to measure here anyway"
+        "`{device}`: its file was measured on `{measured}`, and this machine is `{here}`; add `measure = \
+         \"this machine\"` to its `[[hardware]]` to measure here anyway"
     )]
     OtherMachine {
         /// Name of the device.
