@@ -189,8 +189,8 @@ impl DeviceMeasurer {
         }
         if summary.not_reached > 0 {
             let problem = self.problem(&format!(
-                "{} networks were not measured, because the time was up; give `minutes` of `[finish] measure` \
-                 a larger number",
+                "{} networks were not measured, because the time was up; give `minutes` of `[finish] \
+                 measure` a larger number",
                 summary.not_reached
             ));
             progress.warn(&problem.to_string());

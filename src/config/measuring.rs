@@ -244,7 +244,8 @@ pub(super) fn hardware_schemas() -> [(&'static str, Value); 4] {
             MEASURE,
             json!({
                 "description": "How `[finish] measure` runs networks on the device: `this machine`, or a \
-                                program and arguments with `{model}`, `{threads}` and `{batch}`, without a shell.",
+                                program and arguments with `{model}`, `{threads}` and `{batch}`, without a \
+                                shell.",
                 "anyOf": [{ "const": HERE }, arguments],
             }),
         ),
