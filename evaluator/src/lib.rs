@@ -18,7 +18,7 @@ mod evaluators;
 
 pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use deploy::matching::{Matched, Mismatch};
-pub use deploy::provenance::today;
+pub use deploy::provenance::{this_machine, today};
 pub use deploy::random::with_random_weights;
 pub use deploy::runtime::KilnRuntime;
 pub use deploy::trained::{predict, score};

@@ -205,7 +205,8 @@ fn shown(value: &Value) -> String {
 /// The schema of `[finish] measure`.
 pub(super) fn finish_schema() -> Value {
     json!({
-        "description": "Whether the finished networks are measured on the devices, and with what on this machine.",
+        "description": "Whether the finished networks are measured on the devices, and with what on this \
+                        machine.",
         "anyOf": [
             { "type": "boolean" },
             {
@@ -242,8 +243,9 @@ pub(super) fn hardware_schemas() -> [(&'static str, Value); 4] {
         (
             MEASURE,
             json!({
-                "description": "How `[finish] measure` runs networks on the device: `this machine`, or a program \
-                                and arguments with `{model}`, `{threads}` and `{batch}`, without a shell.",
+                "description": "How `[finish] measure` runs networks on the device: `this machine`, or a \
+                                program and arguments with `{model}`, `{threads}` and `{batch}`, without a \
+                                shell.",
                 "anyOf": [{ "const": HERE }, arguments],
             }),
         ),
@@ -251,8 +253,8 @@ pub(super) fn hardware_schemas() -> [(&'static str, Value); 4] {
         (
             "unit",
             json!({
-                "description": "Unit of the last number that the program prints; without it, the program prints \
-                                JSON with `latency_us` or `latencies_us`.",
+                "description": "Unit of the last number that the program prints; without it, the program \
+                                prints JSON with `latency_us` or `latencies_us`.",
                 "enum": units,
             }),
         ),

@@ -88,7 +88,7 @@ fn report(
     let conditions = journal.conditions.clone();
     let is_local = conditions.commands.is_none();
     MeasuringReport {
-        machine: is_local.then(kiln::measuring::this_machine),
+        machine: is_local.then(kiln_evaluator::this_machine),
         runtime: conditions.runtime,
         runtime_version: conditions.runtime_version,
         date: journal.date.clone(),
