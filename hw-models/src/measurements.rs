@@ -11,7 +11,7 @@ use kiln_space::{Genotype, SearchSpace, SpaceError};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-pub(crate) use self::csv_file::CsvFile;
+pub(crate) use self::csv_file::{CsvFile, Row};
 use self::repeats::Pool;
 pub use self::repeats::Repeats;
 use crate::{HwError, Measured};
