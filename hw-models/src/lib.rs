@@ -23,8 +23,11 @@ pub use calibration::{Calibration, Fit, FitReport, FittedNumber, NETWORKS_MIN};
 pub use cost::{Conditions, Cost, CostModel, Estimate, Interval};
 pub use device::{Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport};
 pub use error::{CsvProblem, HwError, Lack};
-pub use evaluation::{Evaluation, EvaluationRow, EvaluationTable, Summary, kendall};
-pub use fitted::{Finding, Fitted, FittedNetworks, FittedReport};
+pub use evaluation::{Evaluation, EvaluationRow, EvaluationTable, OwnPredictor, Summary, kendall};
+pub use fitted::{
+    Finding, Fitted, FittedNetworks, FittedReport, RegressionKind, ShippedPredictor, ShippedPredictors,
+    Transfer, WeighedKind,
+};
 pub use fusion::{Kernel, Schedule};
 pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, Repeats, genotype};
 pub use memory::{model_bytes, peak_memory_bytes};

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod boosting;
 mod cholesky;
 mod extra_trees;
 mod gaussian_process;
@@ -7,6 +8,7 @@ mod prediction;
 mod ridge;
 mod vectors;
 
+pub use boosting::{BoostedTrees, Boosting};
 pub use cholesky::Cholesky;
 pub use extra_trees::Forest;
 pub use gaussian_process::{GaussianProcess, Kernel, Posterior};

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use kiln_space::SearchSpace;
+use kiln_space::{SearchSpace, variation};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
 
-use crate::fitted::{choice, features};
+use crate::fitted::{Transfer, choice, features};
 use crate::measurements::{CsvFile, NOT_MEASURED, Names, genotype};
 use crate::{HwError, MeasurementFile, Roofline};
 
@@ -14,6 +16,9 @@ const COPIED: f64 = 0.95;
 /// Quotient of neighboring latencies that parts two units.
 const GAP: f64 = 5.0;
 
+/// Networks of the space that tell how features vary there.
+const SAMPLED: usize = 300;
+
 /// Networks with their features, the latency to predict, and those of known devices.
 #[derive(Clone, Debug)]
 pub struct EvaluationTable {
@@ -21,6 +26,9 @@ pub struct EvaluationTable {
     known: Vec<String>,
     rows: Vec<TableRow>,
     not_measured: usize,
+    /// Features of networks of the space, measured or not.
+    sampled: Vec<Vec<f64>>,
+    transfer: Transfer,
 }
 
 #[derive(Clone, Debug)]
@@ -90,15 +98,50 @@ impl EvaluationTable {
             let features = features::features(&architecture, roofline)?;
             rows.push(TableRow { index, line: row.line(), features, latency_us, known_us });
         }
-        let found = Self { target: file.latency_column.clone(), known: known.to_vec(), rows, not_measured };
+        let found = Self {
+            target: file.latency_column.clone(),
+            known: known.to_vec(),
+            rows,
+            not_measured,
+            sampled: sampled(space, roofline)?,
+            transfer: Transfer::none(),
+        };
         found.refuse_mixed_units(file)?;
         found.refuse_copies(file)?;
         Ok(found)
     }
 
-    /// Refuses latencies of two groups that lie about a factor of 1000 apart, with nothing between.
+    /// The table with shipped predictors as further known devices, without those of the target's own device
+    /// unless it is `theirs`, that is, unless a fit may use them. None if one of the networks is unlike those
+    /// that the predictors know.
+    #[must_use]
+    pub fn with_transfer(mut self, transfer: &Transfer, own: OwnPredictor) -> Self {
+        let transfer = match own {
+            OwnPredictor::Kept => transfer.clone(),
+            OwnPredictor::LeftOut => transfer.without(&self),
+        };
+        let columns = self.known.len();
+        let known = |row: &TableRow| transfer.known_us(&row.features);
+        let Some(known) = self.rows.iter().map(known).collect::<Option<Vec<_>>>() else { return self };
+        for (row, known) in self.rows.iter_mut().zip(known) {
+            row.known_us.truncate(columns);
+            row.known_us.extend(known);
+        }
+        self.transfer = transfer;
+        self
+    }
+
+    /// Shipped predictors that are known devices.
+    #[must_use]
+    pub const fn transfer(&self) -> &Transfer {
+        &self.transfer
+    }
+
+    /// Refuses latencies of two groups that lie about a factor of 1000 apart, relative to what the roofline
+    /// predicts, with nothing between. A network that computes next to nothing may well be so much faster.
     fn refuse_mixed_units(&self, file: &MeasurementFile) -> Result<(), HwError> {
-        let mut sorted: Vec<(f64, u64)> = self.rows.iter().map(|row| (row.latency_us, row.line)).collect();
+        let relative = |row: &TableRow| row.latency_us / row.features[features::ROOFLINE].max(1e-9);
+        let mut sorted: Vec<(f64, &TableRow)> = self.rows.iter().map(|row| (relative(row), row)).collect();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
         let gaps = sorted.windows(2).enumerate().map(|(i, pair)| (pair[1].0 / pair[0].0, i + 1));
         let Some((gap, above)) = gaps.max_by(|a, b| a.0.total_cmp(&b.0)) else { return Ok(()) };
@@ -109,12 +152,12 @@ impl EvaluationTable {
         }
         // The smaller group is the mistaken one; its first line is where to look.
         let mistaken = if fast.len() <= slow.len() { fast } else { slow };
-        let Some((latency_us, line)) = mistaken.iter().min_by_key(|(_, line)| *line) else { return Ok(()) };
+        let Some((_, row)) = mistaken.iter().min_by_key(|(_, row)| row.line) else { return Ok(()) };
         Err(HwError::MixedUnits {
             file: file.path.display().to_string(),
-            line: *line,
+            line: row.line,
             column: self.target.clone(),
-            found: latency_us / file.unit.us(),
+            found: row.latency_us / file.unit.us(),
             factor,
         })
     }
@@ -163,6 +206,17 @@ impl EvaluationTable {
         self.not_measured
     }
 
+    /// The networks of this table, followed by those of another.
+    pub(super) fn followed_by(&self, other: &Self) -> Self {
+        let rows = self.rows.iter().chain(&other.rows).cloned().collect();
+        Self { rows, ..self.clone() }
+    }
+
+    /// Features of networks of the space, measured or not.
+    pub(crate) fn sampled(&self) -> impl Iterator<Item = &[f64]> + Clone {
+        self.sampled.iter().map(Vec::as_slice)
+    }
+
     /// The table of `count` networks drawn uniformly; all if there are fewer.
     #[must_use]
     pub fn draw(self, count: usize, seed: u64) -> Self {
@@ -173,8 +227,8 @@ impl EvaluationTable {
     }
 
     /// Number of known columns.
-    pub(super) const fn known(&self) -> usize {
-        self.known.len()
+    pub(super) fn known(&self) -> usize {
+        self.rows.first().map_or(0, |row| row.known_us.len())
     }
 
     /// Line of a network in the file.
@@ -205,4 +259,21 @@ impl EvaluationTable {
         let rows = self.rows.iter().enumerate();
         rows.filter(|(_, row)| (first..end).contains(&row.index)).map(|(place, _)| place).collect()
     }
+}
+
+/// Whether a shipped predictor of the target's own device may be a known device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnPredictor {
+    /// Yes: for a fit that is to be used.
+    Kept,
+    /// No: for an evaluation, which would otherwise predict a device from itself.
+    LeftOut,
+}
+
+/// Features of networks drawn from a space.
+fn sampled(space: &dyn SearchSpace, roofline: &Roofline) -> Result<Vec<Vec<f64>>, HwError> {
+    let mut rng = Pcg64::seed_from_u64(0);
+    // Genes that fit no network are skipped.
+    let drawn = (0..SAMPLED).filter_map(|_| space.decode(&variation::sample(space, &mut rng)).ok());
+    drawn.map(|architecture| features::features(&architecture, roofline)).collect()
 }

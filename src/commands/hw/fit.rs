@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use kiln_evaluator::today;
 use kiln_files::Overwrite;
 use kiln_hw_models::{
     Agreement, Calibration, Comparison, Conditions, CostModel, Device, EvaluationTable, Finding, Fit,
-    FittedReport, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
+    FittedReport, KeyFile, LatencyUnit, Measured, MeasurementFile, OwnPredictor, Repeats, Roofline, Transfer,
+    WeighedKind,
 };
 use kiln_space::SearchSpace;
 use serde_json::json;
@@ -75,9 +77,12 @@ fn networks(
     if let Some(count) = sample {
         table = table.draw(count, common.seed.unwrap_or(0));
     }
+    let transfer = Transfer::named(&arguments.transfer).map_err(Failure::wrong)?;
+    let table = table.with_transfer(&transfer, OwnPredictor::Kept);
     let conditions = roofline.conditions().unwrap_or(Conditions { batch, threads });
     let (fitted, report) =
         FittedReport::fit(&table, device, &file.name(), conditions).map_err(Failure::wrong)?;
+    let fitted = Device { fitted: fitted.fitted.map(|networks| networks.dated(today())), ..fitted };
     let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
     output_file::write(&arguments.out, fitted.to_toml().as_bytes(), overwrite)?;
     let out = &arguments.out;
@@ -95,6 +100,18 @@ fn networks(
         report.networks,
         spearman.map_or_else(|| "-".to_owned(), |spearman| format!("{spearman:.3}")),
     );
+    for WeighedKind { kind, error_percent, weight } in &report.kinds {
+        writeln!(
+            text,
+            "{}: mean error {error_percent:.1} % in cross-validation, weight {weight:.2}",
+            kind.name().replace('_', " ")
+        )
+        .expect("writing to a string does not fail");
+    }
+    if !report.transfer.is_empty() {
+        writeln!(text, "known devices: the shipped predictors {}", report.transfer.join(", "))
+            .expect("writing to a string does not fail");
+    }
     for Finding { line, latency_us, expected_us } in &report.outliers {
         writeln!(text, "line {line}: {latency_us} us, where the other networks say {expected_us:.0} us")
             .expect("writing to a string does not fail");
