@@ -131,11 +131,26 @@ fn fitted_model_is_written_listed_and_refused_where_it_would_be_nonsense() {
         let lines = cells.iter().enumerate().map(|(place, cell)| format!("{cell},{}\n", latency(place)));
         std::fs::write(folder.join("m.csv"), format!("arch,us\n{}", lines.collect::<String>())).unwrap();
     };
-    let fit = ["hw", "fit", "--model", "fitted", "--measurements", "m.csv", "--latency-column", "us", "--unit", "us"];
+    let fit = [
+        "hw",
+        "fit",
+        "--model",
+        "fitted",
+        "--measurements",
+        "m.csv",
+        "--latency-column",
+        "us",
+        "--unit",
+        "us",
+    ];
     let call = [&fit[..], &["--device", "cortex-a72", "--name", "mine", "--out", "mine.toml"]].concat();
     let bad: [(&str, &dyn Fn(usize) -> String); 4] = [
-        ("m.csv:5: `us` is `-3`", &|place| if place == 3 { "-3".to_owned() } else { latencies[place].to_string() }),
-        ("m.csv:5: `us` is `none`", &|place| if place == 3 { "none".to_owned() } else { latencies[place].to_string() }),
+        ("m.csv:5: `us` is `-3`", &|place| {
+            if place == 3 { "-3".to_owned() } else { latencies[place].to_string() }
+        }),
+        ("m.csv:5: `us` is `none`", &|place| {
+            if place == 3 { "none".to_owned() } else { latencies[place].to_string() }
+        }),
         ("mix units", &|place| (latencies[place] * if place % 9 == 3 { 1e-3 } else { 1.0 }).to_string()),
         ("contradict each other", &|place| (300.0 + 9000.0 * ((place * 17) % 30) as f64).to_string()),
     ];

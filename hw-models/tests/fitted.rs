@@ -7,8 +7,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kiln_hw_models::{
-    Conditions, CostModel, Device, Evaluation, EvaluationRow, EvaluationTable, Fitted, FittedNetworks, FittedReport, HwError,
-    KeyFile, LatencyUnit, MeasurementFile, OwnPredictor, Roofline, ShippedPredictors, Transfer, genotype,
+    Conditions, CostModel, Device, Evaluation, EvaluationRow, EvaluationTable, Fitted, FittedNetworks,
+    FittedReport, HwError, KeyFile, LatencyUnit, MeasurementFile, OwnPredictor, Roofline, ShippedPredictors,
+    Transfer, genotype,
 };
 use kiln_space::spaces::NasBench201;
 use kiln_space::{Architecture, ArchitectureBuilder, SearchSpace, Shape};
@@ -116,7 +117,10 @@ fn bad_measurements_are_named_with_line_and_value() {
     let (genes, rest) = once.lines().nth(2).unwrap().split_once(',').unwrap();
     let latency: f64 = rest.split(',').next().unwrap().parse().unwrap();
     let found = refused(&format!("{once}{genes},{},-1\n", latency * 3.5));
-    assert!(found.contains("cells.csv:41: `us` is") && found.contains("of line 3, the same network"), "{found}");
+    assert!(
+        found.contains("cells.csv:41: `us` is") && found.contains("of line 3, the same network"),
+        "{found}"
+    );
     // The median counts of repeats that agree.
     let repeated = format!("{once}{genes},{},-1\n{genes},{},-1\n", latency * 1.1, latency * 1.2);
     let table = read(folder.path(), &repeated, &[]).unwrap();

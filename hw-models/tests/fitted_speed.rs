@@ -62,7 +62,9 @@ fn prediction_from_100_networks_takes_ten_microseconds_beyond_fusion_and_rooflin
         black_box(roofline.network(black_box(network)).unwrap());
     });
     println!("fusion and roofline: {before:.1} us a network");
-    for (name, transfer) in [("without known devices", Transfer::none()), ("with 20", Transfer::all().unwrap())] {
+    for (name, transfer) in
+        [("without known devices", Transfer::none()), ("with 20", Transfer::all().unwrap())]
+    {
         let table = EvaluationTable::read(&file, &[], &space, &roofline).unwrap();
         let table = table.with_transfer(&transfer, OwnPredictor::Kept);
         let conditions = Conditions { batch: 1, threads: 1 };

@@ -101,7 +101,8 @@ impl EvaluationTable {
                 let TableRow { latency_us: before, line, .. } = &rows[first];
                 let factor = (latency_us / before).max(before / latency_us);
                 if factor > CONTRADICTING {
-                    let expected = format!("about the {} of line {line}, the same network", before / file.unit.us());
+                    let expected =
+                        format!("about the {} of line {line}, the same network", before / file.unit.us());
                     return Err(row.refuse(target, expected));
                 }
                 repeated.entry(first).or_insert_with(|| vec![*before]).push(latency_us);

@@ -26,7 +26,8 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
         let devices = Registries::builtin().hardware.devices().map_err(Failure::wrong)?;
         let shipped = ShippedPredictors::builtin().map_err(Failure::wrong)?.devices();
         if common.json {
-            let listed = devices.iter().map(with_models).chain(shipped.iter().map(|known| Ok(as_json(known))));
+            let listed =
+                devices.iter().map(with_models).chain(shipped.iter().map(|known| Ok(as_json(known))));
             output::print_json(&listed.collect::<Result<Vec<Value>, Failure>>()?)?;
         } else {
             let hint = "`kiln hw list DEVICE` shows every number of a device with its source. Predictors marked \
@@ -76,9 +77,7 @@ fn models(device: &Device) -> Vec<ListedModel> {
 /// A device with its cost models.
 fn with_models(device: &Device) -> Result<Value, Failure> {
     let mut listed = serde_json::to_value(device).map_err(Failure::wrong)?;
-    let model = |ListedModel { model, numbers, date, .. }: ListedModel| {
-        json!({ "model": model, "error": numbers, "date": date })
-    };
+    let model = |ListedModel { model, numbers, date, .. }: ListedModel| json!({ "model": model, "error": numbers, "date": date });
     listed["models"] = models(device).into_iter().map(model).collect();
     Ok(listed)
 }
@@ -102,7 +101,13 @@ fn models_table(devices: &[Device], shipped: &[ShippedPredictor]) -> TextTable {
     for device in devices {
         for ListedModel { model, error, date, .. } in models(device) {
             let date = date.unwrap_or_else(|| "-".to_owned());
-            table.row([device.name.clone(), model.to_owned(), error, date, plain_text(&device.title).to_string()]);
+            table.row([
+                device.name.clone(),
+                model.to_owned(),
+                error,
+                date,
+                plain_text(&device.title).to_string(),
+            ]);
         }
     }
     for ShippedPredictor { name, title, date, within_10_percent, .. } in shipped {
