@@ -80,7 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for device in fitted.devices() {
         let ShippedPredictor { name, networks, within_10_percent, spearman, median_log_error, .. } = device;
         println!(
-            "{name:16} {networks:6} networks, within 10 %: {within_10_percent:5.1}, Spearman {spearman:.3}, median error {median_log_error:.4}"
+            "{name:16} {networks:6} networks, within 10 %: {within_10_percent:5.1}, Spearman {spearman:.3}, median \
+             error {median_log_error:.4}"
         );
     }
     std::fs::write(&out, fitted.to_toml())?;

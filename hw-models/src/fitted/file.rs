@@ -14,7 +14,8 @@ use crate::{Agreement, Conditions, HwError, Interval};
 const VERSION: u32 = 2;
 /// Maximum number of networks in a file.
 pub(super) const NETWORKS_MAX: usize = 1000;
-/// A network that is farther from the measured ones than these from each other, by this factor, is unlike them.
+/// A network that is farther from the measured ones than these from each other, by this factor, is unlike
+/// them.
 const APART_MAX: f64 = 1.5;
 /// Largest magnitude of a number in a file.
 const MAGNITUDE_MAX: f64 = 1e18;

@@ -335,8 +335,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Fits to networks and their latencies: at least one, all above 0. `kernels` are those of the two stages;
-    /// without them, the likeliest ones `of` a family are taken.
+    /// Fits to networks and their latencies: at least one, all above 0. `kernels` are those of the two
+    /// stages; without them, the likeliest ones `of` a family are taken.
     pub(crate) fn fit(rows: &[Row], latencies: &[f64], of: Family, kernels: Option<[Kernel; 2]>) -> Self {
         let count = rows.len().max(1) as f64;
         let logs = rows.iter().zip(latencies).map(|(row, latency)| (latency / row.prior).ln());

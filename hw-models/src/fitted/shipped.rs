@@ -22,7 +22,8 @@ const ROUNDS: usize = 8;
 const WITHIN: [f64; 2] = [0.5, 1.5];
 /// How far outside the range of the cells a feature may lie, as a share of the range.
 const BEYOND: f64 = 0.1;
-/// Columns whose deviation from a predictor is at most this factor of the predictor's own are the same device.
+/// Columns whose deviation from a predictor is at most this factor of the predictor's own are the same
+/// device.
 const SAME: f64 = 1.25;
 
 /// Fitted predictors of devices, all of one space.
@@ -335,8 +336,8 @@ impl Transfer {
             .collect()
     }
 
-    /// What the predictors say of a network: a latency in microseconds each. `None` for a network unlike those
-    /// of the predictors' space.
+    /// What the predictors say of a network: a latency in microseconds each. `None` for a network unlike
+    /// those of the predictors' space.
     pub(crate) fn known_us(&self, features: &[f64]) -> Option<Vec<f64>> {
         if self.devices.is_empty() {
             return Some(Vec::new());
