@@ -3,7 +3,7 @@
 //! byte; each tree corrects the rounding of the earlier ones.
 //!
 //! Source: J. Friedman, Greedy function approximation: a gradient boosting machine, Annals of Statistics 29,
-//! 2001, algorithm 2 (least squares); G. Ke et al., LightGBM, NeurIPS 2017, algorithm 1 and section 3.1
+//! 2001, algorithm 2 (least squares); G. Ke et al., `LightGBM`, NeurIPS 2017, algorithm 1 and section 3.1
 //! (histograms of bins, the histogram of the larger child by subtraction, growth by the best leaf).
 
 mod bytes;
