@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_hw_models::{
     Device, EvaluationTable, KeyFile, LatencyUnit, MeasurementFile, Roofline, ShippedPredictor,
@@ -84,6 +84,6 @@ fn main() -> Result<(), Box<dyn Error>> {
              error {median_log_error:.4}"
         );
     }
-    std::fs::write(&out, fitted.to_toml())?;
+    kiln_files::write(Path::new(&out), fitted.to_toml().as_bytes())?;
     Ok(())
 }
