@@ -25,6 +25,8 @@ const BEYOND: f64 = 0.1;
 /// Columns whose deviation from a predictor is at most this factor of the predictor's own are the same
 /// device.
 const SAME: f64 = 1.25;
+/// What the rounding of a predictor's coefficients may add to its deviation.
+const ROUNDED: f64 = 0.01;
 
 /// Fitted predictors of devices, all of one space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -371,7 +373,7 @@ impl Transfer {
             let predicted: Option<Vec<f64>> =
                 table.networks().map(|(row, _)| one.known_us(row).map(|known| known[0])).collect();
             predicted.is_none_or(|predicted| {
-                spread(&predicted, &latencies).1 > SAME * predictor.median_log_error.max(1e-3)
+                spread(&predicted, &latencies).1 > SAME * predictor.median_log_error + ROUNDED
             })
         };
         Self { devices: self.devices.iter().filter(differs).copied().collect() }
