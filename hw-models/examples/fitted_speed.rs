@@ -49,7 +49,7 @@ fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cells.csv");
-    std::fs::write(&path, text).unwrap();
+    kiln_files::write(&path, text.as_bytes()).unwrap();
     let (key, latency_column) = ("genotype".to_owned(), "us".to_owned());
     let file = MeasurementFile { path, key, key_file: None, latency_column, unit: LatencyUnit::Us };
     let networks: Vec<Architecture> = (0..200).map(|place| decode((place * 79 + 5) % 15_625)).collect();
