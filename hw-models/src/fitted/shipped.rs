@@ -26,7 +26,7 @@ const BEYOND: f64 = 0.1;
 /// device.
 const SAME: f64 = 1.25;
 /// What the rounding of a predictor's coefficients may add to its deviation.
-const ROUNDED: f64 = 0.05;
+const ROUNDED: f64 = 0.01;
 
 /// Fitted predictors of devices, all of one space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
