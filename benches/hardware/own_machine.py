@@ -5,8 +5,8 @@ Writes OUT/judged.json: for each cost model the share of unseen networks within 
 share inside the predicted interval, Spearman's rank correlation, and the ceiling that repeated measurements
 set. Run again after an interruption, it goes on.
 
-    own_machine.py --kiln target/release/kiln --config configs/fashion-mnist.toml --out FOLDER \
-        --networks 150 --minutes 30 --unseen 100
+    own_machine.py --kiln target/release/kiln --config configs/fashion-mnist.toml \
+        --data fashion-mnist --out FOLDER --networks 150 --minutes 30 --unseen 100
 """
 import argparse
 import csv
@@ -21,6 +21,8 @@ MODELS = ["roofline", "fitted"]
 
 def kiln(arguments, *call):
     command = [arguments.kiln, *map(str, call), "--json"]
+    if arguments.data:
+        command += ["--data", arguments.data]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit code {done.returncode}")
@@ -87,6 +89,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kiln", required=True)
     parser.add_argument("--config", required=True)
+    parser.add_argument("--data", help="folder of the config's data set, where the config names none")
     parser.add_argument("--out", required=True)
     parser.add_argument("--runtime", default="kiln", choices=["kiln", "onnxruntime"])
     parser.add_argument("--library", help="full path of the library of ONNX Runtime")
