@@ -145,6 +145,20 @@ impl Frozen {
         all
     }
 
+    /// Computes the outputs for a batch, and the output of one layer before it is rounded. If a step computes
+    /// the layer together with the nonlinearity after it, this is the output of the nonlinearity.
+    pub(crate) fn observed(&self, images: Tensor<4>, layer: LayerId) -> (Tensor<2>, Tensor<4>) {
+        let mut seen = None;
+        let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+            if id == layer {
+                seen = Some(value.clone());
+            }
+        });
+        let outputs =
+            executor::forward(self.plan(), &self.architecture, &self.weights, images, &mut observer);
+        (outputs, seen.expect("a live layer has an output"))
+    }
+
     fn plan(&self) -> &Plan {
         let Self { architecture, weights, statistics, .. } = self;
         self.plan.get_or_init(|| match &self.integers {

@@ -1,6 +1,6 @@
 //! Prepares trained networks for use: freezes, runs, measures and converts them. It trains nothing.
 
-mod arrays;
+pub(crate) mod arrays;
 pub(crate) mod conversion;
 pub(crate) mod frozen;
 pub(crate) mod inference;

@@ -26,6 +26,7 @@ use crate::evaluators::workload::Effort;
 use crate::judging::metrics::{Asked, Score};
 use crate::network::stand_alone::stand_alone;
 use crate::network::weights::Weights;
+use crate::training::form::How;
 use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
@@ -164,6 +165,7 @@ impl NetworkFinisher {
             seed,
             calibration: self.settings.calibration,
             device: &self.device,
+            how: How::default(),
         };
         let folder = RunPaths::new(&self.context.folder).training(trial.id);
         let mut kept = Kept::new(folder.join(""), &self.identity(trial));
