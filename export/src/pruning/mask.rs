@@ -70,7 +70,7 @@ impl Mask {
                 }
             }
             Sparsity::NOfM { n, m } => {
-                let n = usize::from(n).min(usize::from(m));
+                let n = usize::from(n).min(usize::from(m).max(1));
                 for mut group in groups(shape, m) {
                     group.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
                     group[n..].iter().for_each(|index| mask.kept[*index] = false);

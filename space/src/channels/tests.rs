@@ -12,7 +12,7 @@ use crate::{
 fn removable(architecture: &Architecture) -> Vec<String> {
     let coupling = Coupling::new(architecture).unwrap();
     let text = |channel: &Channel| format!("{}.{}", architecture.layer(channel.layer).name, channel.index);
-    let unit = |unit| coupling.units()[unit].channels.iter().map(text).collect::<Vec<_>>().join(" ");
+    let unit = |unit: usize| coupling.units()[unit].channels.iter().map(text).collect::<Vec<_>>().join(" ");
     coupling.removable().map(unit).collect()
 }
 
@@ -98,7 +98,8 @@ fn concatenated_layers_stay_independent_until_a_sum_joins_them() {
 fn whole_groups_are_removed_unless_the_input_is_fixed() {
     let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
     // The input is fixed, so every group becomes smaller.
-    let x = grouped_conv(&mut b, "first", b.input(), 6, 2);
+    let input = b.input();
+    let x = grouped_conv(&mut b, "first", input, 6, 2);
     let x = b.conv("dense", x, 4, 1, 1, 1).unwrap();
     let x = grouped_conv(&mut b, "second", x, 6, 2);
     let x = b.global_pool("pool", x).unwrap();
