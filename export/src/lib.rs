@@ -13,6 +13,7 @@ mod model_file;
 mod onnx;
 pub mod page;
 mod plain;
+pub mod pruning;
 mod quantization;
 mod reference;
 mod registry;

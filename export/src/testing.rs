@@ -13,10 +13,12 @@ use crate::{
     QuantizationPlan, QuantizedNetwork, TrainedModel, expected_arrays, reference,
 };
 
+mod blocks;
 mod random;
 mod samples;
 
 pub use crate::onnx::text::graph_text;
+pub use blocks::{pruned, random_blocks, random_units};
 pub use random::random_model;
 pub use samples::{perceptron, sample_models};
 
