@@ -14,8 +14,16 @@ mod deploy;
 
 mod training;
 
+mod compression;
+
 mod evaluators;
 
+pub use compression::compressor::Compressor;
+pub use compression::error::CompressionError;
+pub use compression::grammar::Combination;
+pub use compression::record::Compressed;
+pub use compression::registry::RecipeRegistry;
+pub use compression::sensitivity::LayerSensitivity;
 pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use deploy::matching::{Matched, Mismatch};
 pub use deploy::provenance::today;

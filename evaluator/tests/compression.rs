@@ -70,6 +70,7 @@ fn build_in(
         data: Arc::clone(data),
         objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
+        costs: kiln_search::CostSet::default(),
         exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     };

@@ -16,6 +16,7 @@ mod tests;
 pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
+pub use explain::nearest;
 pub use schema::schema;
 pub use tables::{
     FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,

@@ -13,5 +13,5 @@ pub(crate) mod record;
 pub(crate) mod registry;
 mod retraining;
 pub(crate) mod sensitivity;
-mod teachers;
+pub(crate) mod teachers;
 pub(crate) mod workshop;

@@ -102,7 +102,7 @@ impl Retraining {
         let training = Training {
             architecture,
             data: workshop.data,
-            examples: workshop.examples,
+            examples: &workshop.examples,
             settings: &settings,
             seed: kiln_search::seed::derive(workshop.seed, "stage", &[stage as u64]),
             calibration: workshop.calibration,

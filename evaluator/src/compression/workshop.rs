@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use kiln_export::TrainedModel;
-use kiln_search::Progress;
+use kiln_search::{CostSet, EvalError, Progress};
 
 use super::error::CompressionError;
 use crate::data::{DataSet, Split};
@@ -20,12 +20,14 @@ pub(crate) struct Workshop<'a> {
     pub(crate) recipe: &'a str,
     pub(crate) data: &'a DataSet,
     /// Examples of retrainings: those that the finish stage trains on.
-    pub(crate) examples: &'a [u32],
+    pub(crate) examples: Vec<u32>,
     /// Settings of the finish stage.
     pub(crate) training: &'a TrainingSettings,
     /// Number of training images from which statistics and ranges are taken.
     pub(crate) calibration: usize,
     pub(crate) device: &'a Device,
+    /// The cost models of the study.
+    pub(crate) costs: &'a CostSet,
     /// Seed, derived from those of the study, the network and the combination.
     pub(crate) seed: u64,
     /// Text that describes everything that the compressed network depends on.
@@ -73,10 +75,10 @@ impl Workshop<'_> {
     /// Ends the work if the user requested it.
     ///
     /// # Errors
-    /// [`kiln_search::EvalError::Interrupted`].
+    /// [`EvalError::Interrupted`].
     pub(crate) fn check_stop(&self) -> Result<(), CompressionError> {
         if self.progress.stop_requested() {
-            return Err(kiln_search::EvalError::Interrupted.into());
+            return Err(EvalError::Interrupted.into());
         }
         Ok(())
     }
