@@ -66,6 +66,20 @@ impl Preprocessing {
     }
 }
 
+/// Size of an exported graph before and after its optimization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphOptimization {
+    /// Number of nodes with one or more nodes for each layer.
+    pub nodes_before: u64,
+    /// Number of nodes in the file.
+    pub nodes: u64,
+    /// Bytes that the file would have without optimization.
+    pub bytes_before: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
 /// What a network predicts: classes (classification) or values (regression).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +160,9 @@ pub struct ModelCard {
     /// Results on the test split for each class (classification) or predicted value (regression).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestResults>,
+    /// What optimizing the graph saved, by export format. Empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub optimization: BTreeMap<String, GraphOptimization>,
     /// Day on which the network was finished, in UTC: `2026-11-29`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub date: String,

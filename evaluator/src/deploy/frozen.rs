@@ -190,7 +190,13 @@ impl Frozen {
     /// Converts the network to plain data. Its layers must have their own weights.
     pub(crate) fn into_model(self, card: ModelCard) -> TrainedModel {
         let arrays = arrays::arrays(&self.architecture, &self.weights, &self.statistics);
-        TrainedModel { architecture: self.architecture, arrays, quantization: self.grids, card }
+        TrainedModel {
+            architecture: self.architecture,
+            arrays,
+            quantization: self.grids,
+            weight_codes: BTreeMap::new(),
+            card,
+        }
     }
 }
 
