@@ -32,7 +32,8 @@ fn main() -> Result<()> {
     models.extend((0..random).map(|seed| (format!("random-{seed}"), testing::random_model(seed))));
     // Networks without some of their channels, cut before and after they are quantized.
     let blocks = (0..random.div_ceil(5)).map(|seed| (seed, testing::random_blocks(seed)));
-    let pruned = blocks.clone().map(|(seed, model)| (format!("pruned-{seed}"), testing::pruned(&model, seed)));
+    let pruned =
+        blocks.clone().map(|(seed, model)| (format!("pruned-{seed}"), testing::pruned(&model, seed)));
     models.extend(pruned);
     let late = blocks.map(|(seed, model)| {
         (format!("pruned-late-{seed}"), testing::pruned(&testing::quantized(&model, &[]), seed))

@@ -34,9 +34,10 @@ pub(super) struct Allocation {
     pub(super) loss: f64,
 }
 
-/// Raises the levels of items one by one until the cost is at most `target`. Each time, raises the item that
-/// loses least for each unit of cost that it saves. If no item alone saves anything, raises the item that
-/// loses least, because several levels together may save something. Among equals, raises the first item.
+/// Raises the levels of items until the cost is at most `target`. Each time, finds for each item the next
+/// level that saves something, and raises the item that loses least for each unit of saved cost. If no item
+/// alone saves anything, raises the item that loses least by one level, because several items together may
+/// save something. Among equals, raises the first item.
 ///
 /// `losses` has the loss of each item at each of its levels. Level 0 is the item as it is.
 ///
@@ -55,24 +56,31 @@ pub(super) fn allocate(
     let mut now = cost(&levels)?;
     let mut best = (levels.clone(), now);
     while now > target {
-        let mut choice: Option<((bool, f64), usize, f64)> = None;
+        let mut choice: Option<(f64, usize, usize, f64)> = None;
         for item in 0..losses.len() {
             let level = levels[item];
-            let Some(next) = losses[item].get(level + 1) else { continue };
-            levels[item] += 1;
-            let after = cost(&levels)?;
-            levels[item] -= 1;
-            let (lost, saved) = (next - losses[item][level], now - after);
-            let rank = if saved > 0.0 { (false, lost / saved) } else { (true, lost) };
-            let is_better = choice.is_none_or(|((useless, value), _, _)| {
-                rank.0.cmp(&useless).then(rank.1.total_cmp(&value)).is_lt()
-            });
-            if is_better {
-                choice = Some((rank, item, after));
+            for next in level + 1..losses[item].len() {
+                levels[item] = next;
+                let after = cost(&levels)?;
+                if after < now {
+                    let ratio = (losses[item][next] - losses[item][level]) / (now - after);
+                    if choice.is_none_or(|(least, ..)| ratio.total_cmp(&least).is_lt()) {
+                        choice = Some((ratio, item, next, after));
+                    }
+                    break;
+                }
             }
+            levels[item] = level;
         }
-        let Some((_, item, after)) = choice else { break };
-        levels[item] += 1;
+        let (item, next, after) = match choice {
+            Some((_, item, next, after)) => (item, next, after),
+            None => {
+                let Some(item) = least_lossy(losses, &levels) else { break };
+                levels[item] += 1;
+                (item, levels[item], cost(&levels)?)
+            }
+        };
+        levels[item] = next;
         now = after;
         if now < best.1 {
             best = (levels.clone(), now);
@@ -81,4 +89,11 @@ pub(super) fn allocate(
     let (levels, cost) = best;
     let loss = levels.iter().zip(losses).map(|(level, losses)| losses.get(*level).unwrap_or(&0.0)).sum();
     Ok((Allocation { levels, cost, loss }, cost <= target))
+}
+
+/// Returns the first item whose next level loses least.
+fn least_lossy(losses: &[Vec<f64>], levels: &[usize]) -> Option<usize> {
+    let next = |item: usize| losses[item].get(levels[item] + 1).map(|next| next - losses[item][levels[item]]);
+    let items = (0..losses.len()).filter_map(|item| Some((next(item)?, item)));
+    items.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, item)| item)
 }

@@ -31,13 +31,13 @@ pub fn random_blocks(seed: u64) -> TrainedModel {
 
 fn network(b: &mut ArchitectureBuilder, rng: &mut dyn Rng) -> Result<(), SpaceError> {
     let width = 2 * rng.random_range(2..5);
+    let input = b.input();
     let mut x = if rng.random_range(0..4) == 0 {
         // Every group of the input gets several outputs.
-        let input = b.input();
         let groups = b.shape(input).channels;
         conv(b, "stem", input, groups * 4, [3; 2], [1; 2], [1; 2], groups, true)?
     } else {
-        normalized(b, "stem", b.input(), width, 3, 1, rng)?
+        normalized(b, "stem", input, width, 3, 1, rng)?
     };
     for i in 0..rng.random_range(2..5) {
         x = block(b, &format!("block{i}"), x, rng)?;

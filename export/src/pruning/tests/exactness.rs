@@ -110,7 +110,7 @@ fn zeros(architecture: &Architecture, coupling: &Coupling, removed: &BTreeSet<us
         let inputs: Vec<&Vec<bool>> = layer.inputs.iter().map(|input| &zero[input.0]).collect();
         let silenced = || coupling.rows(id).iter().map(|unit| removed.contains(unit)).collect();
         let channels = 0..layer.output.channels;
-        zero.push(match &layer.op {
+        let value = match &layer.op {
             Op::Input | Op::Conv2d { .. } | Op::Linear { .. } | Op::BatchNorm => silenced(),
             Op::Zero { .. } => vec![true; layer.output.channels],
             Op::Activation { kind: ActivationKind::Sigmoid | ActivationKind::HardSigmoid } => {
@@ -121,7 +121,8 @@ fn zeros(architecture: &Architecture, coupling: &Coupling, removed: &BTreeSet<us
             Op::Add => channels.map(|i| inputs.iter().all(|input| input[i])).collect(),
             Op::Mul => channels.map(|i| inputs.iter().any(|input| input[i])).collect(),
             Op::Concat => inputs.into_iter().flatten().copied().collect(),
-        });
+        };
+        zero.push(value);
     }
     zero
 }

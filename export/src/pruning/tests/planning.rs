@@ -66,7 +66,7 @@ fn groups_keep_multiples_and_a_minimum() {
     let coupling = Coupling::new(&architecture).unwrap();
     let losses = vec![1.0; coupling.units().len()];
     let rules = Rules { multiple: 4, minimum: 5 };
-    for share in [0.05, 0.2, 0.35, 0.5] {
+    for share in [0.05, 0.2, 0.35, 0.4] {
         let target = target(macs(&architecture), share).unwrap();
         let plan = plan(&architecture, &coupling, &losses, rules, target, macs).unwrap();
         let [first, second] = widths(&architecture, &plan);
@@ -118,15 +118,31 @@ fn costs_with_steps_are_followed_to_the_next_step() {
     // A runtime that computes channels in blocks of 8: no single unit saves anything.
     let architecture = perceptron([4, 24, 8, 2]);
     let coupling = Coupling::new(&architecture).unwrap();
-    let losses = vec![1.0; coupling.units().len()];
+    let losses = unit_losses(&architecture, [&[1.0; 24], &[0.5; 8]]);
     let calls = Cell::new(0);
     let cost = |architecture: &Architecture| {
         calls.set(calls.get() + 1);
-        (architecture.layers[1].output.channels.div_ceil(8) * 8) as f64
+        let blocks = |layer: usize| architecture.layers[layer].output.channels.div_ceil(8);
+        (blocks(1) * 8 + blocks(2)) as f64
     };
-    let found = plan(&architecture, &coupling, &losses, Rules::default(), 16.0, cost).unwrap();
-    assert!((found.cost - 16.0).abs() < 1e-9);
-    assert!(calls.get() < 200, "{} costs were computed", calls.get());
+    let found = plan(&architecture, &coupling, &losses, Rules::default(), 17.0, cost).unwrap();
+    assert!((found.cost - 17.0).abs() < 1e-9);
+    assert_eq!(widths(&architecture, &found), [16, 8], "the cheap units of the second layer save nothing");
+    assert!(calls.get() < 50, "{} costs were computed", calls.get());
+}
+
+#[test]
+fn costs_that_only_two_layers_together_lower_are_found() {
+    let architecture = perceptron([4, 6, 6, 2]);
+    let coupling = Coupling::new(&architecture).unwrap();
+    let losses = vec![1.0; coupling.units().len()];
+    let widest = |architecture: &Architecture| {
+        architecture.layers.iter().map(|layer| layer.output.channels).max().unwrap_or(0) as f64
+    };
+    let found = plan(&architecture, &coupling, &losses, Rules::default(), 5.0, widest).unwrap();
+    assert!((found.cost - 5.0).abs() < 1e-9);
+    let error = plan(&architecture, &coupling, &losses, Rules::default(), 3.0, widest).unwrap_err();
+    assert!(matches!(error, PruningError::Budget { reached, .. } if (reached - 4.0).abs() < 1e-9));
 }
 
 #[test]
