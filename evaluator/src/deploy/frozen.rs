@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
-use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_export::{
+    Array, Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel, rounded_arrays,
+    stores_narrow_weights,
+};
 use kiln_kernels::runs_on;
 use kiln_space::{Architecture, LayerId};
 
@@ -18,7 +21,7 @@ use crate::network::observer::Outputs;
 use crate::network::plan::Plan;
 use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::Statistics;
-use crate::network::weights::Weights;
+use crate::network::weights::{Values, Weights};
 use crate::network::{collected, sparsity};
 
 /// Number of images that the network processes at once.
@@ -49,9 +52,13 @@ impl Frozen {
         count: usize,
         device: &Device,
     ) -> Option<Self> {
-        let (architecture, weights) = if sparsity::is_sparse(architecture) {
+        let is_narrow = stores_narrow_weights(architecture);
+        let (architecture, weights) = if sparsity::is_sparse(architecture) || is_narrow {
             let mut arrays = weights.detached().arrays(architecture);
             sparsity::prune(architecture, &mut arrays);
+            if is_narrow {
+                arrays = in_stored_formats(architecture, arrays);
+            }
             (stand_alone(architecture).0, Weights::from_values(arrays, device))
         } else {
             (architecture.clone(), weights.clone())
@@ -65,7 +72,12 @@ impl Frozen {
 
     /// Builds the network of a trained model. The model's arrays must fit its architecture.
     pub(crate) fn of(model: &TrainedModel, device: &Device) -> Self {
-        let mut frozen = Self::unrounded(model, device);
+        let mut frozen = if stores_narrow_weights(&model.architecture) {
+            let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
+            Self::unrounded(&TrainedModel { arrays, ..model.clone() }, device)
+        } else {
+            Self::unrounded(model, device)
+        };
         if !QuantizationPlan::new(&model.architecture).is_empty() {
             frozen.grids = model.quantization.clone();
             frozen.integers = Some(Integers::new(QuantizedNetwork::of(model), device));
@@ -198,6 +210,16 @@ impl Frozen {
             card,
         }
     }
+}
+
+/// Rounds the weights of layers that compute in single precision to the values that are stored.
+fn in_stored_formats(
+    architecture: &Architecture,
+    values: BTreeMap<String, Values>,
+) -> BTreeMap<String, Values> {
+    let arrays = values.into_iter().map(|(name, Values { shape, data })| (name, Array { shape, data }));
+    let arrays = rounded_arrays(architecture, &arrays.collect(), &BTreeMap::new());
+    arrays.into_iter().map(|(name, Array { shape, data })| (name, Values { shape, data })).collect()
 }
 
 /// Returns `count` training images without augmentation, in batches. The images are spread evenly over the
