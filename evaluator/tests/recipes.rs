@@ -59,7 +59,7 @@ impl Study {
         let data = DataRegistry::builtin().open("digits", &Opening::new(&table, None)).unwrap();
         let table = json!({
             "stem": { "width": 8 },
-            "stages": [{ "blocks": "residual", "width": 16, "stride": 2 }],
+            "stages": [{ "blocks": "residual", "width": [16, 24], "stride": 2 }],
         });
         let space =
             SpaceRegistry::builtin().build("stages", &settings("space", &table), Some(data.task())).unwrap();
@@ -91,10 +91,10 @@ impl Study {
         Self::new("scratch", &json!({ "calibration": 128, "checkpoint_steps": 7 }))
     }
 
-    /// Finishes the only network of the space.
+    /// Finishes the smaller network of the space.
     fn finished(&self, into: &Path) -> (TrainedModel, BTreeMap<String, f64>, Vec<String>) {
         let outcome = Outcome::Failed { kind: kiln_search::FailureKind::Invalid, reason: String::new() };
-        let genotype = Genotype::new([]);
+        let genotype = Genotype::new([0]);
         let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
         let (costs, objectives) = (Costs::default(), Objectives::default());
         let trial = Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 };

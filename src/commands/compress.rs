@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: &CompressArguments, common: &Common) -> Result<Exit
     }
     drop(progress);
     let rows = rows(&model, &before.metrics, &target, &compressed, (&costs, arguments.seconds, &stop))?;
-    let first = before.metrics.first().map_or("", |(name, _)| name);
+    let first = before.metrics.first().map_or("", |(name, _)| *name);
     if common.json {
         output::print_json(&json!({ "model": output::path_text(&target.model), "metric": first, "rows": rows }))?;
     } else {

@@ -98,8 +98,7 @@ impl Compressor {
         progress: &dyn Progress,
     ) -> Result<Vec<LayerSensitivity>, CompressionError> {
         self.check_data(model)?;
-        let mut draft = Draft::new(model, &self.data);
-        draft.set_single_precision();
+        let draft = Draft::new(model, &self.data);
         let workshop = self.workshop("sensitivity", "", (0, Path::new("")), (None, false), progress);
         sensitivity::measure(&draft, &workshop)
     }

@@ -16,11 +16,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Starts with a finished network.
+    /// Starts with a finished network. If it is rounded, recipes start from its single-precision weights.
     pub(crate) fn new(model: &TrainedModel, data: &DataSet) -> Self {
-        let mut model = model.clone();
-        target_scale::in_deviations(&mut model, data);
-        Self { model, stage: 0 }
+        let mut draft = Self { model: model.clone(), stage: 0 };
+        draft.set_single_precision();
+        target_scale::in_deviations(&mut draft.model, data);
+        draft
     }
 
     /// Adds what a recipe did to the description of the training in the model card.
@@ -45,7 +46,7 @@ impl Draft {
     }
 
     /// Sets every layer to single precision, and drops grids and codes. Weights stay as they are.
-    pub(crate) fn set_single_precision(&mut self) {
+    fn set_single_precision(&mut self) {
         for layer in &mut self.model.architecture.layers {
             layer.precision = Precision::uniform(NumberFormat::F32);
         }

@@ -21,8 +21,8 @@ pub enum CompressionError {
         list: String,
     },
     /// No recipe has this name.
-    #[error("there is no recipe {0}")]
-    UnknownRecipe(#[source] UnknownName),
+    #[error("there is no such recipe: {0}")]
+    UnknownRecipe(UnknownName),
     /// A recipe is named twice.
     #[error("recipe `{recipe}` is named twice")]
     Twice {

@@ -109,6 +109,12 @@ impl QuantizationAware {
         target
     }
 
+    /// Number of layers with weights that are rounded in an epoch.
+    fn rounded_layers(&self, epoch: u32) -> usize {
+        let share = (epoch as usize + 1).saturating_mul(self.steps.len()).div_ceil(self.ramp as usize);
+        share.clamp(1, self.steps.len())
+    }
+
     /// Returns the trained network with its grids and steps.
     pub(super) fn result(&self, weights: &Weights, card: ModelCard) -> TrainedModel {
         self.rounded(self.target(), &QuantizationPlan::new(self.target()), weights, card)
@@ -143,8 +149,7 @@ impl QuantizationAware {
 
 impl Form for QuantizationAware {
     fn plan(&self, epoch: u32, weights: &Weights) -> Plan {
-        let rounded = (epoch as usize + 1).saturating_mul(self.steps.len()).div_ceil(self.ramp as usize);
-        let (architecture, plan) = &self.steps[rounded.clamp(1, self.steps.len()) - 1];
+        let (architecture, plan) = &self.steps[self.rounded_layers(epoch) - 1];
         let model = self.rounded(architecture, plan, weights, ModelCard::default());
         let network = QuantizedNetwork::of(&model);
         let parameter = |name: &str| weights.named_vector(name).expect("the training made this parameter");
@@ -175,10 +180,11 @@ fn with_rounded_layers(architecture: &Architecture, count: usize, format: Number
     for layer in &mut rounded.layers {
         let has_kernel = has_kernel(&layer.op);
         seen += usize::from(has_kernel);
-        layer.precision = match seen <= count {
-            true if has_kernel => Precision { weights: format, activations: NumberFormat::Int8 },
-            true => Precision::uniform(NumberFormat::Int8),
-            false => Precision::uniform(NumberFormat::F32),
+        layer.precision = if seen > count {
+            Precision::uniform(NumberFormat::F32)
+        } else {
+            let weights = if has_kernel { format } else { NumberFormat::Int8 };
+            Precision { weights, activations: NumberFormat::Int8 }
         };
     }
     rounded
@@ -197,4 +203,105 @@ fn exponentials(weights: &Weights, name: &str) -> Vec<f32> {
     let logs = weights.named_vector(name).expect("the training made this parameter");
     let logs = logs.into_data().try_to_vec::<f32>().expect("parameters are single precision");
     logs.into_iter().map(|log| log.exp().clamp(f32::MIN_POSITIVE, f32::MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::GradientsParams;
+    use burn::tensor::Device;
+    use kiln_search::{CostSet, Progress};
+    use kiln_space::{ActivationKind, ArchitectureBuilder, Settings, Shape};
+
+    use super::*;
+    use crate::data::{Batcher, DataRegistry, Opening, Split};
+    use crate::deploy::frozen::Frozen;
+    use crate::deploy::random::with_random_weights;
+    use crate::network::executor;
+    use crate::training::loss;
+    use crate::training::optimizer_settings::OptimizerSettings;
+    use crate::training::settings::TrainingSettings;
+
+    struct Quiet;
+
+    impl Progress for Quiet {
+        fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+        fn stop_requested(&self) -> bool {
+            false
+        }
+    }
+
+    /// A residual network with a depthwise layer for the embedded digits.
+    fn architecture() -> Architecture {
+        let mut b = ArchitectureBuilder::new(Shape::new(1, 8, 8));
+        let x = b.conv("stem", b.input(), 8, 3, 1, 1).unwrap();
+        let x = b.batch_norm("stem.bn", x).unwrap();
+        let x = b.activation("stem.act", x, ActivationKind::Relu).unwrap();
+        let y = b.conv("depthwise", x, 8, 3, 1, 8).unwrap();
+        let y = b.batch_norm("depthwise.bn", y).unwrap();
+        let y = b.activation("depthwise.act", y, ActivationKind::HardSwish).unwrap();
+        let x = b.add("sum", Op::Add, &[x, y], None).unwrap();
+        let x = b.global_pool("pool", x).unwrap();
+        b.linear("head", x, 10).unwrap();
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn trained_network_computes_what_the_exported_integers_compute() {
+        let device = Device::flex();
+        let model = with_random_weights(&architecture(), "probe", 5).unwrap();
+        let table = serde_json::Map::from_iter([("limit".to_owned(), 200.into())]);
+        let settings = Settings::new("data", table);
+        let data = DataRegistry::builtin().open("digits", &Opening::new(&settings, None)).unwrap();
+        let (training, costs) =
+            (TrainingSettings::plain(2, 16, OptimizerSettings::default()), CostSet::default());
+        let workshop = Workshop {
+            recipe: "qat",
+            data: &data,
+            examples: data.split(Split::Train).to_vec(),
+            training: &training,
+            calibration: 64,
+            device: &device,
+            costs: &costs,
+            seed: 1,
+            identity: "",
+            folder: std::path::PathBuf::new(),
+            teacher: None,
+            others_train: false,
+            progress: &Quiet,
+        };
+        let batcher = Batcher::new(&data, device.clone().autodiff(), 1);
+        let batch = batcher.plain(&data.split(Split::Validation)[..32]);
+        for format in [NumberFormat::Int8, NumberFormat::Int4] {
+            let (form, weights) =
+                QuantizationAware::new(&workshop, &model, format, Calibrator::MinMax, 2).unwrap();
+            // In the first of two epochs of the ramp, two of the three layers are rounded.
+            assert_eq!([0, 1, 9].map(|epoch| form.rounded_layers(epoch)), [2, 3, 3]);
+            let kernels: Vec<usize> = form.steps.iter().map(|(_, plan)| plan.kernels().count()).collect();
+            assert_eq!(kernels, [1, 2, 3]);
+            let plan = form.plan(1, &weights);
+            let images = batch.images.clone();
+            let outputs = executor::forward(&plan, form.target(), &weights, images, &mut ());
+            let loss = loss::against_targets(
+                outputs.clone(),
+                &batch.targets,
+                0.0,
+                &training.class_weights,
+            );
+            let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
+            let vectors = weights.parameters.vectors.iter();
+            let trained = vectors.filter(|vector| gradients.get::<1>(vector.id).is_some()).count();
+            // Two scales and shifts, the bias of the head, three vectors of steps, and one scale for each grid.
+            let (_, target) = form.steps.last().unwrap();
+            assert_eq!(trained, 4 + 1 + 3 + target.owners().count());
+            let found = outputs.into_data().try_to_vec::<f32>().unwrap();
+            let exported = form.result(&weights.detached(), ModelCard::default());
+            let expected = Frozen::of(&exported, &device).outputs(std::iter::once(batch.images.clone().inner()));
+            let size = expected.iter().fold(0.0_f32, |size, value| size.max(value.abs()));
+            // A value that lies between two integers may round to the other one, because sums are in another
+            // order. That changes an output by a small part of its range.
+            let far = found.iter().zip(&expected).filter(|(a, b)| (**a - **b).abs() > 1e-4 * size).count();
+            assert!(far * 20 <= found.len(), "{format}: {far} of {} outputs differ", found.len());
+        }
+    }
 }

@@ -175,7 +175,7 @@ impl Finisher for NetworkFinisher {
             into,
             progress,
         )?;
-        let first = score.metrics.first().map_or("", |(name, _)| name);
+        let first = score.metrics.first().map_or("", |(name, _)| *name);
         for record in &compressed.records {
             let Some(value) = record.metrics.get(first) else { continue };
             let name = format!("{first}@{}", record.recipe);

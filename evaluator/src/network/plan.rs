@@ -308,7 +308,7 @@ impl<'a> Planner<'a> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Shape};
+    use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Precision, Shape, Sparsity};
 
     use super::*;
     use crate::network::statistics::LayerStatistics;
@@ -371,6 +371,27 @@ mod tests {
             kinds(&Plan::calibration(&own, &weights, &statistics)),
             [["FixedBatchNorm", "FoldedConv", "Pass", "Activate"], plain_ends].concat()
         );
+    }
+
+    #[test]
+    fn rounded_training_rounds_integer_layers_only() {
+        let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
+        b.set_input_format(NumberFormat::Int8);
+        b.set_compression(Precision::uniform(NumberFormat::Int8), Sparsity::Dense);
+        let x = b.conv("conv", b.input(), 3, 3, 1, 1).unwrap();
+        let x = b.batch_norm("norm", x).unwrap();
+        let x = b.add("relu", Op::Activation { kind: ActivationKind::Relu }, &[x], None).unwrap();
+        b.set_compression(Precision::default(), Sparsity::Dense);
+        let x = b.global_pool("pool", x).unwrap();
+        b.linear("head", x, 3).unwrap();
+        let plan = Plan::rounded_training(&b.finish().unwrap());
+        assert_eq!(kinds(&plan), ["RoundedConv", "BatchNorm", "Activate", "GlobalPool", "Linear"]);
+        let is_rounded = |rounding: &Rounding| matches!(rounding, Rounding::OwnRange);
+        assert!(is_rounded(&plan.input));
+        let rounded: Vec<bool> = plan.steps.iter().map(|step| is_rounded(&step.output)).collect();
+        assert_eq!(rounded, [false, false, true, false, false], "only the output of the nonlinearity is stored");
+        let float = architecture();
+        assert_eq!(kinds(&Plan::rounded_training(&float)), kinds(&Plan::training(&float)));
     }
 
     #[test]
