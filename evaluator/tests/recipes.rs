@@ -12,10 +12,8 @@ use kiln_evaluator::{
     Built, Compressed, CompressionError, Context, EvaluatorRegistry, RecipeRegistry, predict,
 };
 use kiln_export::{ExporterRegistry, TrainedModel, run_reference};
-use kiln_search::{
-    Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Trial,
-};
-use kiln_space::{Genotype, NumberFormat, Op, Settings, Sparsity, SpaceRegistry};
+use kiln_search::{Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Trial};
+use kiln_space::{Genotype, NumberFormat, Op, Settings, SpaceRegistry, Sparsity};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -216,22 +214,25 @@ fn interrupted_recipes_continue_to_the_same_bytes_and_finished_ones_are_not_repe
     let changed = study.folder.path().join("cut").join("card.json");
     std::fs::write(&changed, "{}").unwrap();
     let again = study.compress(&model, recipe, "cut", &Impatient::after(0));
-    assert!(matches!(again, Err(CompressionError::Eval(EvalError::Interrupted))), "a changed file is noticed");
+    assert!(
+        matches!(again, Err(CompressionError::Eval(EvalError::Interrupted))),
+        "a changed file is noticed"
+    );
 }
 
 #[test]
 fn a_limit_on_the_loss_leaves_layers_in_single_precision_or_says_what_is_reached() {
     let study = Study::scratch();
     let (model, ..) = study.finished(&study.folder.path().join("finished"));
-    let (_, record) =
-        study.compress(&model, "ptq-int8:max-loss=5", "loose", &Impatient::never()).unwrap();
+    let (_, record) = study.compress(&model, "ptq-int8:max-loss=5", "loose", &Impatient::never()).unwrap();
     assert!(record.weight_bytes < model.weight_bytes());
     let layers = study.built.compressor.as_ref().unwrap().sensitivity(&model, &Impatient::never()).unwrap();
     assert!(layers.len() >= 4, "{layers:?}");
     for layer in &layers {
         assert!(layer.bytes_saved > 0 && layer.signal_to_noise_db.unwrap() > 10.0, "{layer:?}");
         let int8 = layer.architecture.layers.iter().filter(|found| {
-            found.precision.weights == NumberFormat::Int8 && matches!(found.op, Op::Conv2d { .. } | Op::Linear { .. })
+            found.precision.weights == NumberFormat::Int8
+                && matches!(found.op, Op::Conv2d { .. } | Op::Linear { .. })
         });
         assert_eq!(int8.count(), 1, "{}", layer.layer);
     }
@@ -269,7 +270,8 @@ fn teachers_with_other_classes_and_unfit_recipes_are_refused_and_nothing_is_writ
 
 #[test]
 fn finishing_applies_recipes_and_records_their_results_and_files() {
-    let finish = json!({ "epochs": 6, "calibration": 128, "recipes": ["ptq-int8", "distill+qat-int8:epochs=2"] });
+    let finish =
+        json!({ "epochs": 6, "calibration": 128, "recipes": ["ptq-int8", "distill+qat-int8:epochs=2"] });
     let study = Study::new("supernet", &finish);
     study.built.evaluator.prepare(&Impatient::never()).unwrap();
     let into = study.folder.path().join("finished");

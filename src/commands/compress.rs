@@ -69,7 +69,9 @@ impl Target {
         let model = model_file(&run.paths, trial);
         if !model.is_file() {
             let how = how_to_finish(trial, &run.paths);
-            return Err(Failure::wrong(anyhow!("trial {trial} is not finished, so it has no weights; {how}")));
+            return Err(Failure::wrong(anyhow!(
+                "trial {trial} is not finished, so it has no weights; {how}"
+            )));
         }
         let folder = run.paths.root().join(FOLDER).join(trial.to_string());
         Ok(Self { model, config: run.config, paths: run.paths, folder })
@@ -114,10 +116,13 @@ pub(crate) fn run(arguments: &CompressArguments, common: &Common) -> Result<Exit
     let progress = WorkLines::new(Arc::clone(&stop));
     let before = compressor.measure(&model).map_err(failure)?;
     make_folder(&target.folder).map_err(Failure::unwritable)?;
-    let held = hold_folder(&target.folder).with_context(|| format!("{}: cannot be locked", target.folder.display()))?;
+    let held = hold_folder(&target.folder)
+        .with_context(|| format!("{}: cannot be locked", target.folder.display()))?;
     if held.is_none() {
         let folder = target.folder.display();
-        return Err(Failure::wrong(anyhow!("{folder}: another process compresses this network; wait for it")));
+        return Err(Failure::wrong(anyhow!(
+            "{folder}: another process compresses this network; wait for it"
+        )));
     }
     let costs = assembly.costs.clone();
     let run_folder = combinations.iter().any(kiln_evaluator::Combination::needs_supernet).then(|| {
@@ -145,7 +150,9 @@ pub(crate) fn run(arguments: &CompressArguments, common: &Common) -> Result<Exit
     let rows = rows(&model, &before.metrics, &target, &compressed, (&costs, arguments.seconds, &stop))?;
     let first = before.metrics.first().map_or("", |(name, _)| *name);
     if common.json {
-        output::print_json(&json!({ "model": output::path_text(&target.model), "metric": first, "rows": rows }))?;
+        output::print_json(
+            &json!({ "model": output::path_text(&target.model), "metric": first, "rows": rows }),
+        )?;
     } else {
         output::print(&table(&rows, first).to_string())?;
     }
@@ -226,7 +233,8 @@ fn table(rows: &[Row], first: &str) -> TextTable {
         (heading, if is_text { Align::Left } else { Align::Right })
     };
     let mut table = TextTable::new(headings.enumerate().map(align));
-    let known = |value: Option<&f64>| value.map_or_else(|| "–".to_owned(), |value| units::significant(*value));
+    let known =
+        |value: Option<&f64>| value.map_or_else(|| "–".to_owned(), |value| units::significant(*value));
     for row in rows {
         let value = row.metrics.get(first).map_or_else(String::new, |value| units::shown(first, *value).1);
         let mut cells = vec![

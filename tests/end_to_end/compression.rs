@@ -40,7 +40,8 @@ fn compress_writes_files_prints_rows_and_repeats_nothing() {
     let weights = |row: &Value| row["weight_bytes"].as_u64().unwrap();
     assert!(weights(&rows[1]) * 2 < weights(&rows[0]), "{rows:?}");
     let kept = sandbox.run("small").root().join("compressed").join(&trial);
-    let written = |recipe: &str| fs::metadata(kept.join(recipe).join("model.kiln")).unwrap().modified().unwrap();
+    let written =
+        |recipe: &str| fs::metadata(kept.join(recipe).join("model.kiln")).unwrap().modified().unwrap();
     let before = written("ptq-int8");
     let again = sandbox.kiln(&arguments);
     assert_eq!((again.code, again.json()), (0, found));

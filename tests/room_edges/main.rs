@@ -26,7 +26,15 @@ const RULES: [Rules; 3] = [
     Rules {
         sources: "evaluator/src",
         order: &[
-            "seed", "devices", "data", "judging", "network", "deploy", "training", "compression", "evaluators",
+            "seed",
+            "devices",
+            "data",
+            "judging",
+            "network",
+            "deploy",
+            "training",
+            "compression",
+            "evaluators",
         ],
         has_no_circles: true,
     },

@@ -57,9 +57,9 @@ impl std::fmt::Debug for Compressor {
 
 impl Compressor {
     /// Compresses a finished network by a combination of recipes, measures it on the test split, and writes
-    /// its files into the folder `place`, which appears as a whole. If the folder already has the same network,
-    /// returns its record. Checkpoints are written to `training`, which is removed at the end. An interrupted
-    /// call that is repeated gives the same bytes as an uninterrupted one.
+    /// its files into the folder `place`, which appears as a whole. If the folder already has the same
+    /// network, returns its record. Checkpoints are written to `training`, which is removed at the end. An
+    /// interrupted call that is repeated gives the same bytes as an uninterrupted one.
     ///
     /// # Errors
     /// [`CompressionError`]; then nothing is written to `place`.
@@ -90,8 +90,8 @@ impl Compressor {
     /// Measures what rounding each layer alone to 8 bits costs and saves.
     ///
     /// # Errors
-    /// [`CompressionError`] when the network has no single-precision layer with weights, does not fit the data,
-    /// or gives values that are not finite.
+    /// [`CompressionError`] when the network has no single-precision layer with weights, does not fit the
+    /// data, or gives values that are not finite.
     pub fn sensitivity(
         &self,
         model: &TrainedModel,
@@ -198,7 +198,9 @@ impl Compressor {
             let supernet = self.supernet.as_deref();
             teachers::prepare(teaching, supernet, &self.data, self.calibration, &self.device)
         });
-        let seed = blake3::hash(format!("{}\n{}\n{}", self.seed, model.card.genotype, combination.text()).as_bytes());
+        let seed = blake3::hash(
+            format!("{}\n{}\n{}", self.seed, model.card.genotype, combination.text()).as_bytes(),
+        );
         let seed = u64::from_le_bytes(*seed.as_bytes().first_chunk().expect("a hash has 32 bytes"));
         let others_train = combination
             .recipes
@@ -238,7 +240,8 @@ impl Compressor {
         let score = self.score(&model, matched)?;
         let counts = model.architecture.counts();
         let tested = self.data.split(Split::Test).len();
-        let how = format!("{tested} examples of the test split, measured after the recipe {}", combination.text());
+        let how =
+            format!("{tested} examples of the test split, measured after the recipe {}", combination.text());
         let card = &mut model.card;
         card.name = format!("{} ({})", card.name, combination.text());
         card.parameters = counts.parameters;

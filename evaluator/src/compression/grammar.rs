@@ -79,7 +79,8 @@ impl RecipeRegistry {
     /// The same as for [`RecipeRegistry::read_list`].
     pub fn read(&self, text: &str) -> Result<Combination, CompressionError> {
         let one = |text: &str| Ok((text.to_owned(), self.read_one(text)?));
-        let recipes = text.split('+').map(str::trim).map(one).collect::<Result<Vec<_>, CompressionError>>()?;
+        let recipes =
+            text.split('+').map(str::trim).map(one).collect::<Result<Vec<_>, CompressionError>>()?;
         let teachers = recipes.iter().filter(|(_, recipe)| recipe.teaching().is_some()).count();
         if teachers > 1 {
             return Err(CompressionError::Twice { recipe: "distill".to_owned() });
@@ -180,7 +181,8 @@ mod tests {
         assert!(refused("distill+distill:share=0.2").contains("named twice"));
         assert!(refused("ptq-int8:max-loss").contains("found `max-loss`, expected `key=value`"));
         assert!(refused("ptq-int8:max_los=1").contains("unknown field `max_los`"));
-        for share in ["unstructured-1", "unstructured-1.0", "unstructured-100", "unstructured", "2:2", "0:4"] {
+        for share in ["unstructured-1", "unstructured-1.0", "unstructured-100", "unstructured", "2:2", "0:4"]
+        {
             assert!(refused(share).contains("expected"), "{share}: {}", refused(share));
         }
         assert!(refused("ptq-int8-3").contains("no value"), "{}", refused("ptq-int8-3"));

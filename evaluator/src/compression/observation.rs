@@ -11,7 +11,8 @@ use crate::network::executor;
 use crate::network::observer::Outputs;
 use crate::network::plan::Plan;
 
-/// Collects the outputs of these layers for `count` training images. Without images, the calibration is empty.
+/// Collects the outputs of these layers for `count` training images. Without images, the calibration is
+/// empty.
 pub(crate) fn calibration(
     model: &TrainedModel,
     layers: &[LayerId],

@@ -1,5 +1,5 @@
-//! Trains a network on the grids on which it will run: 8-bit activations, and weights of 8 or 4 bits. The steps
-//! of weights and the scales of activations are trained too.
+//! Trains a network on the grids on which it will run: 8-bit activations, and weights of 8 or 4 bits. The
+//! steps of weights and the scales of activations are trained too.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ fn steps_of(layer: &str) -> String {
     format!("{layer}.log_step")
 }
 
-/// How a quantization-aware training runs a network. Batch normalizations keep the statistics that the network
-/// had before.
+/// How a quantization-aware training runs a network. Batch normalizations keep the statistics that the
+/// network had before.
 ///
 /// The share of rounded layers grows from epoch to epoch in the first half of the training, from the first
 /// layer to the last, so that the layers after a rounded layer adapt to it before they are rounded.
@@ -57,8 +57,8 @@ impl QuantizationAware {
     /// all layers are rounded.
     ///
     /// # Errors
-    /// [`CompressionError::Export`] when a layer has no range, [`CompressionError::Unfit`] when no layer can be
-    /// rounded.
+    /// [`CompressionError::Export`] when a layer has no range, [`CompressionError::Unfit`] when no layer can
+    /// be rounded.
     pub(super) fn new(
         workshop: &Workshop<'_>,
         model: &TrainedModel,
@@ -166,8 +166,7 @@ impl Form for QuantizationAware {
             (*id, WeightBounds { log_steps: parameter(&steps_of(&layer.name)), bounds, largest })
         });
         let bounds = bounds.collect();
-        let fake =
-            FakeQuantization::new(architecture, weights, &self.statistics, network, grids, &bounds);
+        let fake = FakeQuantization::new(architecture, weights, &self.statistics, network, grids, &bounds);
         Plan::fake_quantized(architecture, weights, &self.statistics, &fake)
     }
 }
@@ -282,21 +281,18 @@ mod tests {
             let plan = form.plan(1, &weights);
             let images = batch.images.clone();
             let outputs = executor::forward(&plan, form.target(), &weights, images, &mut ());
-            let loss = loss::against_targets(
-                outputs.clone(),
-                &batch.targets,
-                0.0,
-                &training.class_weights,
-            );
+            let loss = loss::against_targets(outputs.clone(), &batch.targets, 0.0, &training.class_weights);
             let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
             let vectors = weights.parameters.vectors.iter();
             let trained = vectors.filter(|vector| gradients.get::<1>(vector.id).is_some()).count();
-            // Two scales and shifts, the bias of the head, three vectors of steps, and one scale for each grid.
+            // Two scales and shifts, the bias of the head, three vectors of steps, and one scale for each
+            // grid.
             let (_, target) = form.steps.last().unwrap();
             assert_eq!(trained, 4 + 1 + 3 + target.owners().count());
             let found = outputs.into_data().try_to_vec::<f32>().unwrap();
             let exported = form.result(&weights.detached(), ModelCard::default());
-            let expected = Frozen::of(&exported, &device).outputs(std::iter::once(batch.images.clone().inner()));
+            let expected =
+                Frozen::of(&exported, &device).outputs(std::iter::once(batch.images.clone().inner()));
             let size = expected.iter().fold(0.0_f32, |size, value| size.max(value.abs()));
             // A value that lies between two integers may round to the other one, because sums are in another
             // order. That changes an output by a small part of its range.

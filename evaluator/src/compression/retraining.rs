@@ -20,7 +20,7 @@ use crate::training::state::Kept;
 pub(super) const KEYS: &str = r##"
 [epochs]
 "$ref" = "#/$defs/count"
-description = "Passes over the training split; a third of the finish stage's passes unless stated, rounded up."
+description = "Passes over the training split; a third of the finish stage's unless stated, rounded up."
 
 [learning_rate]
 type = "number"
@@ -137,7 +137,8 @@ impl Retraining {
         let (architecture, _) = stand_alone(&draft.model.architecture);
         let weights = Weights::from_values(trainable(&draft.model), &workshop.device.clone().autodiff());
         let trained = self.train(workshop, draft.stage, &architecture, weights, (None, keeps_zeros))?;
-        let frozen = Frozen::new(&architecture, &trained, workshop.data, workshop.calibration, workshop.device);
+        let frozen =
+            Frozen::new(&architecture, &trained, workshop.data, workshop.calibration, workshop.device);
         let frozen = frozen.ok_or(CompressionError::NotFinite { split: "training" })?;
         let mut draft = Draft { model: frozen.into_model(draft.model.card), stage: draft.stage };
         draft.describe(&self.describe(workshop));
@@ -148,7 +149,9 @@ impl Retraining {
 /// Returns the arrays of a network that training changes: all except statistics.
 pub(super) fn trainable(model: &TrainedModel) -> impl Iterator<Item = (String, Values)> + '_ {
     let is_statistic = |name: &str| matches!(name.rsplit_once('.'), Some((_, "mean" | "variance")));
-    model.arrays.iter().filter(move |(name, _)| !is_statistic(name)).map(|(name, array)| {
-        (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() })
-    })
+    model
+        .arrays
+        .iter()
+        .filter(move |(name, _)| !is_statistic(name))
+        .map(|(name, array)| (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() }))
 }

@@ -14,13 +14,14 @@ use crate::deploy::frozen::{BATCH, Frozen};
 /// What rounding one layer alone to 8 bits costs and saves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerSensitivity {
-    /// Name of the convolution or fully connected layer. The batch normalization and the nonlinearity after it
-    /// are rounded with it.
+    /// Name of the convolution or fully connected layer. The batch normalization and the nonlinearity after
+    /// it are rounded with it.
     pub layer: String,
-    /// Loss on the validation split: percentage points of accuracy, or percent of the root mean squared error.
+    /// Loss on the validation split: percentage points of accuracy, or percent of the root mean squared
+    /// error.
     pub loss: f64,
-    /// Power of the layer's output over the power of its error, in decibels, on validation examples. `None` if
-    /// there is no error.
+    /// Power of the layer's output over the power of its error, in decibels, on validation examples. `None`
+    /// if there is no error.
     pub signal_to_noise_db: Option<f64>,
     /// Bytes of weights that rounding the layer saves.
     pub bytes_saved: u64,
@@ -68,7 +69,8 @@ pub(super) fn measure(
 /// Returns the live layers with weights.
 fn kernels(architecture: &Architecture) -> Vec<LayerId> {
     let live = architecture.live();
-    let has_kernel = |id: &LayerId| matches!(architecture.layer(*id).op, Op::Conv2d { .. } | Op::Linear { .. });
+    let has_kernel =
+        |id: &LayerId| matches!(architecture.layer(*id).op, Op::Conv2d { .. } | Op::Linear { .. });
     architecture.ids().filter(|id| live[id.0] && has_kernel(id)).collect()
 }
 

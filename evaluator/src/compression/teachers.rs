@@ -60,8 +60,8 @@ impl Teacher for FrozenTeacher {
 /// Prepares the teacher that `teaching` names. A teacher that observes no features runs faster.
 ///
 /// # Errors
-/// [`CompressionError`] when the file cannot be read, when the network has other classes or inputs, or when the
-/// study has no supernet.
+/// [`CompressionError`] when the file cannot be read, when the network has other classes or inputs, or when
+/// the study has no supernet.
 pub(super) fn prepare(
     teaching: &Teaching,
     supernet: Option<&dyn SharedTeacher>,
@@ -70,8 +70,7 @@ pub(super) fn prepare(
     device: &Device,
 ) -> Result<Distillation, CompressionError> {
     let (frozen, architecture) = if teaching.teacher == SUPERNET {
-        let (architecture, weights) =
-            supernet.ok_or(CompressionError::NoSupernet)?.largest(device)?;
+        let (architecture, weights) = supernet.ok_or(CompressionError::NoSupernet)?.largest(device)?;
         let frozen = Frozen::new(&architecture, &weights, data, calibration, device)
             .ok_or(CompressionError::NotFinite { split: "training" })?;
         (frozen, architecture)

@@ -116,8 +116,7 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
     });
     let finisher = finisher.transpose()?;
     let network = finisher.as_ref().map(|finishing| finishing.effort);
-    let (finisher, compressor) =
-        finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,

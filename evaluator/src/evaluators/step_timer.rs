@@ -15,8 +15,8 @@ use crate::devices::pool::Devices;
 use crate::evaluators::supernet::{StepGradients, SupernetSettings};
 use crate::network::weights::Weights;
 use crate::seed;
-use crate::training::learner::Learner;
 use crate::training::form::How;
+use crate::training::learner::Learner;
 use crate::training::one_network::Training;
 
 /// Number of batches in the training split.

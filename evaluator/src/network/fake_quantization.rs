@@ -1,5 +1,5 @@
-//! The weights and grids with which a network is trained for 8-bit or 4-bit integers: rounded values in single
-//! precision, whose gradients reach the trained weights and step sizes.
+//! The weights and grids with which a network is trained for 8-bit or 4-bit integers: rounded values in
+//! single precision, whose gradients reach the trained weights and step sizes.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +36,8 @@ enum FakeWeight {
 
 impl FakeQuantization {
     /// Rounds the weights of the layers that `network` has integers for. `network` was made from the values
-    /// of `weights`, with weights beyond their bounds set to these bounds. `grids` has the trained grid of each
-    /// layer that owns one, and `bounds` the trained bounds of each layer with integer weights.
+    /// of `weights`, with weights beyond their bounds set to these bounds. `grids` has the trained grid of
+    /// each layer that owns one, and `bounds` the trained bounds of each layer with integer weights.
     ///
     /// # Panics
     /// When a layer with integers has no bounds, or `network` belongs to another architecture.

@@ -389,7 +389,11 @@ mod tests {
         let is_rounded = |rounding: &Rounding| matches!(rounding, Rounding::OwnRange);
         assert!(is_rounded(&plan.input));
         let rounded: Vec<bool> = plan.steps.iter().map(|step| is_rounded(&step.output)).collect();
-        assert_eq!(rounded, [false, false, true, false, false], "only the output of the nonlinearity is stored");
+        assert_eq!(
+            rounded,
+            [false, false, true, false, false],
+            "only the output of the nonlinearity is stored"
+        );
         let float = architecture();
         assert_eq!(kinds(&Plan::rounded_training(&float)), kinds(&Plan::training(&float)));
     }

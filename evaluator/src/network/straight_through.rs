@@ -7,9 +7,9 @@ use kiln_export::Grid;
 /// A quantization grid whose scale is trained. The zero point is fixed.
 ///
 /// Source: S. Esser et al., "Learned Step Size Quantization", ICLR 2020, equations 1 to 3 and section 2.2.
-/// Differs: the trained parameter is the logarithm of the scale. Its gradient is divided by the squared scale,
-/// so that a small gradient step changes the scale by the same amount as in the source. The scale stays
-/// positive with every optimizer.
+/// Differs: the trained parameter is the logarithm of the scale. Its gradient is divided by the squared
+/// scale, so that a small gradient step changes the scale by the same amount as in the source. The scale
+/// stays positive with every optimizer.
 #[derive(Clone, Debug)]
 pub(crate) struct LearnedGrid {
     /// The grid with the present scale.
@@ -220,7 +220,8 @@ mod tests {
         let bounds = [0.5_f32, 0.4];
         let logs: Vec<f32> = bounds.iter().map(|bound| (bound / largest).ln()).collect();
         let log_steps = vector(logs, &device).require_grad();
-        let inputs = Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [2, 4]), &device).require_grad();
+        let inputs =
+            Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [2, 4]), &device).require_grad();
         let constant = Tensor::<2>::from_data(TensorData::new(rounded(bounds), [2, 4]), &device);
         let trained = WeightBounds { log_steps: log_steps.clone(), bounds: bounds.to_vec(), largest };
         let output = trained.through(inputs.clone(), constant);
@@ -267,7 +268,8 @@ mod tests {
         let expected: Vec<f32> = VALUES.iter().map(|value| grid.round(*value)).collect();
         assert_eq!(to_vec(output.clone()), expected);
         assert_eq!(to_vec(inputs.grad(&weighted(output).backward()).unwrap()), factors());
-        let weights = Tensor::<2>::from_data(TensorData::new(VALUES.to_vec(), [2, 4]), &device).require_grad();
+        let weights =
+            Tensor::<2>::from_data(TensorData::new(VALUES.to_vec(), [2, 4]), &device).require_grad();
         let output = round_by_channel(weights.clone(), 127.0);
         for (at, (found, weight)) in to_vec(output.clone()).iter().zip(VALUES).enumerate() {
             let step = [3.0, 9.0][at / 4] / 127.0;

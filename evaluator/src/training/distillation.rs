@@ -79,8 +79,8 @@ impl Distillation {
     }
 }
 
-/// Returns the layer whose output is a network's features: the input of the last fully connected layer. `None`
-/// without such a layer.
+/// Returns the layer whose output is a network's features: the input of the last fully connected layer.
+/// `None` without such a layer.
 pub(crate) fn feature_layer(architecture: &Architecture) -> Option<LayerId> {
     let live = architecture.live();
     let is_linear =

@@ -1,4 +1,5 @@
-//! `codebook-16`: clusters the weights of each layer, so that the file has a list of values and small indices.
+//! `codebook-16`: clusters the weights of each layer, so that the file has a list of values and small
+//! indices.
 
 use kiln_export::{CODEBOOK_MAX, with_codebooks};
 use kiln_space::{Settings, SettingsError};

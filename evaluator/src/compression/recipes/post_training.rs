@@ -13,12 +13,12 @@ use crate::compression::recipe::{Recipe, RecipePart, no_value};
 use crate::compression::sensitivity;
 use crate::compression::workshop::Workshop;
 
-pub(in crate::compression) const INT8: RecipePart = RecipePart::new(
-    "rounds weights and activations to 8 bits after training",
-    |value, settings| build(NumberFormat::Int8, value, settings),
-)
-.with_keys(&[OWN_KEYS])
-.tested_with(&["ptq-int8", "ptq-int8:max-loss=0.3;calibration=entropy", "ptq-int8:symmetric=true"]);
+pub(in crate::compression) const INT8: RecipePart =
+    RecipePart::new("rounds weights and activations to 8 bits after training", |value, settings| {
+        build(NumberFormat::Int8, value, settings)
+    })
+    .with_keys(&[OWN_KEYS])
+    .tested_with(&["ptq-int8", "ptq-int8:max-loss=0.3;calibration=entropy", "ptq-int8:symmetric=true"]);
 
 pub(in crate::compression) const INT4: RecipePart = RecipePart::new(
     "rounds weights to 4 bits and activations to 8 bits after training; ONNX files need operator set 21",
@@ -30,7 +30,7 @@ pub(in crate::compression) const INT4: RecipePart = RecipePart::new(
 const OWN_KEYS: &str = r#"
 [calibration]
 type = "string"
-description = "How ranges of activations are found: `min-max`, `percentile`, `percentile-99.9`, `mse` or `entropy`."
+description = "How activations are calibrated: `min-max`, `percentile`, `percentile-99.9`, `mse`, `entropy`."
 default = "min-max"
 
 [examples]
@@ -56,7 +56,9 @@ default = false
 [max-loss]
 type = "number"
 exclusiveMinimum = 0
-description = "Largest loss on the validation split, in points of accuracy or percent of the error; the layers that lose most stay in single precision until it is met."
+description = """\
+Largest loss on the validation split, in points of accuracy or percent of the error; the layers that lose most \
+stay in single precision until it is met."""
 "#;
 
 #[derive(Deserialize)]
@@ -123,7 +125,8 @@ impl Recipe for PostTraining {
         };
         draft.model = TrainedModel { card: draft.model.card, ..rounded };
         let (weights, calibration) = (self.options.weights, self.options.calibration);
-        let mut what = format!("rounded to {weights} weights and int8 activations, calibration {calibration}");
+        let mut what =
+            format!("rounded to {weights} weights and int8 activations, calibration {calibration}");
         if !kept.is_empty() {
             what = format!("{what}; in single precision: {}", kept.join(", "));
         }
@@ -144,9 +147,9 @@ impl PostTraining {
         workshop: &Workshop<'_>,
     ) -> Result<(TrainedModel, Vec<String>), CompressionError> {
         let before = workshop.validation_error(&draft.model)?;
-        let loss = |model: &TrainedModel| Ok::<_, CompressionError>(
-            workshop.loss(workshop.validation_error(model)?, before)
-        );
+        let loss = |model: &TrainedModel| {
+            Ok::<_, CompressionError>(workshop.loss(workshop.validation_error(model)?, before))
+        };
         let mut best = loss(&whole)?;
         if best <= limit {
             return Ok((whole, Vec::new()));
@@ -192,8 +195,7 @@ impl<'a> Rounder<'a> {
         let prepared = recipe.options.prepared(model)?;
         let all: Vec<LayerId> = prepared.architecture.ids().collect();
         let count = recipe.examples.unwrap_or(workshop.calibration);
-        let calibration =
-            observation::calibration(&prepared, &all, workshop.data, count, workshop.device);
+        let calibration = observation::calibration(&prepared, &all, workshop.data, count, workshop.device);
         Ok(Self { options: &recipe.options, model, calibration })
     }
 

@@ -17,12 +17,12 @@ use super::post_training::calibrator;
 /// Share of the finish stage's learning rate. Rounding is a small change of a trained network.
 const RATE: f64 = 0.1;
 
-pub(in crate::compression) const INT8: RecipePart = RecipePart::new(
-    "trained on 8-bit weights and activations, with learned steps",
-    |value, settings| build(NumberFormat::Int8, value, settings),
-)
-.with_keys(&[KEYS, OWN_KEYS])
-.tested_with(&["qat-int8", "qat-int8:epochs=4;incremental=false;calibration=mse"]);
+pub(in crate::compression) const INT8: RecipePart =
+    RecipePart::new("trained on 8-bit weights and activations, with learned steps", |value, settings| {
+        build(NumberFormat::Int8, value, settings)
+    })
+    .with_keys(&[KEYS, OWN_KEYS])
+    .tested_with(&["qat-int8", "qat-int8:epochs=4;incremental=false;calibration=mse"]);
 
 pub(in crate::compression) const INT4: RecipePart = RecipePart::new(
     "trained on 4-bit weights and 8-bit activations, with learned steps; ONNX files need operator set 21",
@@ -88,7 +88,8 @@ impl Recipe for Aware {
         let trained = self.retraining.train(workshop, draft.stage, form.target(), weights, how)?;
         draft.model = form.result(&trained, draft.model.card);
         let more = self.retraining.describe(workshop);
-        draft.describe(&format!("{more}, on {} weights and int8 activations with learned steps", self.format));
+        draft
+            .describe(&format!("{more}, on {} weights and int8 activations with learned steps", self.format));
         Ok(draft)
     }
 

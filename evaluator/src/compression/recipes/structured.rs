@@ -136,7 +136,8 @@ fn build(value: Option<&str>, settings: &Settings) -> Result<Box<dyn Recipe>, Se
     let stated = value.map(|value| number(value, settings, (0.0, 1.0), expected)).transpose()?;
     let shares = [(Budget::Macs, read.macs), (Budget::Bytes, read.bytes), (Budget::Latency, read.latency)];
     let given = shares.into_iter().filter_map(|(budget, share)| Some((budget, share?)));
-    let all: Vec<(Budget, f64)> = stated.map(|share| (Budget::Macs, share)).into_iter().chain(given).collect();
+    let all: Vec<(Budget, f64)> =
+        stated.map(|share| (Budget::Macs, share)).into_iter().chain(given).collect();
     let [(budget, share)] = all[..] else {
         let found = format!("{} shares to remove", all.len());
         let expected = "one: a share after the name, or `macs`, `bytes` or `latency`";
@@ -177,10 +178,7 @@ impl Recipe for Structured {
         draft.model.card = card;
         draft.model.card.parameters = counts.parameters;
         draft.model.card.macs = counts.macs;
-        draft.describe(&format!(
-            "channels removed: from {before:.0} to {after:.0} {}",
-            self.budget.name()
-        ));
+        draft.describe(&format!("channels removed: from {before:.0} to {after:.0} {}", self.budget.name()));
         self.retraining.run(workshop, draft, false)
     }
 

@@ -49,9 +49,9 @@ pub(super) fn read(
     Ok(recipes)
 }
 
-/// Compresses a network by each recipe, and copies the files into the network's folder. Results are kept beside
-/// the network's checkpoints until the network is recorded in the journal, so that an interrupted study does
-/// not repeat a finished recipe.
+/// Compresses a network by each recipe, and copies the files into the network's folder. Results are kept
+/// beside the network's checkpoints until the network is recorded in the journal, so that an interrupted
+/// study does not repeat a finished recipe.
 pub(super) fn apply(
     (compressor, recipes): (&Compressor, &[Combination]),
     model: &kiln_export::TrainedModel,
@@ -73,7 +73,8 @@ pub(super) fn apply(
         for file in record.file_names() {
             let to = into.join(&name).join(&file);
             make_folder(to.parent().unwrap_or(into))?;
-            let failed = |source| EvalError::File { path: to.clone(), action: "copy a compressed network", source };
+            let failed =
+                |source| EvalError::File { path: to.clone(), action: "copy a compressed network", source };
             fs::copy(place.join(&file), &to).map_err(failed)?;
             done.files.push(format!("{name}/{file}"));
         }

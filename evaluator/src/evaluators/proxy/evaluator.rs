@@ -68,8 +68,7 @@ fn build(
         })
         .transpose()?;
     let network = finisher.as_ref().map(|finishing| finishing.effort);
-    let (finisher, compressor) =
-        finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let judged = if proxy == Proxy::Naswot { naswot::IMAGES as u64 } else { 1 };
     let workload = Workload {
         prepare: Effort::default(),

@@ -10,9 +10,9 @@ use kiln_space::{Architecture, Genotype, Samples, Settings, SettingsError};
 
 use super::correction::FEWEST_POINTS;
 use super::corrections::Corrections;
+use super::extremes::{self, Extreme};
 use super::saved::Saved;
 use super::settings::SupernetSettings;
-use super::extremes::{self, Extreme};
 use super::trained::Trained;
 use super::{anchors, training};
 use crate::compression::error::CompressionError;
@@ -102,8 +102,7 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
         })
         .transpose()?;
     let network = finisher.as_ref().map(|finishing| finishing.effort);
-    let (finisher, compressor) =
-        finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let settings = &evaluator.settings;
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };
     let steps = epochs * training.steps_per_epoch(data.split(Split::Train).len());

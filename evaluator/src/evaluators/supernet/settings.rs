@@ -53,8 +53,8 @@ pub(crate) struct SupernetSettings {
     /// Differs: the source applies this to the batch norms of cells, Kiln to all batch norms.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
-    /// Whether subnets with 8-bit or 4-bit layers are trained on rounded weights and values. Otherwise they are
-    /// only evaluated with them.
+    /// Whether subnets with 8-bit or 4-bit layers are trained on rounded weights and values. Otherwise they
+    /// are only evaluated with them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) quantization_aware: bool,
     /// Number of training images from which a subnet's batch-norm statistics are computed.
