@@ -1,6 +1,5 @@
 //! Compresses finished networks by the recipes of `[finish]`.
 
-use std::fs;
 use std::path::Path;
 
 use kiln_export::MetricRecord;
@@ -13,6 +12,9 @@ use crate::compression::error::CompressionError;
 use crate::compression::grammar::Combination;
 use crate::compression::record::Compressed;
 use crate::compression::registry::RecipeRegistry;
+
+/// Maximum size in bytes of a file of a compressed network.
+const LONGEST_BYTES: u64 = 16 << 30;
 
 /// The compressed forms of a network, and their files relative to the network's folder.
 pub(super) struct Recipes {
@@ -73,9 +75,7 @@ pub(super) fn apply(
         for file in record.file_names() {
             let to = into.join(&name).join(&file);
             make_folder(to.parent().unwrap_or(into))?;
-            let failed =
-                |source| EvalError::File { path: to.clone(), action: "copy a compressed network", source };
-            fs::copy(place.join(&file), &to).map_err(failed)?;
+            kiln_files::write(&to, &kiln_files::read(&place.join(&file), LONGEST_BYTES)?)?;
             done.files.push(format!("{name}/{file}"));
         }
         done.records.push(record);
