@@ -18,10 +18,11 @@ mod evaluators;
 
 pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use deploy::matching::{Matched, Mismatch};
+pub use deploy::post_training::{QuantizationError, calibration, quantized};
 pub use deploy::provenance::today;
 pub use deploy::random::with_random_weights;
 pub use deploy::runtime::KilnRuntime;
-pub use deploy::trained::{predict, score};
+pub use deploy::trained::{Unmeasured, measure, predict, score};
 pub use evaluators::context::{Built, Context, EvaluatorBuilder, EvaluatorPart};
 pub use evaluators::registry::EvaluatorRegistry;
 pub use evaluators::step_timer::StepTimer;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
-use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_export::{
+    Calibration, Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel, stores_narrow_weights,
+};
 use kiln_kernels::runs_on;
 use kiln_space::{Architecture, LayerId};
 
@@ -40,7 +42,7 @@ pub(crate) struct Frozen {
 
 impl Frozen {
     /// Freezes a network that reads these weights, which may be shared weights or the network's own. First
-    /// prunes sparse layers. Then computes batch-norm statistics from `count` training images. From the same
+    /// prunes sparse layers, and rounds weights that are stored in a narrow format. Then computes batch-norm statistics from `count` training images. From the same
     /// images, computes the minimum and maximum of each 8-bit value. Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
@@ -49,10 +51,12 @@ impl Frozen {
         count: usize,
         device: &Device,
     ) -> Option<Self> {
-        let (architecture, weights) = if sparsity::is_sparse(architecture) {
-            let mut arrays = weights.detached().arrays(architecture);
-            sparsity::prune(architecture, &mut arrays);
-            (stand_alone(architecture).0, Weights::from_values(arrays, device))
+        let (architecture, weights) = if sparsity::is_sparse(architecture)
+            || stores_narrow_weights(architecture)
+        {
+            let mut values = weights.detached().arrays(architecture);
+            sparsity::prune(architecture, &mut values);
+            (stand_alone(architecture).0, Weights::from_values(arrays::rounded(architecture, values), device))
         } else {
             (architecture.clone(), weights.clone())
         };
@@ -73,7 +77,30 @@ impl Frozen {
         frozen
     }
 
-    /// Builds the network of a trained model without rounding anything.
+    /// Collects statistics of the outputs of these layers over batches, before anything is rounded.
+    pub(crate) fn observed(
+        &self,
+        layers: &[LayerId],
+        batches: impl Iterator<Item = Tensor<4>>,
+    ) -> Calibration {
+        let plan = Plan::calibration(&self.architecture, &self.weights, &self.statistics);
+        let mut calibration = Calibration::default();
+        for images in batches {
+            let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+                if layers.contains(&id) {
+                    let [batch, channels, _, _] = value.dims();
+                    let values: Vec<f32> =
+                        value.clone().into_data().try_to_vec().expect("values are single precision");
+                    calibration.add(id, &values, channels, batch);
+                }
+            });
+            executor::forward(&plan, &self.architecture, &self.weights, images, &mut observer);
+        }
+        calibration
+    }
+
+    /// Builds the network of a trained model without rounding activations or integer layers. Weights that are
+    /// only stored in a narrow format are rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let arrays::Parts { architecture, weights, statistics } = arrays::parts(model, device);
         Self::of_parts(architecture, weights, statistics)

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
-use kiln_space::{Architecture, Layer, LayerId, NumberFormat, Op};
+use kiln_space::{Architecture, Layer, LayerId, NumberFormat, Op, Precision};
 use serde::{Deserialize, Serialize};
 
 use super::steps::{best_step, in_steps, largest_integer, smallest_step};
 use crate::folding::factors;
-use crate::{Array, ExportError, QuantizationPlan, TrainedModel};
+use crate::{Array, ExportError, QuantizationPlan, TrainedModel, folded};
 
 /// Maximum number of values in a codebook. An index then has at most 8 bits.
 pub const CODEBOOK_MAX: usize = 256;
@@ -127,6 +127,33 @@ pub fn stores_narrow_weights(architecture: &Architecture) -> bool {
             && layer.precision.weights != NumberFormat::F32
             && layer.precision.activations == NumberFormat::F32
     })
+}
+
+/// Returns the network with the weights of every convolution and fully connected layer stored in `format`, and
+/// with activations in single precision. Batch normalizations are folded first ([`folded`]). Integer weights
+/// have the steps with the smallest mean squared error.
+///
+/// # Errors
+/// [`ExportError::ArrayValue`] when half precision does not represent a weight. The message names the layer.
+///
+/// # Panics
+/// When an array is missing. [`TrainedModel::check`] reports which one.
+pub fn with_narrow_weights(model: &TrainedModel, format: NumberFormat) -> Result<TrainedModel, ExportError> {
+    let mut model = model.clone();
+    for layer in &mut model.architecture.layers {
+        layer.precision = Precision::default();
+    }
+    model.quantization.clear();
+    model.weight_codes.clear();
+    let mut model = folded(&model);
+    for layer in model.architecture.layers.iter_mut().filter(|layer| has_kernel(&layer.op)) {
+        layer.precision.weights = format;
+    }
+    if format.is_integer() {
+        model.weight_codes = best_steps(&model, format);
+    }
+    model.check_codes()?;
+    Ok(model)
 }
 
 /// Returns the arrays with the weights of [`stored_weights`] rounded to the values that are stored. A network
