@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction, Preprocessing,
-    QuantizationPlan, SplitSizes, TrainedModel, write_files,
+    CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction,
+    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
 };
 use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
@@ -300,10 +300,7 @@ impl NetworkFinisher {
     }
 
     /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
-    fn optimization(
-        &self,
-        model: &TrainedModel,
-    ) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
+    fn optimization(&self, model: &TrainedModel) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
         let mut all = BTreeMap::new();
         for format in &self.settings.formats {
             match self.context.exporters.build(format)?.optimization(model) {
