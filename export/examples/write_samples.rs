@@ -44,7 +44,10 @@ fn main() -> Result<()> {
         .enumerate()
         .flat_map(|(seed, (name, model))| {
             let whole = (format!("{name}-int8"), testing::quantized(model, &[]));
-            [whole, (format!("{name}-mixed"), testing::half_quantized(model, seed as u64))]
+            let mixed = (format!("{name}-mixed"), testing::half_quantized(model, seed as u64));
+            let narrow = testing::narrow(model).into_iter();
+            let narrow = narrow.map(|(format, narrow)| (format!("{name}-{format}"), narrow));
+            [whole, mixed].into_iter().chain(narrow).collect::<Vec<_>>()
         })
         .collect();
     models.extend(int8);

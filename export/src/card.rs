@@ -175,6 +175,15 @@ pub struct ModelCard {
 const CARD_LIMIT: u64 = 16 << 20;
 
 impl ModelCard {
+    /// Removes the figures that depend on the number formats of the network: everything measured on the test
+    /// split, and all predicted costs. A conversion to other formats calls this, so that no card repeats the
+    /// figures of another network.
+    pub fn forget_measurements(&mut self) {
+        self.metrics.clear();
+        self.test = None;
+        self.optimization.clear();
+    }
+
     /// Checks that every number is finite, and that every standard deviation and every class weight is
     /// positive.
     ///
@@ -311,15 +320,15 @@ mod tests {
         let card = testing::perceptron().card;
         assert_eq!(card.version, CardVersion::CURRENT);
         let text = serde_json::to_string(&card).unwrap();
-        let current = "{\"version\":2,";
+        let current = "{\"version\":3,";
         assert!(text.starts_with(current), "{text}");
         let read = |text: &str| ModelCard::read(&mut text.as_bytes());
         let old = read(&text.replacen(current, "{", 1)).unwrap().content;
         assert_eq!(old, ModelCard { version: CardVersion::FIRST, ..card });
-        for version in ["0", "3"] {
+        for version in ["0", "4"] {
             let other = text.replacen(current, &format!("{{\"version\":{version},\"news\":1,"), 1);
             let said = read(&other).unwrap_err().to_string();
-            let expected = format!("has version {version}, and this build reads versions 1 to 2");
+            let expected = format!("has version {version}, and this build reads versions 1 to 3");
             assert!(said.contains(&expected), "{said}");
         }
     }

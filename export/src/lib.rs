@@ -41,7 +41,7 @@ pub use quantization::{
     ActivationStatistics, CODEBOOK_MAX, Calibration, Calibrator, Grid, Histogram, QuantizationOptions,
     QuantizationPlan, QuantizedKernel, QuantizedNetwork, StoredWeights, WeightCode, best_steps,
     bias_corrected, equalized, rounded_arrays, stated_limit, stored_weights, stores_narrow_weights,
-    with_codebooks,
+    with_codebooks, with_narrow_weights,
 };
 pub(crate) use quantization::{index_bits, pack, unpack};
 pub use reference::run_reference;

@@ -9,8 +9,9 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::{
-    Array, ExportError, Exporter, Grid, InputRecord, MetricRecord, ModelCard, Prediction, Preprocessing,
-    QuantizationPlan, QuantizedNetwork, TrainedModel, expected_arrays, reference,
+    Array, Calibration, Calibrator, ExportError, Exporter, Grid, InputRecord, MetricRecord, ModelCard,
+    Prediction, Preprocessing, QuantizationOptions, QuantizationPlan, QuantizedNetwork, TrainedModel,
+    expected_arrays, reference, with_codebooks, with_narrow_weights,
 };
 
 mod blocks;
@@ -250,6 +251,59 @@ pub fn quantized(model: &TrainedModel, but: &[&str]) -> TrainedModel {
         int8.quantization.insert(int8.architecture.layer(owner).name.clone(), grid);
     }
     int8
+}
+
+/// Returns the network rounded to integers with these options. The statistics come from random inputs.
+///
+/// # Panics
+/// When a value is not finite, or a layer to keep does not exist.
+#[must_use]
+pub fn calibrated(model: &TrainedModel, options: &QuantizationOptions) -> TrainedModel {
+    let prepared = options.prepared(model).expect("the layers to keep exist");
+    let raw = raw_input(&model.architecture, 8, 77);
+    options.quantized(&prepared, &calibration(&prepared, &raw)).expect("values of samples are finite")
+}
+
+/// Returns the statistics of a network in single precision on raw inputs.
+#[must_use]
+pub fn calibration(model: &TrainedModel, raw: &[f32]) -> Calibration {
+    let mut calibration = Calibration::default();
+    for example in raw.chunks_exact(model.architecture.input.elements()) {
+        let values = reference::layer_values(model, &QuantizedNetwork::default(), example);
+        for id in Calibration::layers(&model.architecture) {
+            calibration.add(id, &values[id.0], model.architecture.layer(id).output.channels, 1);
+        }
+    }
+    calibration
+}
+
+/// Returns the network in every narrow format, by the name of the format: 8 and 4 bits with symmetric
+/// activations, bias correction or equalization, weights alone in 8 and 4 bits and in half precision, and
+/// codebooks if they make a layer smaller.
+///
+/// # Panics
+/// When a value is not finite.
+#[must_use]
+pub fn narrow(model: &TrainedModel) -> Vec<(&'static str, TrainedModel)> {
+    let plain = QuantizationOptions::default;
+    let int4 = QuantizationOptions { weights: NumberFormat::Int4, bias_correction: true, ..plain() };
+    let symmetric = QuantizationOptions { symmetric: true, calibration: Calibrator::Entropy, ..plain() };
+    let equal =
+        QuantizationOptions { equalization: true, calibration: Calibrator::MeanSquaredError, ..plain() };
+    let alone = |format| with_narrow_weights(model, format).expect("weights of samples are small");
+    let mut all = vec![
+        ("int4", calibrated(model, &int4)),
+        ("symmetric", calibrated(model, &symmetric)),
+        ("equalized", calibrated(model, &equal)),
+        ("f16-weights", alone(NumberFormat::F16)),
+        ("int8-weights", alone(NumberFormat::Int8)),
+        ("int4-weights", alone(NumberFormat::Int4)),
+    ];
+    let codebooks = [("codebook-2", 2), ("codebook-4", 4), ("codebook-16", 16), ("codebook-256", 256)];
+    for (name, values) in codebooks {
+        all.extend(with_codebooks(model, values).ok().map(|model| (name, model)));
+    }
+    all
 }
 
 /// Returns the network with about half of its layers in 8 bits. The layers are chosen at random.

@@ -117,8 +117,8 @@ fn signal_to_noise(
     let name = &rounded.architecture.layer(layer).name;
     let grid = rounded.quantization.get(name).filter(|_| plan.is_stored(layer));
     let values = |value: Tensor<4>| value.into_data().try_to_vec::<f32>().unwrap_or_default();
-    let wanted = values(exact.observed(images.clone(), layer).1);
-    let found = values(Frozen::of(rounded, workshop.device).observed(images, layer).1);
+    let wanted = values(exact.layer_output(images.clone(), layer).1);
+    let found = values(Frozen::of(rounded, workshop.device).layer_output(images, layer).1);
     let found = found.into_iter().map(|value| grid.map_or(value, |grid| grid.round(value)));
     let (mut signal, mut noise) = (0.0, 0.0);
     for (wanted, found) in wanted.into_iter().zip(found) {

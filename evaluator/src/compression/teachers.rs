@@ -43,7 +43,7 @@ impl Teacher for FrozenTeacher {
     fn taught(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
         match self.features {
             Some(layer) => {
-                let (outputs, features) = self.frozen.observed(images, layer);
+                let (outputs, features) = self.frozen.layer_output(images, layer);
                 (outputs, features.flatten(1, 3))
             }
             None => {

@@ -6,8 +6,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 use kiln_export::{
-    Array, Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel, rounded_arrays,
-    stores_narrow_weights,
+    Calibration, Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel, stores_narrow_weights,
 };
 use kiln_kernels::runs_on;
 use kiln_space::{Architecture, LayerId};
@@ -21,7 +20,7 @@ use crate::network::observer::Outputs;
 use crate::network::plan::Plan;
 use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::Statistics;
-use crate::network::weights::{Values, Weights};
+use crate::network::weights::Weights;
 use crate::network::{collected, sparsity};
 
 /// Number of images that the network processes at once.
@@ -43,7 +42,7 @@ pub(crate) struct Frozen {
 
 impl Frozen {
     /// Freezes a network that reads these weights, which may be shared weights or the network's own. First
-    /// prunes sparse layers. Then computes batch-norm statistics from `count` training images. From the same
+    /// prunes sparse layers, and rounds weights that are stored in a narrow format. Then computes batch-norm statistics from `count` training images. From the same
     /// images, computes the minimum and maximum of each 8-bit value. Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
@@ -52,14 +51,12 @@ impl Frozen {
         count: usize,
         device: &Device,
     ) -> Option<Self> {
-        let is_narrow = stores_narrow_weights(architecture);
-        let (architecture, weights) = if sparsity::is_sparse(architecture) || is_narrow {
-            let mut arrays = weights.detached().arrays(architecture);
-            sparsity::prune(architecture, &mut arrays);
-            if is_narrow {
-                arrays = in_stored_formats(architecture, arrays);
-            }
-            (stand_alone(architecture).0, Weights::from_values(arrays, device))
+        let (architecture, weights) = if sparsity::is_sparse(architecture)
+            || stores_narrow_weights(architecture)
+        {
+            let mut values = weights.detached().arrays(architecture);
+            sparsity::prune(architecture, &mut values);
+            (stand_alone(architecture).0, Weights::from_values(arrays::rounded(architecture, values), device))
         } else {
             (architecture.clone(), weights.clone())
         };
@@ -72,12 +69,7 @@ impl Frozen {
 
     /// Builds the network of a trained model. The model's arrays must fit its architecture.
     pub(crate) fn of(model: &TrainedModel, device: &Device) -> Self {
-        let mut frozen = if stores_narrow_weights(&model.architecture) {
-            let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
-            Self::unrounded(&TrainedModel { arrays, ..model.clone() }, device)
-        } else {
-            Self::unrounded(model, device)
-        };
+        let mut frozen = Self::unrounded(model, device);
         if !QuantizationPlan::new(&model.architecture).is_empty() {
             frozen.grids = model.quantization.clone();
             frozen.integers = Some(Integers::new(QuantizedNetwork::of(model), device));
@@ -85,7 +77,30 @@ impl Frozen {
         frozen
     }
 
-    /// Builds the network of a trained model without rounding anything.
+    /// Collects statistics of the outputs of these layers over batches, before anything is rounded.
+    pub(crate) fn observed(
+        &self,
+        layers: &[LayerId],
+        batches: impl Iterator<Item = Tensor<4>>,
+    ) -> Calibration {
+        let plan = Plan::calibration(&self.architecture, &self.weights, &self.statistics);
+        let mut calibration = Calibration::default();
+        for images in batches {
+            let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+                if layers.contains(&id) {
+                    let [batch, channels, _, _] = value.dims();
+                    let values: Vec<f32> =
+                        value.clone().into_data().try_to_vec().expect("values are single precision");
+                    calibration.add(id, &values, channels, batch);
+                }
+            });
+            executor::forward(&plan, &self.architecture, &self.weights, images, &mut observer);
+        }
+        calibration
+    }
+
+    /// Builds the network of a trained model without rounding activations or integer layers. Weights that are
+    /// only stored in a narrow format are rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let arrays::Parts { architecture, weights, statistics } = arrays::parts(model, device);
         Self::of_parts(architecture, weights, statistics)
@@ -159,7 +174,7 @@ impl Frozen {
 
     /// Computes the outputs for a batch, and the output of one layer before it is rounded. If a step computes
     /// the layer together with the nonlinearity after it, this is the output of the nonlinearity.
-    pub(crate) fn observed(&self, images: Tensor<4>, layer: LayerId) -> (Tensor<2>, Tensor<4>) {
+    pub(crate) fn layer_output(&self, images: Tensor<4>, layer: LayerId) -> (Tensor<2>, Tensor<4>) {
         let mut seen = None;
         let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
             if id == layer {
@@ -210,16 +225,6 @@ impl Frozen {
             card,
         }
     }
-}
-
-/// Rounds the weights of layers that compute in single precision to the values that are stored.
-fn in_stored_formats(
-    architecture: &Architecture,
-    values: BTreeMap<String, Values>,
-) -> BTreeMap<String, Values> {
-    let arrays = values.into_iter().map(|(name, Values { shape, data })| (name, Array { shape, data }));
-    let arrays = rounded_arrays(architecture, &arrays.collect(), &BTreeMap::new());
-    arrays.into_iter().map(|(name, Array { shape, data })| (name, Values { shape, data })).collect()
 }
 
 /// Returns `count` training images without augmentation, in batches. The images are spread evenly over the

@@ -5,6 +5,7 @@ pub(crate) mod conversion;
 pub(crate) mod frozen;
 pub(crate) mod inference;
 pub(crate) mod matching;
+pub(crate) mod post_training;
 pub(crate) mod provenance;
 pub(crate) mod random;
 pub(crate) mod runtime;

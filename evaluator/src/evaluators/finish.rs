@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    CardVersion, ExportError, MetricRecord, ModelCard, PredictedBy, Prediction, Preprocessing,
-    QuantizationPlan, SplitSizes, TrainedModel, write_files,
+    CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction,
+    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
 };
 use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
@@ -345,9 +345,24 @@ impl NetworkFinisher {
             }),
             class_weights: self.training.class_weights.by_name(data),
             test: Some(score.results.clone()),
+            optimization: BTreeMap::new(),
             date: provenance::today(),
             machine: provenance::machine(&self.device_class),
         }
+    }
+
+    /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
+    fn optimization(&self, model: &TrainedModel) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
+        let mut all = BTreeMap::new();
+        for format in &self.settings.formats {
+            match self.context.exporters.build(format)?.optimization(model) {
+                Ok(saved) => all.extend(saved.map(|saved| (format.clone(), saved))),
+                // A format that cannot represent the network is skipped when it is written.
+                Err(ExportError::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// Writes the network in every format, with its model file and its model card. If a format cannot
@@ -362,6 +377,9 @@ impl NetworkFinisher {
     ) -> Result<Vec<String>, EvalError> {
         let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
+        let mut model = model.clone();
+        model.card.optimization = self.optimization(&model).map_err(failed)?;
+        let model = &model;
         for format in &self.settings.formats {
             let exporter = self.context.exporters.build(format).map_err(failed)?;
             let is_folder = match exporter.folder(model) {

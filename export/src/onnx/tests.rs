@@ -34,14 +34,24 @@ fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
 /// Checks that every value is defined once and before its use, that names are unique, and that every layer
 /// has a node.
 fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
+    check_values(name, model, graph);
+    let nodes: BTreeSet<&str> = graph.node.iter().map(|node| node.name()).collect();
+    assert_eq!(nodes.len(), graph.node.len(), "{name}: two nodes have one name");
+    let plan = QuantizationPlan::new(&model.architecture);
+    for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
+        let layer = &model.architecture.layer(id).name;
+        assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
+    }
+}
+
+/// Checks that every value is defined once and before its use, and that every constant is read.
+fn check_values(name: &str, model: &TrainedModel, graph: &GraphProto) {
     let mut values: BTreeSet<&str> = BTreeSet::new();
     for tensor in &graph.initializer {
         assert!(values.insert(tensor.name()), "{name}: `{}` twice", tensor.name());
     }
     values.insert(INPUT);
-    let mut nodes = BTreeSet::new();
     for node in &graph.node {
-        assert!(nodes.insert(node.name()), "{name}: two nodes `{}`", node.name());
         for input in &node.input {
             assert!(values.contains(input.as_str()), "{name}: `{input}` is read before it is made");
         }
@@ -50,11 +60,6 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
         }
     }
     assert!(values.contains(model.card.predicts.outputs()), "{name}");
-    let plan = QuantizationPlan::new(&model.architecture);
-    for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
-        let layer = &model.architecture.layer(id).name;
-        assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
-    }
     let read: BTreeSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
     for tensor in &graph.initializer {
         assert!(read.contains(tensor.name()), "{name}: nothing reads `{}`", tensor.name());
@@ -88,6 +93,32 @@ fn graph_is_well_formed_and_declares_every_shape() {
             let vector = format!(" -> [batch, {channels}]");
             let fits = line.ends_with(&map) || (layer.output.positions() == 1 && line.ends_with(&vector));
             assert!(fits, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn optimized_graphs_are_well_formed_and_smaller() {
+    let mut models = testing::sample_models();
+    models.extend(random_models(100));
+    for (name, model) in models {
+        let mut all = testing::narrow(&model);
+        all.extend([("f32", model.clone()), ("int8", testing::quantized(&model, &[]))]);
+        for (format, model) in all {
+            let name = format!("{name} as {format}");
+            let bytes = export(&model);
+            let proto = decode(&bytes);
+            let saved = Onnx.optimization(&model).unwrap().unwrap();
+            let graph = proto.graph.as_ref().unwrap();
+            assert_eq!((saved.bytes, saved.nodes), (bytes.len() as u64, graph.node.len() as u64), "{name}");
+            assert!(
+                saved.bytes < saved.bytes_before && saved.nodes <= saved.nodes_before,
+                "{name}: {saved:?}"
+            );
+            let has_int4 = graph.initializer.iter().any(|tensor| tensor.data_type() == DataType::Int4 as i32);
+            let opset = if has_int4 { 21 } else { 17 };
+            assert_eq!(proto.opset_import[0].version(), opset, "{name}");
+            check_values(&name, &model, graph);
         }
     }
 }
@@ -143,7 +174,7 @@ fn output_of_regression_is_called_values() {
     let proto = decode(&export(&model));
     let graph = proto.graph.as_ref().unwrap();
     assert_eq!(graph.output[0].name(), "values");
-    check_graph("perceptron", &model, graph);
+    check_values("perceptron", &model, graph);
     assert!(proto.metadata_props.iter().any(|entry| entry.key() == "values"));
 }
 

@@ -94,21 +94,8 @@ mod tests {
     use kiln_space::NumberFormat;
 
     use super::*;
-    use crate::reference::layer_values;
     use crate::testing;
     use crate::{QuantizationOptions, run_reference};
-
-    /// Runs calibration examples through the reference interpreter.
-    fn calibrate(model: &TrainedModel, raw: &[f32]) -> Calibration {
-        let mut calibration = Calibration::default();
-        for example in raw.chunks_exact(model.architecture.input.elements()) {
-            let values = layer_values(model, &QuantizedNetwork::default(), example);
-            for id in Calibration::layers(&model.architecture) {
-                calibration.add(id, &values[id.0], model.architecture.layer(id).output.channels, 1);
-            }
-        }
-        calibration
-    }
 
     #[test]
     fn correction_matches_hand_computation() {
@@ -139,7 +126,7 @@ mod tests {
                 QuantizationOptions { weights: NumberFormat::Int4, ..QuantizationOptions::default() };
             let prepared = options.prepared(&model).unwrap();
             let raw = testing::raw_input(&model.architecture, 50, seed);
-            let calibration = calibrate(&prepared, &raw);
+            let calibration = testing::calibration(&prepared, &raw);
             let means = |model: &TrainedModel| {
                 let outputs = run_reference(model, &raw, 50).unwrap();
                 (0..4)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Architecture, LayerId, NumberFormat};
 
-use super::steps::{in_steps, largest_integer, smallest_step};
+use super::steps::{default_step, in_steps, largest_integer};
 use crate::Array;
 use crate::folding::factors;
 
@@ -36,7 +36,8 @@ pub struct QuantizedKernel {
 impl QuantizedKernel {
     /// Rounds the weights and the bias of a layer to integers. `norm` is the batch normalization to fold into
     /// them. `steps` are the values of one unit of the weights, for each output channel. Without them, the
-    /// step is the smallest that represents the channel's largest weight. `arrays` belong to a valid
+    /// step is the smallest that represents the channel's largest weight, or in 4 bits the one with the smallest
+    /// mean squared error. `arrays` belong to a valid
     /// [`crate::TrainedModel`].
     ///
     /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias); R. Krishnamoorthi, arXiv:1806.08342, section
@@ -79,7 +80,7 @@ impl QuantizedKernel {
 
     /// Rounds and appends one output channel.
     fn push(&mut self, row: &[f64], bias: f64, input_scale: f32, stated: Option<f32>) {
-        let step = stated.map_or_else(|| smallest_step(row, self.format), f64::from);
+        let step = stated.map_or_else(|| default_step(row, self.format), f64::from);
         let for_bias = bias.abs() / (BIAS_MAX * f64::from(input_scale));
         let scale = step.max(for_bias).max(f64::from(f32::MIN_POSITIVE)) as f32;
         let limit = largest_integer(self.format, stated.is_some());

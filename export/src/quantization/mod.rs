@@ -30,7 +30,7 @@ pub(crate) use self::precision::{Formats, check_precision};
 pub use self::steps::stated_limit;
 pub use self::stored::{
     CODEBOOK_MAX, StoredWeights, WeightCode, best_steps, rounded_arrays, stored_weights,
-    stores_narrow_weights,
+    stores_narrow_weights, with_narrow_weights,
 };
 pub(crate) use self::stored::{index_bits, nearest, pack, unpack};
 use crate::{Array, TrainedModel};

@@ -7,7 +7,7 @@ use kiln_space::{LayerId, NumberFormat, Op, Precision};
 use super::bias_correction::bias_corrected;
 use super::calibration::{Calibration, Calibrator};
 use super::equalization::equalized;
-use super::stored::{best_steps, has_kernel};
+use super::stored::has_kernel;
 use crate::{ExportError, TrainedModel};
 
 /// How a network is rounded to integers after training.
@@ -32,8 +32,7 @@ pub struct QuantizationOptions {
     pub bias_correction: bool,
     /// Whether channels are scaled first, so that consecutive layers have weights of similar ranges.
     pub equalization: bool,
-    /// Format of the weights: `Int8`, or `Int4` with activations of 8 bits. 4-bit weights have the steps with
-    /// the smallest mean squared error.
+    /// Format of the weights: `Int8`, or `Int4` with activations of 8 bits.
     pub weights: NumberFormat,
     /// Names of convolutions and fully connected layers that stay in single precision, with the batch
     /// normalization and the activation after them.
@@ -101,9 +100,6 @@ impl QuantizationOptions {
     ) -> Result<TrainedModel, ExportError> {
         let mut model = prepared.clone();
         model.quantization = calibration.grids(&model.architecture, self.calibration, self.symmetric)?;
-        if self.weights == NumberFormat::Int4 {
-            model.weight_codes = best_steps(&model, NumberFormat::Int4);
-        }
         if self.bias_correction {
             model = bias_corrected(&model, calibration)?;
         }

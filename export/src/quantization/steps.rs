@@ -25,8 +25,17 @@ pub const fn stated_limit(format: NumberFormat) -> f32 {
     largest_integer(format, true) as f32
 }
 
+/// Returns the step of a channel whose step the model does not state: in 8 bits, the smallest step with which
+/// no weight is clipped; in 4 bits, the step with the smallest mean squared error.
+pub(super) fn default_step(row: &[f64], format: NumberFormat) -> f64 {
+    match format {
+        NumberFormat::Int4 => f64::from(best_step(row, format)),
+        _ => smallest_step(row, format),
+    }
+}
+
 /// Returns the smallest step with which no weight of a channel is clipped.
-pub(super) fn smallest_step(row: &[f64], format: NumberFormat) -> f64 {
+fn smallest_step(row: &[f64], format: NumberFormat) -> f64 {
     // `largest[sign]` contains the two largest magnitudes among weights of that sign.
     let mut largest = [[0.0_f64; 2]; 2];
     for weight in row {
