@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{ExportError, ExporterRegistry, MetricRecord, TrainedModel, write_files};
+use kiln_export::{ExportError, ExporterRegistry, GraphOptimization, MetricRecord, TrainedModel, write_files};
 use kiln_files::{WholeFolder, make_folder};
 use kiln_search::{CostSet, EvalError, Progress};
 
@@ -226,6 +226,22 @@ impl Compressor {
         Ok(draft.finished(&self.data))
     }
 
+    /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
+    fn optimization(
+        &self,
+        model: &TrainedModel,
+    ) -> Result<BTreeMap<String, GraphOptimization>, CompressionError> {
+        let mut all = BTreeMap::new();
+        for format in &self.formats {
+            match self.exporters.build(format)?.optimization(model) {
+                Ok(saved) => all.extend(saved.map(|saved| (format.clone(), saved))),
+                Err(ExportError::Unsupported { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(all)
+    }
+
     /// Measures a compressed network and writes its files.
     fn write(
         &self,
@@ -258,8 +274,10 @@ impl Compressor {
             })
             .collect();
         card.test = Some(score.results.clone());
+        card.optimization = BTreeMap::new();
         card.date = provenance::today();
         card.machine = provenance::machine(&self.device_class);
+        model.card.optimization = self.optimization(&model)?;
         if let Some(parent) = place.parent() {
             make_folder(parent)?;
         }
