@@ -20,16 +20,16 @@ impl Layers<'_> {
         let stored = self.stored.get(&id)?.clone();
         let layer = self.model.architecture.layer(id).name.clone();
         let shape = self.model.arrays[&format!("{layer}.weight")].shape.clone();
-        let mut name = |part: &str| self.graph.unique(&format!("{layer}.{part}"));
-        let widened = name("weight_value");
+        let widened = self.graph.unique(&format!("{layer}.weight_value"));
         match stored {
             StoredWeights::Half(bits) => {
-                let half = name("weight_f16");
+                let half = self.graph.unique(&format!("{layer}.weight_f16"));
                 self.graph.half(&half, &shape, &bits);
                 self.graph.node("Cast", &widened, &[&half], &widened, vec![to(DataType::Float)]);
             }
             StoredWeights::Integers { format, integers, steps } => {
-                let [weight, step] = [name(&format!("weight_{format}")), name("weight_step")];
+                let weight = self.graph.unique(&format!("{layer}.weight_{format}"));
+                let step = self.graph.unique(&format!("{layer}.weight_step"));
                 self.weight_integers(format, &weight, &shape, &integers);
                 self.graph.array(&step, &[steps.len()], &steps);
                 let axis = vec![int("axis", 0)];
@@ -63,9 +63,8 @@ impl Layers<'_> {
         let bits = index_bits(values.len());
         let planes = 8 / bits;
         let packed = pack(indices, bits);
-        let mut name = |part: &str| self.graph.unique(&format!("{layer}.{part}"));
-        let [bytes, codebook, positions] =
-            [name("weight_indices"), name("weight_codebook"), name("weight_positions")];
+        let [bytes, codebook, positions] = ["weight_indices", "weight_codebook", "weight_positions"]
+            .map(|part| self.graph.unique(&format!("{layer}.{part}")));
         self.graph.array(&codebook, &[values.len()], values);
         if planes == 1 {
             self.graph.unsigned(&bytes, shape, &packed);
@@ -73,7 +72,8 @@ impl Layers<'_> {
             self.graph.node("Gather", widened, &[&codebook, &positions], widened, Vec::new());
             return;
         }
-        let [shifted, plane, planed] = [name("weight_shifted"), name("weight_plane"), name("weight_planes")];
+        let [shifted, plane, planed] = ["weight_shifted", "weight_plane", "weight_planes"]
+            .map(|part| self.graph.unique(&format!("{layer}.{part}")));
         self.graph.unsigned(&bytes, &[1, packed.len()], &packed);
         let shifts: Vec<u8> = (0..planes).map(|plane| (plane * bits) as u8).collect();
         let shifts = self.graph.shared_bytes(&format!("constant.shifts_{bits}"), &[planes, 1], &shifts);

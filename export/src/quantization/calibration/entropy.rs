@@ -6,7 +6,8 @@ use super::histogram::{BINS, Histogram};
 /// distribution and its quantization. `signed` states whether the grid covers both signs, so that half of its
 /// values represent magnitudes.
 ///
-/// Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017, slides 33 to 35.
+/// Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017, slides 33 to 35. Differs:
+/// clipped values count in the last bin with values, so that no divergence is infinite.
 pub(super) fn entropy_threshold(histogram: &Histogram, signed: bool) -> f64 {
     let [negative, positive] = histogram.bins();
     let counts: Vec<u64> = negative.iter().zip(positive).map(|(a, b)| a + b).collect();
@@ -19,26 +20,24 @@ pub(super) fn entropy_threshold(histogram: &Histogram, signed: bool) -> f64 {
     best.map_or(used, |(bins, _)| bins) as f64 * histogram.width()
 }
 
-/// Returns the divergence between the distribution over the first `bins` bins, whose last bin includes all
-/// larger magnitudes, and the distribution after rounding to `levels` levels. Returns `None` if it is
-/// infinite.
+/// Returns the divergence between the distribution over the first `bins` bins and the distribution after
+/// rounding to `levels` levels. The last bin with values includes all larger magnitudes. Returns `None` if all
+/// bins are empty.
 fn divergence(counts: &[u64], bins: usize, levels: usize) -> Option<f64> {
     let clipped: u64 = counts[bins..].iter().sum();
     let total = counts.iter().sum::<u64>() as f64;
     let inside = (total - clipped as f64).max(1.0);
+    let last = counts[..bins].iter().rposition(|count| *count > 0)?;
     let mut sum = 0.0;
     for level in 0..levels {
         let group = level * bins / levels..(level + 1) * bins / levels;
         let filled = counts[group.clone()].iter().filter(|count| **count > 0).count();
         let in_group = counts[group.clone()].iter().sum::<u64>() as f64;
         for bin in group {
-            let count = counts[bin] + if bin + 1 == bins { clipped } else { 0 };
-            if count == 0 {
+            if counts[bin] == 0 {
                 continue;
             }
-            if counts[bin] == 0 {
-                return None;
-            }
+            let count = counts[bin] + if bin == last { clipped } else { 0 };
             let (p, q) = (count as f64 / total, in_group / filled as f64 / inside);
             sum += p * (p / q).ln();
         }
@@ -80,7 +79,10 @@ mod tests {
         let found = divergence(&[1, 1, 4], 2, 2).unwrap();
         let expected = 1.0 / 6.0 * (1.0 / 3.0_f64).ln() + 5.0 / 6.0 * (5.0 / 3.0_f64).ln();
         assert!((found - expected).abs() < 1e-12, "{found}");
-        assert_eq!(divergence(&[1, 0, 4], 2, 2), None, "clipped values fall into an empty bin");
+        // The last of three bins is empty, so the clipped three values count in the bin before it.
+        let found = divergence(&[2, 1, 0, 3], 3, 3).unwrap();
+        assert!((found - 2.0_f64.ln() / 3.0).abs() < 1e-12, "{found}");
+        assert_eq!(divergence(&[0, 0, 4], 2, 2), None);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Histogram {
         &self.bins
     }
 
-    /// Returns the values with their counts. A value represents its bin by the center of the bin.
+    /// Returns the values with their counts, in ascending order. A value represents its bin by the center of the bin.
     pub(super) fn values(&self) -> Vec<(f32, u64)> {
         let width = self.width();
         let [min, max] = self.range;
@@ -121,7 +121,11 @@ impl Histogram {
             let bins = self.bins[usize::from(!negative)].iter().enumerate();
             bins.filter(|(_, count)| **count > 0).map(move |(bin, count)| (center(negative, bin), *count))
         };
-        filled(true).chain((self.zeros > 0).then_some((0.0, self.zeros))).chain(filled(false)).collect()
+        let mut values: Vec<(f32, u64)> = filled(true).collect();
+        values.reverse();
+        values.extend((self.zeros > 0).then_some((0.0, self.zeros)));
+        values.extend(filled(false));
+        values
     }
 
     /// Raises the limit of the values to at least two to the power of `exponent`.
@@ -174,6 +178,7 @@ mod tests {
         histogram.add(&[2.0]);
         assert_eq!((histogram.bins[1][512], histogram.bins[1][1023], histogram.bins[1][1024]), (1, 1, 1));
         assert_eq!(histogram.values().iter().map(|(_, count)| count).sum::<u64>(), 5);
+        assert!(histogram.values().is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]
