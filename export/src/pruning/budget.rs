@@ -57,13 +57,13 @@ pub(super) fn allocate(
     let mut best = (levels.clone(), now);
     while now > target {
         let mut choice: Option<(f64, usize, usize, f64)> = None;
-        for item in 0..losses.len() {
+        for (item, losses) in losses.iter().enumerate() {
             let level = levels[item];
-            for next in level + 1..losses[item].len() {
+            for next in level + 1..losses.len() {
                 levels[item] = next;
                 let after = cost(&levels)?;
                 if after < now {
-                    let ratio = (losses[item][next] - losses[item][level]) / (now - after);
+                    let ratio = (losses[next] - losses[level]) / (now - after);
                     if choice.is_none_or(|(least, ..)| ratio.total_cmp(&least).is_lt()) {
                         choice = Some((ratio, item, next, after));
                     }

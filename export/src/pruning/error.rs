@@ -85,10 +85,10 @@ pub enum PruningError {
         expected: usize,
     },
     /// Channels cannot be removed from the architecture.
-    #[error("the channels cannot be removed")]
+    #[error(transparent)]
     Space(#[from] SpaceError),
     /// The network is invalid.
-    #[error("the network cannot be pruned")]
+    #[error(transparent)]
     Model(#[from] ExportError),
 }
 

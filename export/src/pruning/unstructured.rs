@@ -81,7 +81,7 @@ pub fn ranked(
     all[..zeros.min(all.len())].iter().for_each(|(_, layer)| counts[*layer] += 1);
     let of = |((name, scores), count): ((&String, &Vec<f64>), usize)| {
         let share = count as f64 / scores.len().max(1) as f64;
-        Ok((name.clone(), sparsity_of(share.min(0.999))?))
+        sparsity_of(share.min(0.999)).map(|sparsity| (name.clone(), sparsity))
     };
     scores.iter().zip(counts).map(of).collect()
 }
