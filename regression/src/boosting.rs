@@ -3,7 +3,7 @@
 //! Source: J. Friedman, Stochastic gradient boosting, Computational Statistics & Data Analysis 38(4), 2002,
 //! algorithm 1, with Huber's loss (Greedy function approximation, Annals of Statistics 29(5), 2001, section
 //! 4.4). Differs: cuts lie between bins of about equal size, and leaves are shrunk by [`Boosting::penalty`],
-//! both as in T. Chen, C. Guestrin, XGBoost, KDD 2016, equations 5 and 7.
+//! both as in T. Chen, C. Guestrin, `XGBoost`, KDD 2016, equations 5 and 7.
 
 use rand::{Rng, RngExt};
 

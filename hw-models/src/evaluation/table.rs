@@ -1,8 +1,8 @@
 //! A table of measured networks with the columns of known devices.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use kiln_space::{SearchSpace, variation};
+use kiln_space::{Genotype, SearchSpace, variation};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -16,6 +16,9 @@ const COPIED: f64 = 0.95;
 /// Quotient of neighboring latencies that parts two units.
 const GAP: f64 = 5.0;
 
+/// Latencies of one network that differ by more than this factor contradict each other.
+const CONTRADICTING: f64 = 3.0;
+
 /// Networks of the space that tell how features vary there.
 const SAMPLED: usize = 300;
 
@@ -26,6 +29,8 @@ pub struct EvaluationTable {
     known: Vec<String>,
     rows: Vec<TableRow>,
     not_measured: usize,
+    /// Lines with a network of an earlier line.
+    repeats: usize,
     /// Features of networks of the space, measured or not.
     sampled: Vec<Vec<f64>>,
     transfer: Transfer,
@@ -47,7 +52,8 @@ impl EvaluationTable {
     /// that need a device, such as bytes and formats, are those of `roofline`.
     ///
     /// # Errors
-    /// As [`MeasurementFile::read`], but a network that is listed twice is refused with its line.
+    /// As [`MeasurementFile::read`], but of a network in several lines the median counts, and lines
+    /// that contradict each other by more than a factor of 3 are refused.
     /// [`HwError::CopiedColumn`] for a known column that is the target, or a multiple of it.
     pub fn read(
         file: &MeasurementFile,
@@ -60,8 +66,9 @@ impl EvaluationTable {
         let columns: Vec<usize> = known.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
         let named = file.key_file.as_ref().map(|keys| Names::read(keys, &file.key)).transpose()?;
         let key = table.column(file.key_file.as_ref().map_or(&file.key, |keys| &keys.on))?;
-        let mut seen = BTreeSet::new();
-        let (mut rows, mut not_measured) = (Vec::new(), 0);
+        let mut seen: BTreeMap<Genotype, usize> = BTreeMap::new();
+        let (mut rows, mut not_measured): (Vec<TableRow>, usize) = (Vec::new(), 0);
+        let mut repeated: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for (index, row) in table.rows().enumerate() {
             let field = row.field(key);
             let name = match &named {
@@ -90,15 +97,30 @@ impl EvaluationTable {
                 not_measured += 1;
                 continue;
             };
+            if let Some(&first) = seen.get(&genotype) {
+                let TableRow { latency_us: before, line, .. } = &rows[first];
+                let factor = (latency_us / before).max(before / latency_us);
+                if factor > CONTRADICTING {
+                    let expected = format!("about the {} of line {line}, the same network", before / file.unit.us());
+                    return Err(row.refuse(target, expected));
+                }
+                repeated.entry(first).or_insert_with(|| vec![*before]).push(latency_us);
+                continue;
+            }
             let architecture =
                 space.decode(&genotype).map_err(|source| row.refuse_network(key, name, source))?;
-            if !seen.insert(genotype) {
-                return Err(row.refuse(key, "a network that no earlier line has"));
-            }
+            seen.insert(genotype, rows.len());
             let features = features::features(&architecture, roofline)?;
             rows.push(TableRow { index, line: row.line(), features, latency_us, known_us });
         }
+        let repeats = repeated.values().map(|latencies| latencies.len() - 1).sum();
+        for (first, mut latencies) in repeated {
+            latencies.sort_by(f64::total_cmp);
+            let middle = latencies.len() / 2;
+            rows[first].latency_us = latencies[middle].midpoint(latencies[(latencies.len() - 1) / 2]);
+        }
         let found = Self {
+            repeats,
             target: file.latency_column.clone(),
             known: known.to_vec(),
             rows,
@@ -215,6 +237,12 @@ impl EvaluationTable {
     /// Features of networks of the space, measured or not.
     pub(crate) fn sampled(&self) -> impl Iterator<Item = &[f64]> + Clone {
         self.sampled.iter().map(Vec::as_slice)
+    }
+
+    /// Number of lines with a network of an earlier line.
+    #[must_use]
+    pub const fn repeats(&self) -> usize {
+        self.repeats
     }
 
     /// The table of `count` networks drawn uniformly; all if there are fewer.

@@ -31,8 +31,6 @@ pub struct FittedNetworks {
     /// Day of the fit, `YYYY-MM-DD`; nothing if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     date: String,
-    /// Error of the networks as the other folds predict them.
-    held_out: Agreement,
     /// Shipped predictors that are known devices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     transfer: Vec<String>,
@@ -40,6 +38,8 @@ pub struct FittedNetworks {
     features: Vec<String>,
     latencies_us: Vec<f64>,
     networks: Vec<Vec<f64>>,
+    /// Error of the networks as the other folds predict them.
+    held_out: Agreement,
     regression: Learned,
     /// Without known devices, for networks unlike those of the shipped predictors.
     #[serde(default, skip_serializing_if = "Option::is_none")]

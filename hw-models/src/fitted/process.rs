@@ -15,7 +15,7 @@ const CHOOSING: usize = 150;
 /// Fewest points of which outliers count less.
 pub(super) const ROBUST_MIN: usize = 30;
 /// Rounds in which outliers are found.
-const ROBUST_ROUNDS: usize = 5;
+const ROBUST_ROUNDS: usize = 3;
 /// Degrees of freedom of the noise of many points.
 const FREEDOM: f64 = 4.0;
 /// Variances and lengths of effects that do not add up, to choose from; the first is none.
@@ -278,24 +278,18 @@ impl Stage {
     /// The stage in which the noise of outliers is larger: noise of Student's t distribution, by its
     /// expectation maximization. The errors are those of points that the others predict.
     fn robust(mut self, pairs: &[Vec<Pair>], targets: &[f64]) -> Self {
-        let inverse = self.factor.inverse_diagonal();
-        // The share of a point's residual in its error if it is left out.
-        let shares: Vec<f64> = self
-            .noises
-            .iter()
-            .zip(inverse)
-            .map(|(noise, inverse)| (noise * inverse).clamp(0.05, 1.0))
-            .collect();
-        let mean_share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         for _ in 0..ROBUST_ROUNDS {
-            let residuals = self.noises.iter().zip(&self.weights).map(|(noise, weight)| noise * weight);
+            let inverse = self.factor.inverse_diagonal();
+            let shares = self.noises.iter().zip(&inverse).map(|(noise, inverse)| noise * inverse);
+            let mean_share = shares.sum::<f64>() / inverse.len().max(1) as f64;
             let errors: Vec<f64> =
-                residuals.zip(&shares).map(|(residual, share)| (residual / share).abs()).collect();
+                self.weights.iter().zip(&inverse).map(|(weight, inverse)| (weight / inverse).abs()).collect();
             let mut sorted = errors.clone();
             sorted.sort_by(f64::total_cmp);
             // The deviation of a normal distribution from its median absolute value.
             let deviation = (1.4826 * sorted[sorted.len() / 2]).max(1e-6);
-            let usual = deviation * deviation * mean_share;
+            // An error is larger than the noise, by what a point itself says of its mean.
+            let usual = deviation * deviation * mean_share.clamp(0.05, 1.0);
             let noise = |error: &f64| usual * (FREEDOM + (error / deviation).powi(2)) / (FREEDOM + 1.0);
             let noises = errors.iter().map(noise).collect();
             self = Self { noise: usual, ..Self::new(self.kernel, noises, pairs, self.places, targets) };

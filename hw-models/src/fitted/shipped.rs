@@ -145,6 +145,9 @@ impl ShippedPredictors {
     }
 
     /// The file's text.
+    ///
+    /// # Panics
+    /// Never, because TOML can express all predictors.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("tables of numbers, texts and lists are valid TOML")

@@ -73,7 +73,7 @@ fn networks(
     let FitArguments { batch, threads, sample, .. } = *arguments;
     let roofline = Roofline::new(device.clone(), batch, threads);
     let mut table = EvaluationTable::read(file, &[], space, &roofline).map_err(Failure::wrong)?;
-    let (measured, not_measured) = (table.len(), table.not_measured());
+    let (measured, not_measured, repeats) = (table.len(), table.not_measured(), table.repeats());
     if let Some(count) = sample {
         table = table.draw(count, common.seed.unwrap_or(0));
     }
@@ -89,7 +89,7 @@ fn networks(
     if common.json {
         output::print_json(&json!({
             "file": output::path_text(out), "measured": measured, "not_measured": not_measured,
-            "report": report,
+            "repeated_lines": repeats, "report": report,
         }))?;
         return Ok(Exit::Done);
     }
@@ -100,6 +100,10 @@ fn networks(
         report.networks,
         spearman.map_or_else(|| "-".to_owned(), |spearman| format!("{spearman:.3}")),
     );
+    if repeats > 0 {
+        writeln!(text, "{repeats} lines repeat a network: the fit uses the median of each")
+            .expect("writing to a string does not fail");
+    }
     for WeighedKind { kind, error_percent, weight } in &report.kinds {
         writeln!(
             text,
