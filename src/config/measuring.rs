@@ -137,26 +137,22 @@ pub(super) fn hardware(
 ) -> Result<Option<HardwareMeasure>, ConfigError> {
     let measure = table.remove(MEASURE);
     let [copy, unit, time_out] = BESIDE_COMMAND.map(|name| table.remove(name));
-    let command = match measure {
-        Some(Value::Array(_)) => texts(document, &format!("{key}.{MEASURE}"), measure)?,
-        other => {
-            let beside = [&copy, &unit, &time_out].into_iter().zip(BESIDE_COMMAND);
-            if let Some((_, name)) = beside.into_iter().find(|(value, _)| value.is_some()) {
-                let expected = "a command: `copy`, `unit` and `time_out` need one";
-                return Err(
-                    document.missing(&format!("{key}.{MEASURE}"), &format!("{expected} (found `{name}`)"))
-                );
-            }
-            return match other {
-                None => Ok(None),
-                Some(Value::String(text)) if text == HERE => Ok(Some(HardwareMeasure::Here)),
-                Some(other) => {
-                    let expected = format!("`{HERE}`, or a list: a program and its arguments");
-                    Err(document.value(&format!("{key}.{MEASURE}"), shown(&other), &expected))
-                }
-            };
+    if !matches!(measure, Some(Value::Array(_))) {
+        let mut beside = [&copy, &unit, &time_out].into_iter().zip(BESIDE_COMMAND);
+        if let Some((_, name)) = beside.find(|(value, _)| value.is_some()) {
+            let expected = format!("a command: `copy`, `unit` and `time_out` need one (found `{name}`)");
+            return Err(document.missing(&format!("{key}.{MEASURE}"), &expected));
         }
-    };
+        return match measure {
+            None => Ok(None),
+            Some(Value::String(text)) if text == HERE => Ok(Some(HardwareMeasure::Here)),
+            Some(other) => {
+                let expected = format!("`{HERE}`, or a list: a program and its arguments");
+                Err(document.value(&format!("{key}.{MEASURE}"), shown(&other), &expected))
+            }
+        };
+    }
+    let command = texts(document, &format!("{key}.{MEASURE}"), measure)?;
     let copy = texts(document, &format!("{key}.copy"), copy)?;
     let unit = match unit {
         None => None,
