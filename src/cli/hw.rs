@@ -292,8 +292,8 @@ pub(crate) struct FitArguments {
     #[arg(long, value_name = "CONFIG")]
     pub(crate) space: Option<PathBuf>,
     /// Cost model to fit: the numbers of the `roofline`, a regression on the networks, `fitted`, or on single
-    /// `kernels`, whose table has a column `kernel` or the columns conv_type, batch, in_c, in_h, in_w, out_c,
-    /// kernel, stride and elmt_fused
+    /// `kernels`, whose table has a column `kernel` or the columns `conv_type`, `batch`, `in_c`, `in_h`,
+    /// `in_w`, `out_c`, `kernel`, `stride` and `elmt_fused`
     #[arg(long, value_name = "NAME", default_value = "roofline")]
     #[arg(value_parser = ["roofline", "fitted", "kernels"])]
     pub(crate) model: String,

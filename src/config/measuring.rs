@@ -102,13 +102,12 @@ pub(super) fn finish(
     };
     let runtime = match keys.remove("runtime") {
         None => None,
-        Some(value) => match value.as_str().and_then(LocalRuntime::named) {
-            Some(runtime) => Some(runtime),
-            None => {
-                let expected = "`kiln` or `onnxruntime`";
-                return Err(document.value("finish.measure.runtime", shown(&value), expected));
-            }
-        },
+        Some(value) => {
+            let runtime = value.as_str().and_then(LocalRuntime::named);
+            let refused =
+                || document.value("finish.measure.runtime", shown(&value), "`kiln` or `onnxruntime`");
+            Some(runtime.ok_or_else(refused)?)
+        }
     };
     let library = match keys.remove("library") {
         None => None,
