@@ -15,8 +15,8 @@ pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
 };
 pub(crate) use self::hw::{
-    EvaluateArguments, FitArguments, Format, HwCommand, MeasureArguments, PredictArguments, PrintedUnit,
-    RuntimeName, Samples, Unit,
+    EvaluateArguments, FitArguments, HwCommand, MeasureArguments, PredictArguments, PrintedUnit, RuntimeName,
+    Samples, Unit,
 };
 pub(crate) use self::supernet::SupernetCommand;
 use crate::version;

@@ -153,7 +153,7 @@ pub(crate) fn disagreements(
         let logs: Vec<f64> = same().filter_map(|other| Some(other.ratio()?.ln())).collect();
         let scale = (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp();
         let latency_of = |network: &Network| {
-            let own = same().find(|other| other.trial == network.trial).and_then(|own| own.latency_us());
+            let own = same().find(|other| other.trial == network.trial).and_then(MeasuredLatency::latency_us);
             own.or_else(|| Some(scale * network.costs.get(&cost_name(network, device))?))
         };
         let exceeded_limit_us = limits.get(device).copied().filter(|limit| latency > *limit);

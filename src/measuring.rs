@@ -25,7 +25,7 @@ use self::kept::Kept;
 use crate::config::{LocalRuntime, MeasureCommand};
 use crate::runtimes::OnnxRuntime;
 
-pub use choice::{NotMeasurable, this_machine};
+pub use choice::NotMeasurable;
 pub use refit::{RefitError, refit};
 
 /// Name of the file from which every format can be written.
@@ -189,8 +189,8 @@ impl DeviceMeasurer {
         }
         if summary.not_reached > 0 {
             let problem = self.problem(&format!(
-                "{} networks were not measured, because the time was up; give `minutes` of `[finish] measure` a \
-                 larger number",
+                "{} networks were not measured, because the time was up; give `minutes` of `[finish] \
+                 measure` a larger number",
                 summary.not_reached
             ));
             progress.warn(&problem.to_string());

@@ -116,3 +116,60 @@ fn broken_measurements_are_refused_with_place() {
     assert!(error.contains("--device <NAME>"), "{error}");
     assert!(!folder.join("out.toml").exists());
 }
+
+#[test]
+fn fitted_model_is_written_listed_and_refused_where_it_would_be_nonsense() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cell = |code: usize| {
+        (0..6).map(|edge| (code / 5_usize.pow(edge) % 5).to_string()).collect::<Vec<_>>().join("-")
+    };
+    let cells: Vec<String> = (0..30).map(|place| cell((place * 521 + 7) % 15_625)).collect();
+    let latencies: Vec<f64> =
+        cells.iter().map(|cell| predicted(folder, cell, ["--device", "cortex-a72"]) + 500.0).collect();
+    let write = |latency: &dyn Fn(usize) -> String| {
+        let lines = cells.iter().enumerate().map(|(place, cell)| format!("{cell},{}\n", latency(place)));
+        std::fs::write(folder.join("m.csv"), format!("arch,us\n{}", lines.collect::<String>())).unwrap();
+    };
+    let fit = [
+        "hw",
+        "fit",
+        "--model",
+        "fitted",
+        "--measurements",
+        "m.csv",
+        "--latency-column",
+        "us",
+        "--unit",
+        "us",
+    ];
+    let call = [&fit[..], &["--device", "cortex-a72", "--name", "mine", "--out", "mine.toml"]].concat();
+    let bad: [(&str, &dyn Fn(usize) -> String); 4] = [
+        ("m.csv:5: `us` is `-3`", &|place| {
+            if place == 3 { "-3".to_owned() } else { latencies[place].to_string() }
+        }),
+        ("m.csv:5: `us` is `none`", &|place| {
+            if place == 3 { "none".to_owned() } else { latencies[place].to_string() }
+        }),
+        ("mix units", &|place| (latencies[place] * if place % 9 == 3 { 1e-3 } else { 1.0 }).to_string()),
+        ("contradict each other", &|place| (300.0 + 9000.0 * ((place * 17) % 30) as f64).to_string()),
+    ];
+    for (expected, latency) in bad {
+        write(latency);
+        let error = refused(folder, &call);
+        assert!(error.contains(expected), "{error}");
+        assert!(!folder.join("mine.toml").exists(), "{expected}");
+    }
+    write(&|place| latencies[place].to_string());
+    let found = json(folder, &[&call[..], &["--json"]].concat());
+    assert_eq!(found["report"]["transfer"].as_array().unwrap().len(), 20, "{found}");
+    let kinds = found["report"]["kinds"].as_array().unwrap();
+    assert_eq!(kinds[0]["kind"], "ridge", "{found}");
+    let listed = json(folder, &["hw", "list", "--file", "mine.toml", "--json"]);
+    assert_eq!(listed["models"][1]["model"], "fitted", "{listed}");
+    assert_eq!(listed["models"][1]["date"].as_str().unwrap().len(), 10, "{listed}");
+    let alone = json(folder, &[&call[..], &["--force", "--transfer", "none", "--json"]].concat());
+    assert_eq!(alone["report"]["transfer"].as_array().unwrap().len(), 0, "{alone}");
+    let all = json(folder, &["hw", "list", "--json"]);
+    assert!(all.as_array().unwrap().iter().any(|device| device["name"] == "raspi4"), "{all}");
+}

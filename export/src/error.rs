@@ -265,7 +265,7 @@ pub enum ExportError {
     },
     /// An ONNX file cannot be read as a network of Kiln.
     #[error(transparent)]
-    OnnxFile(#[from] OnnxError),
+    OnnxFile(Box<OnnxError>),
     /// A model file cannot be used. The source states why.
     #[error("cannot use the model file `{}`", path.display())]
     File {
@@ -291,4 +291,10 @@ pub enum ExportError {
     /// Writing failed.
     #[error("cannot write the exported network")]
     Write(#[from] std::io::Error),
+}
+
+impl From<OnnxError> for ExportError {
+    fn from(error: OnnxError) -> Self {
+        Self::OnnxFile(Box::new(error))
+    }
 }

@@ -138,6 +138,14 @@ pub enum HwError {
         /// The device.
         device: String,
     },
+    /// No shipped predictor has this name.
+    #[error("no predictor `{name}` comes with Kiln; known: {}, or `all` or `none`", known.join(", "))]
+    UnknownShipped {
+        /// Requested name.
+        name: String,
+        /// Known names.
+        known: Vec<String>,
+    },
     /// Measured networks do not predict each other.
     #[error(
         "{file}: the measurements contradict each other: {outliers} of {networks} networks differ from what \

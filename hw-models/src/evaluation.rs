@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use self::statistics::Scores;
 pub use self::statistics::{Summary, kendall};
-pub use self::table::EvaluationTable;
+pub use self::table::{EvaluationTable, OwnPredictor};
 use crate::HwError;
-use crate::fitted::{Process, Row, Scales, choice};
+use crate::fitted::{CHOSEN_MAX, Regression, Row, Scales, choice};
 
 /// Which rows of a table are fitted and which are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,13 +65,37 @@ impl Evaluation {
     /// # Errors
     /// [`HwError::TooFewMeasurements`] if a part of the table has too few networks.
     pub fn run(&self, table: &EvaluationTable) -> Result<Vec<EvaluationRow>, HwError> {
-        let (pool, test) = (self.part(table, self.pool), self.part(table, self.test));
+        self.judged(table, &self.part(table, self.pool), &self.part(table, self.test), self.test.is_none())
+    }
+
+    /// Fits to networks of one table and judges with another of the same space, or of one with the same
+    /// decisions.
+    ///
+    /// # Errors
+    /// As [`Evaluation::run`].
+    pub fn run_on(
+        &self,
+        table: &EvaluationTable,
+        judged: &EvaluationTable,
+    ) -> Result<Vec<EvaluationRow>, HwError> {
+        let test = self.part(judged, self.test).into_iter().map(|row| row + table.len()).collect::<Vec<_>>();
+        self.judged(&table.followed_by(judged), &self.part(table, self.pool), &test, false)
+    }
+
+    /// Fits to rows of `pool` and judges the rows `test`. `shared` if both are the same rows.
+    fn judged(
+        &self,
+        table: &EvaluationTable,
+        pool: &[usize],
+        test: &[usize],
+        shared: bool,
+    ) -> Result<Vec<EvaluationRow>, HwError> {
         let scales = Scales::new(table.networks());
         let rows: Vec<Row> = table.networks().map(|(features, known)| scales.row(features, known)).collect();
         let mut scored = Vec::new();
         for &train in &self.train {
             // The judged part needs a few networks too, or no correlation exists.
-            let needed = train + if self.test.is_none() { 3 } else { 0 };
+            let needed = train + if shared { 3 } else { 0 };
             if pool.len() < needed || test.len() < 3 || train < 2 {
                 return Err(HwError::TooFewMeasurements {
                     found: pool.len().min(test.len()),
@@ -81,9 +105,9 @@ impl Evaluation {
             let mut models: Vec<(&'static str, Vec<Scores>)> = Vec::new();
             for draw in 0..self.draws {
                 let seed = self.seed.wrapping_add(draw as u64);
-                let drawn = choice::drawn(&pool, train, seed);
+                let drawn = choice::drawn(pool, train, seed);
                 let chosen =
-                    if self.chosen { choice::chosen(&rows, &pool, train, seed) } else { drawn.clone() };
+                    if self.chosen { choice::chosen(&rows, pool, train, seed) } else { drawn.clone() };
                 let judged = |fitted: &[usize]| -> Vec<usize> {
                     test.iter().copied().filter(|row| !fitted.contains(row)).collect()
                 };
@@ -96,10 +120,12 @@ impl Evaluation {
                     }
                 };
                 let latencies: Vec<f64> = chosen.iter().map(|row| table.latency(*row)).collect();
-                let process = Process::fit(chosen.iter().map(|row| rows[*row].clone()).collect(), &latencies);
+                let part: Vec<Row> = chosen.iter().map(|row| rows[*row].clone()).collect();
+                let from = if self.chosen { CHOSEN_MAX } else { 0 };
+                let regression = Regression::fit(&part, &latencies, from);
                 let others = judged(&chosen);
                 let predicted = |row: &usize| {
-                    let found = process.predict(&rows[*row]);
+                    let found = regression.predict(&rows[*row]);
                     (found.value, Some([found.low, found.high]))
                 };
                 score("fitted", &others, &others.iter().map(predicted).collect::<Vec<_>>());

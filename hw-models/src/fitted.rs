@@ -1,24 +1,33 @@
 //! The fitted cost model: from a handful of measured networks to a predictor of the others. See
 //! `docs/fitted.md`.
 
+mod bound;
 pub(crate) mod choice;
 pub(crate) mod features;
 mod file;
 mod fit;
+mod known;
 mod process;
+mod regression;
 mod rows;
+mod shipped;
+mod trees;
 
 use std::sync::Arc;
 
 use kiln_space::{Architecture, LayerId, Settings, SettingsError};
 use serde::Deserialize;
 
+pub(crate) use self::choice::CHOSEN_MAX;
 pub use self::file::FittedNetworks;
+use self::file::RestoredFit;
 pub use self::fit::{Finding, FittedReport};
-pub(crate) use self::process::Process;
+pub(crate) use self::regression::Regression;
+pub use self::regression::{RegressionKind, WeighedKind};
 pub(crate) use self::rows::{Row, Scales};
+pub use self::shipped::{ShippedPredictor, ShippedPredictors, Transfer};
 use crate::registry::ModelPart;
-use crate::{Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Roofline};
+use crate::{Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Roofline, Schedule};
 
 /// Predicts latency from measured networks of one device. Energy, memory and the shares of layers are those
 /// of the device's roofline.
@@ -27,8 +36,7 @@ pub struct Fitted {
     name: String,
     roofline: Roofline,
     networks: FittedNetworks,
-    scales: Scales,
-    process: Process,
+    fit: RestoredFit,
 }
 
 /// Settings of a `[[hardware]]` table with `model = "fitted"`. Without them, those of the measurements.
@@ -65,8 +73,8 @@ impl Fitted {
         };
         let name = format!("{}/fitted/{}", device.name, networks.source());
         let Conditions { batch, threads } = networks.conditions();
-        let (scales, process) = (networks.scales(), networks.process());
-        Ok(Self { name, roofline: Roofline::new(device, batch, threads), networks, scales, process })
+        let fit = networks.restored()?;
+        Ok(Self { name, roofline: Roofline::new(device, batch, threads), networks, fit })
     }
 
     /// Reads `batch` and `threads`, which must be those of the measurements.
@@ -86,28 +94,13 @@ impl Fitted {
         Ok(Arc::new(model))
     }
 
-    /// Names of the features in which a network differs from all measured ones.
-    fn unseen(&self, features: &[f64]) -> Vec<String> {
-        let names = features::names();
-        self.scales.unseen(features).into_iter().filter_map(|feature| names.get(feature).cloned()).collect()
-    }
-
-    /// The features of a network, its predicted latency, and whether it is unlike all measured ones.
-    fn predicted(&self, architecture: &Architecture) -> Result<(Interval, Vec<String>), HwError> {
-        let features = features::features(architecture, &self.roofline)?;
-        let row = self.scales.row(&features, &[]);
-        let found = self.process.predict(&row);
-        let mut unlike = self.unseen(&features);
-        let apart = self.process.apart(&row);
-        // Half as far again as the measured networks lie from each other.
-        if apart > 1.5 {
-            unlike
-                .push(format!("{apart:.1} times as far from the measured networks as these from each other"));
-        }
-        let wider = if unlike.is_empty() { 1.0 } else { apart.max(2.0) };
-        let Interval { value, low, high } = Interval { value: found.value, low: found.low, high: found.high };
-        let low = if wider > 1.0 { value / (1.0 + wider * (value / low - 1.0)) } else { low };
-        Ok((Interval { value, low, high: value + wider * (high - value) }, unlike))
+    /// The predicted latency of a network, and in what it is unlike all measured ones.
+    fn predicted(
+        &self,
+        architecture: &Architecture,
+        schedule: &Schedule,
+    ) -> Result<(Interval, Vec<String>), HwError> {
+        Ok(self.fit.predict(&features::features_of(architecture, schedule, &self.roofline)?))
     }
 }
 
@@ -126,19 +119,21 @@ impl CostModel for Fitted {
 
     fn layer(&self, architecture: &Architecture, layer: LayerId) -> Result<Cost, HwError> {
         let mut cost = self.roofline.layer(architecture, layer)?;
-        let whole = self.roofline.network(architecture)?.latency_us.value;
-        let (fitted, _) = self.predicted(architecture)?;
+        let schedule = Schedule::new(architecture);
+        let whole = self.roofline.network_of(architecture, &schedule)?.latency_us.value;
+        let (fitted, _) = self.predicted(architecture, &schedule)?;
         // The fitted model knows networks alone; the roofline divides their latency.
         cost.latency_us *= if whole > 0.0 { fitted.value / whole } else { 0.0 };
         Ok(cost)
     }
 
     fn network(&self, architecture: &Architecture) -> Result<Estimate, HwError> {
-        let estimate = self.roofline.network(architecture)?;
-        Ok(Estimate { latency_us: self.predicted(architecture)?.0, ..estimate })
+        let schedule = Schedule::new(architecture);
+        let estimate = self.roofline.network_of(architecture, &schedule)?;
+        Ok(Estimate { latency_us: self.predicted(architecture, &schedule)?.0, ..estimate })
     }
 
     fn unlike(&self, architecture: &Architecture) -> Result<Vec<String>, HwError> {
-        Ok(self.predicted(architecture)?.1)
+        Ok(self.predicted(architecture, &Schedule::new(architecture))?.1)
     }
 }

@@ -28,8 +28,11 @@ pub use device::{
     AddsUp, Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport,
 };
 pub use error::{CsvProblem, HwError, Lack};
-pub use evaluation::{Evaluation, EvaluationRow, EvaluationTable, Summary, kendall};
-pub use fitted::{Finding, Fitted, FittedNetworks, FittedReport};
+pub use evaluation::{Evaluation, EvaluationRow, EvaluationTable, OwnPredictor, Summary, kendall};
+pub use fitted::{
+    Finding, Fitted, FittedNetworks, FittedReport, RegressionKind, ShippedPredictor, ShippedPredictors,
+    Transfer, WeighedKind,
+};
 pub use fusion::{Kernel, Schedule};
 pub use kernels::{
     FittedKernels, FormatReport, KernelFile, KernelKind, KernelShape, Kernels, KernelsReport, MeasuredKernel,

@@ -24,8 +24,8 @@ impl Device {
     /// let network = b.finish()?;
     /// let device = Device::builtin("cortex-a72")?;
     /// let slower = device.rescaled(1.5, 0.1, "measured", "mine")?;
-    /// let latency = |device: Device| Roofline::new(device, 1, 1).network(&network).map(|e| e.latency_us.value);
-    /// let (before, after) = (latency(device)?, latency(slower)?);
+    /// let before = Roofline::new(device, 1, 1).network(&network)?.latency_us.value;
+    /// let after = Roofline::new(slower, 1, 1).network(&network)?.latency_us.value;
     /// assert!((after / before - 1.5).abs() < 1e-6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

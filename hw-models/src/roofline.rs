@@ -249,8 +249,18 @@ impl CostModel for Roofline {
     }
 
     fn network(&self, architecture: &Architecture) -> Result<Estimate, HwError> {
-        let schedule = Schedule::new(architecture);
-        let weights = self.weights_place(architecture, &schedule);
+        self.network_of(architecture, &Schedule::new(architecture))
+    }
+}
+
+impl Roofline {
+    /// As [`CostModel::network`], for a known schedule of the network.
+    pub(crate) fn network_of(
+        &self,
+        architecture: &Architecture,
+        schedule: &Schedule,
+    ) -> Result<Estimate, HwError> {
+        let weights = self.weights_place(architecture, schedule);
         let mut total = Cost::default();
         let mut model_bytes = 0;
         for kernel in &schedule.kernels {
@@ -263,7 +273,7 @@ impl CostModel for Roofline {
         Ok(Estimate {
             latency_us: Interval::relative(total.latency_us, error.latency_relative_90.value),
             energy_uj: Interval::relative(total.energy_uj, error.energy_relative_90.value),
-            peak_memory_bytes: peak_memory_bytes(architecture, &schedule, self.conditions.batch),
+            peak_memory_bytes: peak_memory_bytes(architecture, schedule, self.conditions.batch),
             model_bytes,
         })
     }

@@ -15,7 +15,7 @@ use crate::{
 /// Looks up the latency of each kernel. A kernel that was not measured is an error. Energy and memory are
 /// those of the device's roofline.
 ///
-/// Source: H. Cai, L. Zhu, S. Han, ProxylessNAS, ICLR 2019, appendix B; H. Cai et al., Once-for-all, ICLR
+/// Source: H. Cai, L. Zhu, S. Han, `ProxylessNAS`, ICLR 2019, appendix B; H. Cai et al., Once-for-all, ICLR
 /// 2020, section 3.4 (latency lookup tables).
 /// Differs: entries are fused kernels and not blocks, so that any network can be looked up whose kernels are
 /// known; an overhead, fitted to whole networks, is added.

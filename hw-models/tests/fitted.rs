@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 use std::fmt::Write;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kiln_hw_models::{
-    Conditions, CostModel, Device, Evaluation, EvaluationRow, EvaluationTable, Fitted, FittedReport, HwError,
-    KeyFile, LatencyUnit, MeasurementFile, Roofline, genotype,
+    Conditions, CostModel, Device, Evaluation, EvaluationRow, EvaluationTable, Fitted, FittedNetworks,
+    FittedReport, HwError, KeyFile, LatencyUnit, MeasurementFile, OwnPredictor, Roofline, ShippedPredictors,
+    Transfer, genotype,
 };
 use kiln_space::spaces::NasBench201;
-use kiln_space::{Architecture, SearchSpace};
+use kiln_space::{Architecture, ArchitectureBuilder, SearchSpace, Shape};
 
 /// A device that is unlike the one that features are counted for: kernels cost 40 us each, MACs little.
 fn latency_us(network: &Architecture) -> f64 {
@@ -111,9 +113,18 @@ fn bad_measurements_are_named_with_line_and_value() {
         if place % 10 == 6 { format!("{},-1", latency / 1000.0) } else { format!("{latency},-1") }
     }));
     assert!(found.contains("cells.csv:8: `us` is") && found.contains("mix units"), "{found}");
-    let twice = cells(401, |_, latency| format!("{latency},-1"));
-    let found = refused(&format!("{twice}{}\n", twice.lines().nth(2).unwrap()));
-    assert!(found.contains("cells.csv:41: `genotype`") && found.contains("no earlier line"), "{found}");
+    let once = cells(401, |_, latency| format!("{latency},-1"));
+    let (genes, rest) = once.lines().nth(2).unwrap().split_once(',').unwrap();
+    let latency: f64 = rest.split(',').next().unwrap().parse().unwrap();
+    let found = refused(&format!("{once}{genes},{},-1\n", latency * 3.5));
+    assert!(
+        found.contains("cells.csv:41: `us` is") && found.contains("of line 3, the same network"),
+        "{found}"
+    );
+    // The median counts of repeats that agree.
+    let repeated = format!("{once}{genes},{},-1\n{genes},{},-1\n", latency * 1.1, latency * 1.2);
+    let table = read(folder.path(), &repeated, &[]).unwrap();
+    assert_eq!((table.len(), table.repeats()), (39, 2));
     // Latencies that have nothing to do with the networks, as another column would be.
     let found = refused(&cells(401, |place, _| {
         format!("{},-1", 500.0 + ((place * place * 17 + place * 11) % 41) as f64 * 900.0)
@@ -127,6 +138,160 @@ fn bad_measurements_are_named_with_line_and_value() {
     let lines: Vec<u64> = report.outliers.iter().map(|found| found.line).collect();
     assert_eq!(lines, [2, 22], "{report:?}");
     assert!(refused("genotype,us,other\n0-1-2-3-4-1,100,-1\n").contains("1 measured networks are too few"));
+}
+
+#[test]
+fn cell_that_computes_next_to_nothing_may_be_a_thousand_times_faster() {
+    let folder = tempfile::tempdir().unwrap();
+    // As on the Raspberry Pi 4: 12 us for a cell that passes nothing on, tens of milliseconds for others.
+    let text = cells(401, |_, latency| {
+        let latency = if latency < 100.0 { 12.0 } else { latency * 20.0 };
+        format!("{latency},-1")
+    });
+    assert!(text.lines().any(|line| line.contains(",12,")), "{text}");
+    assert_eq!(read(folder.path(), &text, &[]).unwrap().len(), 39);
+}
+
+#[test]
+fn empty_latency_and_minus_one_mean_not_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = cells(401, |place, latency| match place {
+        3 => ",-1".to_owned(),
+        4 => "-1,-1".to_owned(),
+        _ => format!("{latency},-1"),
+    });
+    let table = read(folder.path(), &text, &[]).unwrap();
+    assert_eq!((table.len(), table.not_measured()), (37, 2));
+    let error = read(folder.path(), &text.replacen("us", "ms", 1), &[]).unwrap_err().to_string();
+    assert!(error.contains("no column `us`; the columns are `genotype`, `ms`, `other`"), "{error}");
+}
+
+#[test]
+fn kinds_of_regression_stand_in_report_and_file_with_errors_and_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (device, report) = fit(folder.path(), &cells(157, |_, latency| format!("{latency},-1"))).unwrap();
+    let names: Vec<&str> = report.kinds.iter().map(|weighed| weighed.kind.name()).collect();
+    assert_eq!(names, ["ridge", "gaussian_process", "boosted_trees"]);
+    let whole: f64 = report.kinds.iter().map(|weighed| weighed.weight).sum();
+    assert!((whole - 1.0).abs() < 1e-9, "{report:?}");
+    assert!(report.kinds.iter().all(|weighed| weighed.error_percent > 0.0), "{report:?}");
+    assert!(report.held_out.within_a_tenth_percent > 90.0, "{report:?}");
+    let fitted = device.fitted.clone().unwrap();
+    assert_eq!((fitted.kinds(), fitted.held_out()), (report.kinds.as_slice(), &report.held_out));
+    let device = Device { fitted: Some(fitted.dated("2026-11-29".to_owned())), ..device };
+    let again = Device::parse("cells.toml", &device.to_toml()).unwrap();
+    assert_eq!(again.fitted.as_ref().and_then(FittedNetworks::date), Some("2026-11-29"));
+    assert_eq!(again.fitted.unwrap().kinds(), report.kinds);
+}
+
+#[test]
+fn shipped_predictors_are_known_devices_unless_the_network_is_unlike() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = cells(997, |_, latency| format!("{latency},-1"));
+    let table = read(folder.path(), &text, &[]).unwrap();
+    let table = table.with_transfer(&Transfer::all().unwrap(), OwnPredictor::Kept);
+    assert_eq!(table.transfer().names().len(), 20);
+    let conditions = Conditions { batch: 1, threads: 1 };
+    let reference = Device::builtin("cortex-a72").unwrap();
+    let (device, report) = FittedReport::fit(&table, &reference, "cells.csv", conditions).unwrap();
+    assert_eq!(report.transfer, table.transfer().names());
+    let text = device.to_toml();
+    let again = Device::parse("cells.toml", &text).unwrap();
+    assert!(again.fitted.as_ref().unwrap().transfer().contains(&"raspi4".to_owned()));
+    let (model, restored) = (Fitted::new(device).unwrap(), Fitted::new(again).unwrap());
+    // A cell, and the same cell for images of another size, which no predictor knows.
+    let network = NasBench201::default().decode(&genotype("3-1-2-3-4-0").unwrap()).unwrap();
+    let found = model.network(&network).unwrap().latency_us;
+    assert!((found.value / latency_us(&network) - 1.0).abs() < 0.25, "{found:?}");
+    assert!((restored.network(&network).unwrap().latency_us.value / found.value - 1.0).abs() < 1e-6);
+    assert_eq!(model.unlike(&network).unwrap(), Vec::<String>::new());
+    let mut b = ArchitectureBuilder::new(Shape::new(3, 224, 224));
+    let x = b.conv("conv", b.input(), 64, 7, 2, 1).unwrap();
+    let x = b.global_pool("pool", x).unwrap();
+    b.linear("head", x, 1000).unwrap();
+    let other = b.finish().unwrap();
+    assert!(!model.unlike(&other).unwrap().is_empty());
+    assert!(model.network(&other).unwrap().latency_us.value > 0.0);
+    for (old, new) in [("\"raspi4\"", "\"abacus\""), ("weight = ", "weight = 2")] {
+        assert!(text.contains(old), "{old}");
+        let error = Device::parse("mine.toml", &text.replacen(old, new, 1)).unwrap_err().to_string();
+        assert!(error.starts_with("mine.toml"), "{error}");
+    }
+    let error = Transfer::named(&["abacus"]).unwrap_err().to_string();
+    assert!(error.starts_with("no predictor `abacus` comes with Kiln; known: 1080ti_1, "), "{error}");
+}
+
+#[test]
+fn shipped_predictors_name_source_license_and_error() {
+    let shipped = ShippedPredictors::builtin().unwrap();
+    for device in shipped.devices() {
+        assert_eq!(device.license, "MIT", "{}", device.name);
+        assert!(!device.sources.is_empty() && device.networks > 10_000, "{device:?}");
+        assert!(device.spearman > 0.9 && device.within_10_percent > 50.0, "{device:?}");
+    }
+    let again = ShippedPredictors::parse("shipped.toml", &shipped.to_toml()).unwrap();
+    assert_eq!(&again, shipped);
+    assert!(shipped.to_toml().len() < 300_000);
+    let damaged = shipped.to_toml().replacen("constant_us = ", "constant_us = nan # ", 1);
+    assert!(ShippedPredictors::parse("shipped.toml", &damaged).is_err());
+}
+
+#[test]
+fn own_predictor_is_left_out_of_an_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = cells(997, |_, latency| format!("{latency},-1")).replacen("us", "raspi4_latency_us", 1);
+    let latency_column = "raspi4_latency_us".to_owned();
+    let file = MeasurementFile { latency_column, ..file(folder.path(), &text) };
+    let table = EvaluationTable::read(&file, &[], &NasBench201::default(), &reference()).unwrap();
+    let names = |own| table.clone().with_transfer(&Transfer::all().unwrap(), own).transfer().names();
+    assert_eq!((names(OwnPredictor::Kept).len(), names(OwnPredictor::LeftOut).len()), (20, 19));
+    assert!(!names(OwnPredictor::LeftOut).contains(&"raspi4"));
+}
+
+#[test]
+#[ignore = "needs KILN_DATA: measured latencies of NAS-Bench-201"]
+fn own_predictor_is_recognized_by_latencies_alone() {
+    let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
+        println!("skipped: KILN_DATA names no folder with the measurements");
+        return;
+    };
+    // The column is read under another name, so that only its latencies tell whose it is.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("renamed.csv");
+    let column = |file: &str, column: &str, device: &str| {
+        let text = unpacked(&data.join(file));
+        let renamed = text.replacen(column, "renamed", 1);
+        std::fs::write(&path, renamed).unwrap();
+        let file = MeasurementFile {
+            path: path.clone(),
+            key: "arch".to_owned(),
+            key_file: Some(KeyFile {
+                path: data.join("nasbench201/nasbench201.csv.gz"),
+                on: "index".to_owned(),
+            }),
+            latency_column: "renamed".to_owned(),
+            unit: LatencyUnit::Ms,
+        };
+        let table = EvaluationTable::read(&file, &[], &NasBench201::default(), &reference()).unwrap();
+        let table = table.with_transfer(&Transfer::all().unwrap(), OwnPredictor::LeftOut);
+        let names = table.transfer().names();
+        println!("{device}: {} left", names.len());
+        assert!(!names.contains(&device), "{device} is its own known device");
+        assert!(names.len() >= 15, "{names:?}");
+    };
+    for device in ["edgegpu", "raspi4", "edgetpu", "pixel3", "eyeriss", "fpga"] {
+        column("hw_nas_bench/nasbench201_cifar10.csv.gz", &format!("{device}_latency_ms"), device);
+    }
+    for device in ["1080ti_1", "titanx_256", "silver_4114", "samsung_a50", "raspi4"] {
+        column("help/nasbench201_latency_ms.csv.gz", device, device);
+    }
+}
+
+/// The text of a gzipped file.
+fn unpacked(path: &Path) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    text
 }
 
 #[test]
@@ -145,7 +310,7 @@ fn damaged_networks_of_a_device_file_are_refused() {
     let (device, _) = fit(folder.path(), &cells(997, |_, latency| format!("{latency},-1"))).unwrap();
     let text = device.to_toml();
     for (old, new) in [
-        ("version = 1", "version = 2"),
+        ("version = 2", "version = 1"),
         ("threads = 1\n", "threads = 0\n"),
         ("latencies_us = [", "latencies_us = [-1.0, "),
         ("quantile = ", "quantile = -"),

@@ -88,6 +88,13 @@ pub(crate) struct EvaluateArguments {
     /// Columns of devices that are known: every network was measured on them
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub(crate) known: Vec<String>,
+    /// Shipped predictors that are known devices too: `all`, `none` or names. That of the target's own device is
+    /// left out [default: all; none with `--known`]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) transfer: Vec<String>,
+    /// Another table with the same columns, to judge with instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test_table: Option<PathBuf>,
     /// How the fitted model's networks are selected. Those of the baselines are always drawn
     #[arg(long, default_value = "chosen")]
     pub(crate) samples: Samples,
@@ -285,14 +292,18 @@ pub(crate) struct FitArguments {
     #[arg(long, value_name = "CONFIG")]
     pub(crate) space: Option<PathBuf>,
     /// Cost model to fit: the numbers of the `roofline`, a regression on the networks, `fitted`, or on single
-    /// `kernels`, whose table has a column `kernel` or the columns conv_type, batch, in_c, in_h, in_w, out_c,
-    /// kernel, stride and elmt_fused
+    /// `kernels`, whose table has a column `kernel` or the columns `conv_type`, `batch`, `in_c`, `in_h`,
+    /// `in_w`, `out_c`, `kernel`, `stride` and `elmt_fused`
     #[arg(long, value_name = "NAME", default_value = "roofline")]
     #[arg(value_parser = ["roofline", "fitted", "kernels"])]
     pub(crate) model: String,
     /// Number format of the convolutions in a table of kernels
     #[arg(long, value_enum, default_value_t = Format::F32)]
     pub(crate) format: Format,
+    /// Shipped predictors that `fitted` takes as known devices: `all`, `none` or names; none for networks unlike
+    /// those that they know
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "all")]
+    pub(crate) transfer: Vec<String>,
     /// Known device to start from
     #[arg(long, value_name = "NAME", required_unless_present = "file", conflicts_with = "file")]
     pub(crate) device: Option<String>,

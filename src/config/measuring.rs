@@ -102,13 +102,12 @@ pub(super) fn finish(
     };
     let runtime = match keys.remove("runtime") {
         None => None,
-        Some(value) => match value.as_str().and_then(LocalRuntime::named) {
-            Some(runtime) => Some(runtime),
-            None => {
-                let expected = "`kiln` or `onnxruntime`";
-                return Err(document.value("finish.measure.runtime", shown(&value), expected));
-            }
-        },
+        Some(value) => {
+            let runtime = value.as_str().and_then(LocalRuntime::named);
+            let refused =
+                || document.value("finish.measure.runtime", shown(&value), "`kiln` or `onnxruntime`");
+            Some(runtime.ok_or_else(refused)?)
+        }
     };
     let library = match keys.remove("library") {
         None => None,
@@ -137,26 +136,22 @@ pub(super) fn hardware(
 ) -> Result<Option<HardwareMeasure>, ConfigError> {
     let measure = table.remove(MEASURE);
     let [copy, unit, time_out] = BESIDE_COMMAND.map(|name| table.remove(name));
-    let command = match measure {
-        Some(Value::Array(_)) => texts(document, &format!("{key}.{MEASURE}"), measure)?,
-        other => {
-            let beside = [&copy, &unit, &time_out].into_iter().zip(BESIDE_COMMAND);
-            if let Some((_, name)) = beside.into_iter().find(|(value, _)| value.is_some()) {
-                let expected = "a command: `copy`, `unit` and `time_out` need one";
-                return Err(
-                    document.missing(&format!("{key}.{MEASURE}"), &format!("{expected} (found `{name}`)"))
-                );
-            }
-            return match other {
-                None => Ok(None),
-                Some(Value::String(text)) if text == HERE => Ok(Some(HardwareMeasure::Here)),
-                Some(other) => {
-                    let expected = format!("`{HERE}`, or a list: a program and its arguments");
-                    Err(document.value(&format!("{key}.{MEASURE}"), shown(&other), &expected))
-                }
-            };
+    if !matches!(measure, Some(Value::Array(_))) {
+        let mut beside = [&copy, &unit, &time_out].into_iter().zip(BESIDE_COMMAND);
+        if let Some((_, name)) = beside.find(|(value, _)| value.is_some()) {
+            let expected = format!("a command: `copy`, `unit` and `time_out` need one (found `{name}`)");
+            return Err(document.missing(&format!("{key}.{MEASURE}"), &expected));
         }
-    };
+        return match measure {
+            None => Ok(None),
+            Some(Value::String(text)) if text == HERE => Ok(Some(HardwareMeasure::Here)),
+            Some(other) => {
+                let expected = format!("`{HERE}`, or a list: a program and its arguments");
+                Err(document.value(&format!("{key}.{MEASURE}"), shown(&other), &expected))
+            }
+        };
+    }
+    let command = texts(document, &format!("{key}.{MEASURE}"), measure)?;
     let copy = texts(document, &format!("{key}.copy"), copy)?;
     let unit = match unit {
         None => None,
@@ -205,7 +200,8 @@ fn shown(value: &Value) -> String {
 /// The schema of `[finish] measure`.
 pub(super) fn finish_schema() -> Value {
     json!({
-        "description": "Whether the finished networks are measured on the devices, and with what on this machine.",
+        "description": "Whether the finished networks are measured on the devices, and with what on this \
+                        machine.",
         "anyOf": [
             { "type": "boolean" },
             {
@@ -242,8 +238,9 @@ pub(super) fn hardware_schemas() -> [(&'static str, Value); 4] {
         (
             MEASURE,
             json!({
-                "description": "How `[finish] measure` runs networks on the device: `this machine`, or a program \
-                                and arguments with `{model}`, `{threads}` and `{batch}`, without a shell.",
+                "description": "How `[finish] measure` runs networks on the device: `this machine`, or a \
+                                program and arguments with `{model}`, `{threads}` and `{batch}`, without a \
+                                shell.",
                 "anyOf": [{ "const": HERE }, arguments],
             }),
         ),
@@ -251,8 +248,8 @@ pub(super) fn hardware_schemas() -> [(&'static str, Value); 4] {
         (
             "unit",
             json!({
-                "description": "Unit of the last number that the program prints; without it, the program prints \
-                                JSON with `latency_us` or `latencies_us`.",
+                "description": "Unit of the last number that the program prints; without it, the program \
+                                prints JSON with `latency_us` or `latencies_us`.",
                 "enum": units,
             }),
         ),

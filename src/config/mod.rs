@@ -17,8 +17,8 @@ mod tests;
 pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
-pub use measuring::{FinishMeasure, HardwareMeasure, LocalRuntime, MeasureCommand};
 pub use explain::nearest;
+pub use measuring::{FinishMeasure, HardwareMeasure, LocalRuntime, MeasureCommand};
 pub use schema::schema;
 pub use tables::{
     FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,

@@ -62,8 +62,8 @@ fn network_that_dominates_after_measuring_is_named() {
     assert!((found[0].scale - 2.0).abs() < 1e-12 && (found[0].ratio - 4.0).abs() < 1e-12);
     assert_eq!(
         found[0].to_string(),
-        "Trial 1 takes 4.00 times as long on board as predicted: trials 2, 3 would now be better, if predictions \
-         of the networks that were not measured are off by 2.00"
+        "Trial 1 takes 4.00 times as long on board as predicted: trials 2, 3 would now be better, if \
+         predictions of the networks that were not measured are off by 2.00"
     );
 }
 
@@ -85,8 +85,8 @@ fn one_factor_for_all_networks_changes_no_order_and_a_limit_counts() {
 fn measurement_is_shown_beside_its_prediction_without_control_characters() {
     assert_eq!(
         said(&measured(3, 100.0, Some(150.0))),
-        "measured trial 3: Latency on board: predicted 100.0 µs (80.00 - 125.0), measured 150.0 µs (148.5 - 151.5), \
-         ratio 1.50, outside the predicted interval"
+        "measured trial 3: Latency on board: predicted 100.0 µs (80.00 - 125.0), measured 150.0 µs \
+         (148.5 - 151.5), ratio 1.50, outside the predicted interval"
     );
     let failed = said(&measured(3, 100.0, None));
     assert!(failed.contains("not measured: no") && !failed.contains('\u{1b}'), "{failed}");

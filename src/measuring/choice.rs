@@ -1,8 +1,8 @@
 //! Decides what runs the finished networks on each device of a config.
 
-use std::fs;
+use std::path::PathBuf;
 
-use kiln_evaluator::InstructionSet;
+use kiln_evaluator::this_machine;
 use kiln_hw_models::{CostModel, Device, HwError};
 use kiln_search::{EvalError, Measurer};
 use kiln_space::Settings;
@@ -18,8 +18,8 @@ use crate::config::{FinishMeasure, HardwareMeasure, HardwareTable, LocalRuntime}
 pub enum NotMeasurable {
     /// Neither the config nor the device file says that the device is this machine.
     #[error(
-        "`{device}`: nothing says how networks run on it; add `measure = \"this machine\"` to its `[[hardware]]`, \
-         or `measure = [\"PROGRAM\", \"{{model}}\"]`"
+        "`{device}`: nothing says how networks run on it; add `measure = \"this machine\"` to its \
+         `[[hardware]]`, or `measure = [\"PROGRAM\", \"{{model}}\"]`"
     )]
     Elsewhere {
         /// Name of the device.
@@ -27,8 +27,8 @@ pub enum NotMeasurable {
     },
     /// The device was measured on another machine.
     #[error(
-        "`{device}`: its file was measured on `{measured}`, and this machine is `{here}`; add `measure = \"this \
-         machine\"` to its `[[hardware]]` to measure here anyway"
+        "`{device}`: its file was measured on `{measured}`, and this machine is `{here}`; add `measure = \
+         \"this machine\"` to its `[[hardware]]` to measure here anyway"
     )]
     OtherMachine {
         /// Name of the device.
@@ -62,7 +62,7 @@ struct Named {
     #[serde(default)]
     device: Option<String>,
     #[serde(default)]
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
 }
 
 /// Opens the device that a table `[[hardware]]` names.
@@ -78,18 +78,6 @@ pub(crate) fn device_of(settings: &Settings) -> Result<Device, HwError> {
         (None, Some(file)) => Device::open(&file),
         (None, None) => Device::builtin(""),
     }
-}
-
-/// Describes this machine: its processor and the instruction set of Kiln's kernels. Device files that are
-/// measured here contain this text.
-#[must_use]
-pub fn this_machine() -> String {
-    let listing = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = listing.lines().find(|line| line.starts_with("model name"));
-    let model = model.and_then(|line| Some(line.split_once(':')?.1.trim()));
-    let model = model.unwrap_or(std::env::consts::ARCH);
-    let model: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
-    format!("{model}, {}", InstructionSet::best().name())
 }
 
 impl DeviceMeasurer {

@@ -28,7 +28,8 @@ fn sandbox(config: &str, first: &str) -> Sandbox {
 
 fn write_board(sandbox: &Sandbox, first: &str) {
     let script = format!(
-        "echo run >> board-runs\nruns=$(wc -l < board-runs)\n{first}\ntrial=$(basename \"$(dirname \"$1\")\")\n\
+        "echo run >> board-runs\nruns=$(wc -l < board-runs)\n{first}\n\
+         trial=$(basename \"$(dirname \"$1\")\")\n\
          if [ -f \"us-$trial\" ]; then cat \"us-$trial\"; else echo 50; fi\n"
     );
     fs::write(sandbox.path("board.sh"), script).unwrap();

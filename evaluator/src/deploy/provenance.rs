@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use kiln_export::{Date, civil};
+use kiln_kernels::InstructionSet;
 
 /// Environment variable that replaces the current time by a number of seconds since the Unix epoch.
 ///
@@ -33,6 +34,14 @@ pub(crate) fn machine(device_class: &str) -> String {
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     let processor = processor().map_or_else(String::new, |name| format!(", {name}"));
     format!("{system} {architecture}{processor}, device {device_class}")
+}
+
+/// Describes this machine by all that latencies depend on most: the processor and the instruction set of
+/// Kiln's kernels, such as `AMD EPYC 7742, avx2`. Device files that are measured here contain this text.
+#[must_use]
+pub fn this_machine() -> String {
+    let processor = processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    format!("{processor}, {}", InstructionSet::best().name())
 }
 
 /// Returns the name of the processor if the operating system reports it.

@@ -39,7 +39,7 @@ impl TrainedModel {
     ///   bias, and every such layer has a bias.
     /// - The single-precision weights of an 8-bit layer. They are read as the values of its integers.
     /// - Whether an operation between rounded values computes in 8 bits. It is read as an 8-bit layer.
-    /// - A `Mul` whose second input is a `Sigmoid` of the first is read as SiLU if the node of the `Sigmoid`
+    /// - A `Mul` whose second input is a `Sigmoid` of the first is read as `silu` if the node of the `Sigmoid`
     ///   is named `<layer>.sigmoid`. Likewise, a `Flatten` of a vector is no layer if its node is named
     ///   `<layer>.vector`.
     /// - Most of the card. Name, genotype, classes, data, training, seed and preprocessing are read; the

@@ -9,7 +9,7 @@ use super::rows::Row;
 /// Networks that compete for a measurement.
 const COMPETING: usize = 500;
 /// Networks that are chosen; further ones are drawn. Intervals rest on networks that are drawn.
-const CHOSEN_MAX: usize = 24;
+pub(crate) const CHOSEN_MAX: usize = 24;
 
 /// Chooses `count` of the networks `allowed`, one after the other: each time the one whose measurement leaves
 /// the smallest variance over all of them, by the covariance that is assumed before anything is measured.

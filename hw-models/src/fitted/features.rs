@@ -97,12 +97,29 @@ pub(crate) const COUNT: usize = NAMED + SKETCH;
 /// Position of the multiply-accumulates of all layers, which a table's `flops` counts.
 pub(crate) const MACS: usize = Class::NAMES.len() * OF_CLASS.len() + 10;
 
+/// Whether a feature depends on the network alone: neither on the device whose roofline is read nor on the batch.
+pub(crate) const fn is_portable(feature: usize) -> bool {
+    if feature < Class::NAMES.len() * OF_CLASS.len() {
+        // Kernels and idle layers.
+        return matches!(feature % OF_CLASS.len(), 0 | 4);
+    }
+    !matches!(feature - Class::NAMES.len() * OF_CLASS.len(), 2 | 3)
+}
+
+/// Position of the roofline's prediction.
+pub(crate) const ROOFLINE: usize = Class::NAMES.len() * OF_CLASS.len() + 2;
+
 /// Names of the features, in order.
 pub(crate) fn names() -> Vec<String> {
     let of_class =
         Class::NAMES.iter().flat_map(|class| OF_CLASS.iter().map(move |of| format!("{class}_{of}")));
     let named = of_class.chain(OF_NETWORK.iter().map(|name| (*name).to_owned()));
     named.chain((0..SKETCH).map(|number| format!("sketch_{number}"))).collect()
+}
+
+/// Name of a feature.
+pub(crate) fn name(feature: usize) -> String {
+    names().swap_remove(feature)
 }
 
 /// Features that count operations: kernels that run and layers that do not, by class. A ridge on them is the
@@ -116,8 +133,16 @@ pub(crate) fn operation_counts() -> Vec<usize> {
 /// # Errors
 /// As [`Roofline`]'s, for an operation or format that the device does not have.
 pub(crate) fn features(architecture: &Architecture, roofline: &Roofline) -> Result<Vec<f64>, HwError> {
-    let schedule = Schedule::new(architecture);
-    let demands = roofline.demands_of(architecture, &schedule)?;
+    features_of(architecture, &Schedule::new(architecture), roofline)
+}
+
+/// As [`features`], for a known schedule of the network.
+pub(crate) fn features_of(
+    architecture: &Architecture,
+    schedule: &Schedule,
+    roofline: &Roofline,
+) -> Result<Vec<f64>, HwError> {
+    let demands = roofline.demands_of(architecture, schedule)?;
     let constants = roofline.constants();
     let mut features = vec![0.0; COUNT];
     let (by_class, network) = features.split_at_mut(Class::NAMES.len() * OF_CLASS.len());
@@ -155,7 +180,7 @@ pub(crate) fn features(architecture: &Architecture, roofline: &Roofline) -> Resu
     }
     network[1] = paths.kernels;
     network[3] = paths.latency_us;
-    network[9] = peak_memory_bytes(architecture, &schedule, 1) as f64;
+    network[9] = peak_memory_bytes(architecture, schedule, 1) as f64;
     let live = architecture.live();
     for id in architecture.ids().filter(|id| !live[id.0]) {
         let class = Class::of(architecture, id);
@@ -244,7 +269,10 @@ fn neighborhoods(architecture: &Architecture, live: &[bool], sketch: &mut [f64])
 fn sites(architecture: &Architecture, live: &[bool], sketch: &mut [f64]) {
     for id in architecture.ids() {
         let layer = architecture.layer(id);
-        let name = mixed(layer.name.bytes().map(u64::from));
+        // Eight letters at a time; the length tells apart names that end in zeros.
+        let letters = |part: &[u8]| part.iter().rev().fold(0, |word, letter| word << 8 | u64::from(*letter));
+        let words = layer.name.as_bytes().chunks(8).map(letters);
+        let name = mixed(words.chain([layer.name.len() as u64]));
         let class = Class::of(architecture, id) as u64;
         fold(mixed([name, class, layer.output.channels as u64]), sketch);
         if live[id.0] {

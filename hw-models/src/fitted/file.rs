@@ -2,15 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::features;
-use super::process::{Bound, Kernel, Process};
+use super::bound::Bound;
+use super::features::{self, NAMED};
+use super::process::Kernel;
+use super::regression::{Kernels, Predicted, Regression, WeighedKind};
 use super::rows::{Row, Scales};
-use crate::{Conditions, HwError};
+use super::shipped::Transfer;
+use crate::{Agreement, Conditions, HwError, Interval};
 
 /// Version of the format. Features of another version have other meanings.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Maximum number of networks in a file.
 pub(super) const NETWORKS_MAX: usize = 1000;
+/// A network that is farther from the measured ones than these from each other, by this factor, is unlike them.
+const APART_MAX: f64 = 1.5;
 /// Largest magnitude of a number in a file.
 const MAGNITUDE_MAX: f64 = 1e18;
 
@@ -23,24 +28,83 @@ pub struct FittedNetworks {
     source: String,
     batch: u64,
     threads: u64,
+    /// Day of the fit, `YYYY-MM-DD`; nothing if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    date: String,
+    /// Shipped predictors that are known devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    transfer: Vec<String>,
     /// Names of the features that vary among the networks, in the order of each row of `networks`.
     features: Vec<String>,
     latencies_us: Vec<f64>,
     networks: Vec<Vec<f64>>,
-    kernels: [Kernel; 2],
-    bound: Bound,
+    /// Error of the networks as the other folds predict them.
+    held_out: Agreement,
+    regression: Learned,
+    /// Without known devices, for networks unlike those of the shipped predictors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alone: Option<Learned>,
     scales: Scales,
+}
+
+/// What cross-validation chose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Learned {
+    kinds: Vec<WeighedKind>,
+    bound: Bound,
+    kernels: Kernels,
+}
+
+impl Learned {
+    pub(super) fn of(regression: &Regression) -> Self {
+        Self { kinds: regression.kinds().to_vec(), bound: regression.bound(), kernels: regression.kernels() }
+    }
+
+    fn restored(&self, rows: &[Row], latencies: &[f64]) -> Regression {
+        Regression::restored(rows, latencies, self.kernels, self.kinds.clone(), self.bound)
+    }
+
+    /// What is wrong with the numbers.
+    fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+        let Kernels { process, ridge } = &self.kernels;
+        if !process.iter().chain(ridge).all(Kernel::is_usable) {
+            return Some((
+                "kernels",
+                "not usable".to_owned(),
+                "numbers from 0 to 1000, and a length above 0",
+            ));
+        }
+        if !self.bound.is_usable() {
+            return Some(("bound", format!("{:?}", self.bound), "numbers from 0 to 1000000"));
+        }
+        let mut kinds: Vec<_> = self.kinds.iter().map(|weighed| weighed.kind).collect();
+        kinds.dedup();
+        let whole: f64 = self.kinds.iter().map(|weighed| weighed.weight).sum();
+        let numbers = self.kinds.iter().flat_map(|weighed| [weighed.weight, weighed.error_percent]);
+        let usable = numbers.into_iter().all(|number| number.is_finite() && number >= 0.0);
+        let whole = (whole - 1.0).abs() < 1e-6;
+        (!whole || !usable || kinds.len() != self.kinds.len() || !kinds.is_sorted()).then(|| {
+            ("kinds", format!("{:?}", self.kinds), "different kinds in order, whose weights sum to 1")
+        })
+    }
+}
+
+/// What is fitted, apart from the networks and their features.
+pub(super) struct FittedParts {
+    pub(super) source: String,
+    pub(super) conditions: Conditions,
+    pub(super) held_out: Agreement,
+    pub(super) transfer: Transfer,
+    pub(super) regression: Learned,
+    pub(super) alone: Option<Learned>,
+    pub(super) scales: Scales,
 }
 
 impl FittedNetworks {
     /// The table of networks, given all their features.
-    pub(super) fn new(
-        source: String,
-        conditions: Conditions,
-        networks: &[&[f64]],
-        latencies_us: Vec<f64>,
-        (scales, process): (Scales, &Process),
-    ) -> Self {
+    pub(super) fn new(parts: FittedParts, networks: &[&[f64]], latencies_us: Vec<f64>) -> Self {
+        let FittedParts { source, conditions, held_out, transfer, regression, alone, scales } = parts;
         let (varying, names) = (scales.varying(), features::names());
         let row = |network: &&[f64]| varying.iter().map(|feature| network[*feature]).collect();
         Self {
@@ -48,13 +112,22 @@ impl FittedNetworks {
             source,
             batch: conditions.batch,
             threads: conditions.threads,
+            date: String::new(),
+            held_out,
+            transfer: transfer.names().into_iter().map(str::to_owned).collect(),
             features: varying.iter().map(|feature| names[*feature].clone()).collect(),
             latencies_us,
             networks: networks.iter().map(row).collect(),
-            kernels: process.kernels(),
-            bound: process.bound(),
+            regression,
+            alone,
             scales,
         }
+    }
+
+    /// The table with the day of the fit, which the model's name does not contain.
+    #[must_use]
+    pub fn dated(self, date: String) -> Self {
+        Self { date, ..self }
     }
 
     /// Checks that the table is whole and its numbers can be computed with.
@@ -65,7 +138,7 @@ impl FittedNetworks {
         let usable = |value: f64| value.is_finite() && value.abs() <= MAGNITUDE_MAX;
         let names = features::names();
         if self.version != VERSION {
-            return refuse("version", self.version.to_string(), "1; fit the device file again");
+            return refuse("version", self.version.to_string(), "2; fit the device file again");
         }
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
         if self.source.is_empty() || !self.source.chars().all(letters) {
@@ -90,7 +163,7 @@ impl FittedNetworks {
         {
             return refuse("latencies_us", latency.to_string(), "a number above 0");
         }
-        if !self.scales.is_whole(names.len(), usable) {
+        if !self.scales.is_whole(names.len(), self.transfer.len(), usable) {
             return refuse(
                 "scales",
                 "not usable".to_owned(),
@@ -110,15 +183,14 @@ impl FittedNetworks {
                 "a finite number for each feature",
             );
         }
-        if !self.kernels.iter().all(Kernel::is_usable) {
-            return refuse(
-                "kernels",
-                "not usable".to_owned(),
-                "numbers from 0 to 1000, and a length above 0",
-            );
+        if Transfer::named(&self.transfer).is_err() || !self.transfer.is_sorted() {
+            let found = self.transfer.join(", ");
+            return refuse("transfer", found, "names of predictors that come with Kiln, in order");
         }
-        if !self.bound.is_usable() {
-            return refuse("bound", format!("{:?}", self.bound), "numbers from 0 to 1000000");
+        for (name, learned) in [("regression", Some(&self.regression)), ("alone", self.alone.as_ref())] {
+            if let Some((key, found, expected)) = learned.and_then(Learned::problem) {
+                return refuse(&format!("{name}.{key}"), found, expected);
+            }
         }
         Ok(())
     }
@@ -152,20 +224,93 @@ impl FittedNetworks {
         self.latencies_us.is_empty()
     }
 
-    pub(super) fn scales(&self) -> Scales {
-        self.scales.clone()
+    /// Day of the fit; `None` if it is not known.
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        Some(self.date.as_str()).filter(|date| !date.is_empty())
     }
 
-    pub(super) fn process(&self) -> Process {
+    /// Error of the networks as the other folds predict them.
+    #[must_use]
+    pub const fn held_out(&self) -> &Agreement {
+        &self.held_out
+    }
+
+    /// Shipped predictors that are known devices.
+    #[must_use]
+    pub fn transfer(&self) -> &[String] {
+        &self.transfer
+    }
+
+    /// Kinds of regression with their cross-validated errors and weights.
+    #[must_use]
+    pub fn kinds(&self) -> &[WeighedKind] {
+        &self.regression.kinds
+    }
+
+    /// The regressions, fitted again to the same networks.
+    pub(super) fn restored(&self) -> Result<RestoredFit, HwError> {
         let varying = self.scales.varying();
-        let row = |network: &Vec<f64>| -> Row {
+        let whole = |network: &Vec<f64>| -> Vec<f64> {
             let mut features = self.scales.centers().to_vec();
             for (feature, value) in varying.iter().zip(network) {
                 features[*feature] = *value;
             }
-            self.scales.row(&features, &[])
+            features
         };
-        let rows = self.networks.iter().map(row).collect();
-        Process::restored(rows, &self.latencies_us, self.kernels, self.bound)
+        let networks: Vec<Vec<f64>> = self.networks.iter().map(whole).collect();
+        let transfer = Transfer::named(&self.transfer)?;
+        let rows = |transfer: &Transfer| -> Vec<Row> {
+            let row = |features: &Vec<f64>| {
+                self.scales.row(features, &transfer.known_us(features).unwrap_or_default())
+            };
+            networks.iter().map(row).collect()
+        };
+        let regression = self.regression.restored(&rows(&transfer), &self.latencies_us);
+        let alone = self.alone.as_ref();
+        let alone = alone.map(|alone| alone.restored(&rows(&Transfer::none()), &self.latencies_us));
+        let constant = |feature: usize| {
+            let value = networks.first()?[feature];
+            let same = |network: &Vec<f64>| (network[feature] - value).abs() <= 1e-9 * value.abs();
+            networks.iter().all(same).then_some((feature, value))
+        };
+        let constants = (0..NAMED).filter_map(constant).collect();
+        Ok(RestoredFit { scales: self.scales.clone(), transfer, regression, alone, constants })
+    }
+}
+
+/// The regressions of a device file.
+#[derive(Clone, Debug)]
+pub(super) struct RestoredFit {
+    scales: Scales,
+    transfer: Transfer,
+    regression: Regression,
+    alone: Option<Regression>,
+    /// Features that are equal in all measured networks, with their values.
+    constants: Vec<(usize, f64)>,
+}
+
+impl RestoredFit {
+    /// The predicted latency of a network, and in what it is unlike all measured ones.
+    pub(super) fn predict(&self, features: &[f64]) -> (Interval, Vec<String>) {
+        let found = match self.transfer.known_us(features) {
+            Some(known) => self.regression.predict(&self.scales.row(features, &known)),
+            None => self.alone.as_ref().unwrap_or(&self.regression).predict(&self.scales.row(features, &[])),
+        };
+        let Predicted { value, low, high, apart } = found;
+        let differs =
+            |(feature, value): &&(usize, f64)| (features[*feature] - *value).abs() > 1e-9 * value.abs();
+        let mut unlike: Vec<String> =
+            self.constants.iter().filter(differs).map(|(feature, _)| features::name(*feature)).collect();
+        if apart > APART_MAX {
+            unlike
+                .push(format!("{apart:.1} times as far from the measured networks as these from each other"));
+        }
+        if unlike.is_empty() {
+            return (Interval { value, low, high }, unlike);
+        }
+        let wider = apart.max(2.0);
+        let low = value / (1.0 + wider * (value / low - 1.0));
+        (Interval { value, low, high: value + wider * (high - value) }, unlike)
     }
 }

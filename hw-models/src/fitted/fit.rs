@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::file::{FittedNetworks, NETWORKS_MAX};
-use super::process::Process;
+use super::file::{FittedNetworks, FittedParts, Learned, NETWORKS_MAX};
+use super::regression::{Regression, WeighedKind};
 use super::rows::{Row, Scales};
 use crate::{Agreement, Conditions, Device, EvaluationTable, HwError};
 
@@ -36,6 +36,10 @@ pub struct FittedReport {
     pub networks: usize,
     /// Agreement of each network with the prediction from the other folds.
     pub held_out: Agreement,
+    /// Kinds of regression with their cross-validated errors and weights.
+    pub kinds: Vec<WeighedKind>,
+    /// Shipped predictors that are known devices.
+    pub transfer: Vec<&'static str>,
     /// Measurements that the other networks contradict.
     pub outliers: Vec<Finding>,
 }
@@ -61,9 +65,19 @@ impl FittedReport {
         }
         let networks: Vec<&[f64]> = table.networks().map(|(features, _)| features).collect();
         let latencies: Vec<f64> = (0..table.len()).map(|row| table.latency(row)).collect();
-        let scales = Scales::new(networks.iter().map(|features| (*features, &[][..])));
-        let rows: Vec<Row> = networks.iter().map(|features| scales.row(features, &[])).collect();
-        let (process, held_out) = Process::judged(rows, &latencies);
+        let transfer = table.transfer().clone();
+        // Networks that are unlike those of the shipped predictors say nothing of the scales of the others.
+        let sampled = table.sampled().chain(networks.iter().copied());
+        let known: Vec<(&[f64], Vec<f64>)> = sampled
+            .filter_map(|features| transfer.known_us(features).map(|known| (features, known)))
+            .collect();
+        let scales = Scales::new(known.iter().map(|(features, known)| (*features, known.as_slice())));
+        let rows: Vec<Row> = table.networks().map(|(features, known)| scales.row(features, known)).collect();
+        let (regression, held_out) = Regression::judged(&rows, &latencies, 0);
+        let alone = (!transfer.is_none()).then(|| {
+            let rows: Vec<Row> = networks.iter().map(|features| scales.row(features, &[])).collect();
+            Learned::of(&Regression::fit(&rows, &latencies, 0))
+        });
         let pairs: Vec<(f64, f64)> = held_out.iter().copied().zip(latencies.iter().copied()).collect();
         let apart = |(expected, latency): &(f64, f64)| (expected / latency).ln().abs() > OUTLYING.ln();
         let outliers: Vec<Finding> = pairs
@@ -76,7 +90,13 @@ impl FittedReport {
                 expected_us: *expected_us,
             })
             .collect();
-        let report = Self { networks: table.len(), held_out: Agreement::new(&pairs), outliers };
+        let report = Self {
+            networks: table.len(),
+            held_out: Agreement::new(&pairs),
+            kinds: regression.kinds().to_vec(),
+            transfer: transfer.names(),
+            outliers,
+        };
         let orders = report.held_out.spearman.unwrap_or(0.0) >= SPEARMAN_MIN || table.len() < ORDERED_MIN;
         if !orders || report.outliers.len() as f64 > OUTLIERS_MAX * table.len() as f64 {
             return Err(HwError::Contradictory {
@@ -88,7 +108,16 @@ impl FittedReport {
             });
         }
         let name = identifier(&format!("{source}-{}-{}", table.target(), table.len()));
-        let fitted = FittedNetworks::new(name, conditions, &networks, latencies, (scales, &process));
+        let parts = FittedParts {
+            source: name,
+            conditions,
+            held_out: report.held_out,
+            transfer,
+            regression: Learned::of(&regression),
+            alone,
+            scales,
+        };
+        let fitted = FittedNetworks::new(parts, &networks, latencies);
         Ok((Device { fitted: Some(fitted), ..device.clone() }, report))
     }
 }

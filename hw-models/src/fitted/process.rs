@@ -13,18 +13,27 @@ use super::rows::Row;
 /// Points that choose the kernel. More change the choice little and cost their third power.
 const CHOOSING: usize = 150;
 /// Fewest points of which outliers count less.
-const ROBUST_MIN: usize = 30;
-/// Most points of which every fold chooses its own kernels.
-const REFITTED_MAX: usize = 60;
-/// Folds of the interval, for as many points and for more.
-const FOLDS_FEW: usize = 10;
-const FOLDS_MANY: usize = 5;
+pub(super) const ROBUST_MIN: usize = 30;
+/// Rounds in which outliers are found.
+const ROBUST_ROUNDS: usize = 3;
 /// Degrees of freedom of the noise of many points.
 const FREEDOM: f64 = 4.0;
+/// Variances and lengths of effects that do not add up, to choose from; the first is none.
+const SMOOTHS: [(f64, f64); 7] =
+    [(0.0, 1.0), (0.003, 1.0), (0.03, 0.5), (0.03, 1.0), (0.03, 2.0), (0.2, 1.0), (0.2, 2.0)];
 /// Variance of the constant, and of the prior's factor.
 const LEVEL: f64 = 0.25;
 /// Predictions of the first stage stay within these factors of the smallest and the largest latency.
 const WITHIN: [f64; 2] = [0.4, 2.5];
+
+/// Kernels that a process chooses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Those in which all effects add up, which makes the process a ridge regression.
+    Linear,
+    /// All.
+    Any,
+}
 
 /// What the kernel of a stage weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +58,10 @@ impl Kernel {
     pub(crate) const PRIOR: Self =
         Self { linear: 0.3, known: 0.3, smooth: 0.01, length: 1.0, noise: 0.01, sketch: false };
 
+    /// The likeliest kernel before anything is measured, on 26 devices.
+    const USUAL: Self =
+        Self { linear: 0.1, known: 1.0, smooth: 0.01, length: 1.0, noise: 0.01, sketch: false };
+
     /// Whether the kernel of a file can be computed with.
     pub(crate) fn is_usable(&self) -> bool {
         let Self { linear, known, smooth, length, noise, .. } = *self;
@@ -56,44 +69,63 @@ impl Kernel {
             && length > 1e-6
     }
 
-    /// Kernels to choose from.
-    fn candidates(with_known: bool, with_sketch: bool) -> Vec<Self> {
-        let mut candidates = Vec::new();
+    /// Kernels to choose from, in groups that differ in weights alone.
+    fn candidates(of: Family, with_known: bool, with_sketch: bool) -> Vec<Vec<Self>> {
         let knowns: &[f64] = if with_known { &[0.01, 0.1, 1.0, 5.0] } else { &[0.0] };
+        let smooths = if of == Family::Linear { &SMOOTHS[..1] } else { &SMOOTHS };
         let sketches: &[bool] = if with_sketch { &[false, true] } else { &[false] };
-        for &sketch in sketches {
+        let group = |sketch: bool, (smooth, length): (f64, f64)| {
+            let mut kernels = Vec::new();
             for linear in [0.001, 0.01, 0.1, 1.0, 5.0] {
                 for &known in knowns {
-                    for (smooth, length) in [
-                        (0.0, 1.0),
-                        (0.003, 1.0),
-                        (0.03, 0.5),
-                        (0.03, 1.0),
-                        (0.03, 2.0),
-                        (0.2, 1.0),
-                        (0.2, 2.0),
-                    ] {
-                        for noise in [1e-6, 3e-4, 3e-3, 0.01, 0.03, 0.1] {
-                            candidates.push(Self { linear, known, smooth, length, noise, sketch });
-                        }
+                    for noise in [1e-6, 3e-4, 3e-3, 0.01, 0.03, 0.1] {
+                        kernels.push(Self { linear, known, smooth, length, noise, sketch });
                     }
                 }
             }
-        }
-        candidates
+            kernels
+        };
+        let of_sketch =
+            |sketch: &bool| smooths.iter().map(|smooth| group(*sketch, *smooth)).collect::<Vec<_>>();
+        sketches.iter().flat_map(of_sketch).collect()
     }
 
     /// Covariance of two networks, without noise.
     pub(crate) fn covariance(&self, a: Place, b: Place, pair: Pair) -> f64 {
         let linear = if self.sketch { 0.5 * (pair.linear + pair.sketch) } else { pair.linear };
         let level = LEVEL + self.linear * linear + self.known * pair.known;
-        let mut covariance = a.scale * b.scale * level + LEVEL * a.prior * b.prior;
-        if self.smooth > 0.0 {
-            let squared = if self.sketch { pair.distance + pair.sketch_distance } else { pair.distance };
-            let r = (5.0 * squared).sqrt() / self.length;
-            covariance += self.smooth * (1.0 + r + r * r / 3.0) * (-r).exp();
+        a.scale * b.scale * level + LEVEL * a.prior * b.prior + self.not_additive(pair)
+    }
+
+    /// The part of the covariance of effects that do not add up.
+    fn not_additive(&self, pair: Pair) -> f64 {
+        if self.smooth <= 0.0 {
+            return 0.0;
         }
-        covariance
+        let squared = if self.sketch { pair.distance + pair.sketch_distance } else { pair.distance };
+        let r = (5.0 * squared).sqrt() / self.length;
+        self.smooth * (1.0 + r + r * r / 3.0) * (-r).exp()
+    }
+
+    /// Logarithm of the probability of the kernel before anything is measured, up to a constant. With few
+    /// points, the likelihood alone would take a kernel that explains their noise.
+    fn log_prior(&self) -> f64 {
+        let usual = Self::USUAL;
+        let pairs = [(self.linear, usual.linear), (self.known, usual.known), (self.noise, usual.noise)];
+        let log = |(value, usual): (f64, f64)| if value > 0.0 { (value / usual).ln() } else { 0.0 };
+        -0.5 * pairs.into_iter().map(|pair| log(pair).powi(2)).sum::<f64>()
+    }
+
+    /// The kernel between others of equal length: the mean of each logarithm.
+    fn between(kernels: &[(f64, Self)]) -> Option<Self> {
+        let (_, any) = kernels.first()?;
+        let whole: f64 = kernels.iter().map(|(weight, _)| weight).sum();
+        let mean = |part: fn(&Self) -> f64| {
+            let logs = kernels.iter().map(|(weight, kernel)| weight * part(kernel).max(1e-12).ln());
+            (logs.sum::<f64>() / whole).exp()
+        };
+        let known = if any.known > 0.0 { mean(|kernel| kernel.known) } else { 0.0 };
+        Some(Self { linear: mean(|kernel| kernel.linear), known, noise: mean(|kernel| kernel.noise), ..*any })
     }
 }
 
@@ -135,10 +167,24 @@ impl Pair {
 struct Stage {
     kernel: Kernel,
     places: Vec<Place>,
+    /// Variance of the noise of each point.
     noises: Vec<f64>,
+    /// Variance of the noise of a point that is no outlier.
+    noise: f64,
     factor: Cholesky,
     /// The inverse of the covariances times the residuals of the prior.
     weights: Vec<f64>,
+    sums: Sums,
+}
+
+/// What the points say together of effects that add up, so that a prediction need not visit each.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    level: f64,
+    prior: f64,
+    named: Vec<f64>,
+    sketch: Vec<f64>,
+    known: Vec<f64>,
 }
 
 impl Stage {
@@ -157,21 +203,68 @@ impl Stage {
         }
         let residuals: Vec<f64> = targets.iter().zip(&places).map(|(t, place)| t - place.prior).collect();
         let weights = factor.solve_transposed(&factor.solve(&residuals));
-        Self { kernel, places, noises, factor, weights }
+        Self { kernel, places, noises, noise: kernel.noise, factor, weights, sums: Sums::default() }
     }
 
-    /// The stage whose kernel makes the targets likeliest.
-    fn chosen(candidates: &[Kernel], pairs: &[Vec<Pair>], places: Vec<Place>, targets: &[f64]) -> Self {
+    /// The stage with the sums of its points.
+    fn summed(mut self, rows: &[Row]) -> Self {
+        let scaled: Vec<f64> =
+            self.weights.iter().zip(&self.places).map(|(weight, place)| weight * place.scale).collect();
+        let sum = |part: fn(&Row) -> &Vec<f64>| {
+            let mut sum = vec![0.0; rows.first().map_or(0, |row| part(row).len())];
+            for (weight, row) in scaled.iter().zip(rows) {
+                for (sum, value) in sum.iter_mut().zip(part(row)) {
+                    *sum += weight * value;
+                }
+            }
+            sum
+        };
+        let priors = self.weights.iter().zip(&self.places).map(|(weight, place)| weight * place.prior);
+        self.sums = Sums {
+            level: scaled.iter().sum(),
+            prior: priors.sum(),
+            named: sum(|row| &row.named),
+            sketch: sum(|row| &row.sketch),
+            known: sum(|row| &row.known),
+        };
+        self
+    }
+
+    /// The mean relative latency of a network. `pairs` may be empty if all effects add up.
+    fn mean(&self, row: &Row, place: Place, pairs: &[Pair]) -> f64 {
+        let (kernel, sums) = (&self.kernel, &self.sums);
+        let named = dot(&row.named, &sums.named);
+        let linear = if kernel.sketch { 0.5 * (named + dot(&row.sketch, &sums.sketch)) } else { named };
+        let known = dot(&row.known, &sums.known);
+        let level = LEVEL * sums.level + kernel.linear * linear + kernel.known * known;
+        let mut mean = place.prior + place.scale * level + LEVEL * place.prior * sums.prior;
+        if kernel.smooth > 0.0 {
+            let pairs = pairs.iter().zip(&self.weights);
+            mean += pairs.map(|(pair, weight)| weight * kernel.not_additive(*pair)).sum::<f64>();
+        }
+        mean
+    }
+
+    /// The stage with the kernel between all of the group that targets and [`Kernel::log_prior`] make
+    /// likeliest.
+    fn chosen(candidates: &[Vec<Kernel>], pairs: &[Vec<Pair>], places: Vec<Place>, targets: &[f64]) -> Self {
         let count = targets.len().min(CHOOSING);
         let part = |kernel: Kernel| {
             let noises = vec![kernel.noise; count];
             Self::new(kernel, noises, &pairs[..count], places[..count].to_vec(), &targets[..count])
         };
-        let likeliest = candidates
-            .iter()
-            .map(|kernel| (part(*kernel).log_likelihood(targets), *kernel))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let kernel = likeliest.map_or(Kernel::PRIOR, |(_, kernel)| kernel);
+        let judged = |kernel: &Kernel| (part(*kernel).log_likelihood(targets) + kernel.log_prior(), *kernel);
+        let groups: Vec<Vec<(f64, Kernel)>> =
+            candidates.iter().map(|group| group.iter().map(judged).collect()).collect();
+        let all = groups.iter().flatten();
+        let most = all.map(|(likely, _)| *likely).fold(f64::NEG_INFINITY, f64::max);
+        let weighed = |group: &Vec<(f64, Kernel)>| {
+            let group: Vec<(f64, Kernel)> =
+                group.iter().map(|(likely, kernel)| ((likely - most).exp(), *kernel)).collect();
+            (group.iter().map(|(weight, _)| weight).sum::<f64>(), Kernel::between(&group))
+        };
+        let best = groups.iter().map(weighed).max_by(|a, b| a.0.total_cmp(&b.0));
+        let kernel = best.and_then(|(_, kernel)| kernel).unwrap_or(Kernel::USUAL);
         Self::new(kernel, vec![kernel.noise; targets.len()], pairs, places, targets)
     }
 
@@ -183,20 +276,23 @@ impl Stage {
     }
 
     /// The stage in which the noise of outliers is larger: noise of Student's t distribution, by its
-    /// expectation maximization.
+    /// expectation maximization. The errors are those of points that the others predict.
     fn robust(mut self, pairs: &[Vec<Pair>], targets: &[f64]) -> Self {
-        for _ in 0..2 {
-            let residuals: Vec<f64> =
-                self.noises.iter().zip(&self.weights).map(|(noise, weight)| (noise * weight).abs()).collect();
-            let mut sorted = residuals.clone();
+        for _ in 0..ROBUST_ROUNDS {
+            let inverse = self.factor.inverse_diagonal();
+            let shares = self.noises.iter().zip(&inverse).map(|(noise, inverse)| noise * inverse);
+            let mean_share = shares.sum::<f64>() / inverse.len().max(1) as f64;
+            let errors: Vec<f64> =
+                self.weights.iter().zip(&inverse).map(|(weight, inverse)| (weight / inverse).abs()).collect();
+            let mut sorted = errors.clone();
             sorted.sort_by(f64::total_cmp);
             // The deviation of a normal distribution from its median absolute value.
-            let deviation = (1.4826 * sorted[sorted.len() / 2]).max(1e-9);
-            let noise = |residual: &f64| {
-                self.kernel.noise * (FREEDOM + (residual / deviation).powi(2)) / (FREEDOM + 1.0)
-            };
-            let noises = residuals.iter().map(noise).collect();
-            self = Self::new(self.kernel, noises, pairs, self.places, targets);
+            let deviation = (1.4826 * sorted[sorted.len() / 2]).max(1e-6);
+            // An error is larger than the noise, by what a point itself says of its mean.
+            let usual = deviation * deviation * mean_share.clamp(0.05, 1.0);
+            let noise = |error: &f64| usual * (FREEDOM + (error / deviation).powi(2)) / (FREEDOM + 1.0);
+            let noises = errors.iter().map(noise).collect();
+            self = Self { noise: usual, ..Self::new(self.kernel, noises, pairs, self.places, targets) };
         }
         self
     }
@@ -214,12 +310,15 @@ impl Stage {
     }
 }
 
-/// Mean and interval of a prediction, in the unit of the latencies.
+/// What a process predicts of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Predicted {
+pub(crate) struct Found {
+    /// The latency, in the unit of those that were fitted to.
     pub(crate) value: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
+    /// Its deviation, relative to `value`.
+    pub(crate) deviation: f64,
+    /// Squared distance to the nearest network that was fitted to.
+    pub(crate) nearest: f64,
 }
 
 /// Predicts latencies from those of a few networks.
@@ -231,61 +330,14 @@ pub(crate) struct Process {
     bounds: [f64; 2],
     first: Stage,
     second: Stage,
-    bound: Bound,
-    /// Largest squared distance of a point to the nearest other.
-    spread: f64,
+    /// Latency of each network that was fitted to, as the others predict it.
+    left_out: Vec<f64>,
 }
 
 impl Process {
-    /// Fits to networks and their latencies: at least one, all above 0.
-    pub(crate) fn fit(rows: Vec<Row>, latencies: &[f64]) -> Self {
-        Self::judged(rows, latencies).0
-    }
-
-    /// As [`Process::fit`], with the latency of each network as the other folds predict it.
-    pub(crate) fn judged(rows: Vec<Row>, latencies: &[f64]) -> (Self, Vec<f64>) {
-        let chosen = Self::with_kernels(rows, latencies, None);
-        let kernels = (latencies.len() > REFITTED_MAX).then(|| chosen.kernels());
-        let folds = if latencies.len() > REFITTED_MAX { FOLDS_MANY } else { FOLDS_FEW };
-        let mut errors = Vec::with_capacity(latencies.len());
-        let mut held_out = latencies.to_vec();
-        for fold in 0..folds.min(latencies.len()) {
-            let (inside, outside): (Vec<usize>, Vec<usize>) =
-                (0..latencies.len()).partition(|network| network % folds != fold);
-            if inside.is_empty() {
-                continue;
-            }
-            let rows = inside.iter().map(|network| chosen.rows[*network].clone()).collect();
-            let others: Vec<f64> = inside.iter().map(|network| latencies[*network]).collect();
-            let process = Self::with_kernels(rows, &others, kernels);
-            for network in outside {
-                let (value, deviation) = process.mean(&chosen.rows[network]);
-                errors.push(((latencies[network] / value).ln().abs(), deviation));
-                held_out[network] = value;
-            }
-        }
-        (Self { bound: Bound::new(&errors), ..chosen }, held_out)
-    }
-
-    /// The process that was fitted before, from the same networks.
-    pub(crate) fn restored(rows: Vec<Row>, latencies: &[f64], kernels: [Kernel; 2], bound: Bound) -> Self {
-        Self { bound, ..Self::with_kernels(rows, latencies, Some(kernels)) }
-    }
-
-    /// The bound of nine of ten errors.
-    pub(crate) const fn bound(&self) -> Bound {
-        self.bound
-    }
-
-    /// How far a network is from the nearest point, relative to the largest such distance among the points.
-    pub(crate) fn apart(&self, row: &Row) -> f64 {
-        let nearest =
-            self.rows.iter().map(|known| Pair::new(row, known).distance).fold(f64::INFINITY, f64::min);
-        if self.spread > 0.0 && nearest.is_finite() { (nearest / self.spread).sqrt() } else { 0.0 }
-    }
-
-    /// Fits with known kernels of the two stages, or chooses them.
-    fn with_kernels(rows: Vec<Row>, latencies: &[f64], kernels: Option<[Kernel; 2]>) -> Self {
+    /// Fits to networks and their latencies: at least one, all above 0. `kernels` are those of the two stages;
+    /// without them, the likeliest ones `of` a family are taken.
+    pub(crate) fn fit(rows: &[Row], latencies: &[f64], of: Family, kernels: Option<[Kernel; 2]>) -> Self {
         let count = rows.len().max(1) as f64;
         let logs = rows.iter().zip(latencies).map(|(row, latency)| (latency / row.prior).ln());
         let typical = (logs.sum::<f64>() / count).exp();
@@ -296,127 +348,83 @@ impl Process {
         let largest = latencies.iter().copied().fold(0.0, f64::max);
         let bounds = [least * WITHIN[0], largest * WITHIN[1]];
 
-        let stage = |bases: &[f64], candidates: &[Kernel]| {
+        let stage = |bases: &[f64], candidates: &[Vec<Kernel>]| {
             let places = rows.iter().zip(bases).map(|(row, base)| row.place(typical, *base)).collect();
             let targets: Vec<f64> =
                 latencies.iter().zip(bases).map(|(latency, base)| latency / base).collect();
             let chosen = Stage::chosen(candidates, &pairs, places, &targets);
-            if targets.len() >= ROBUST_MIN { chosen.robust(&pairs, &targets) } else { chosen }
+            let robust = if targets.len() >= ROBUST_MIN { chosen.robust(&pairs, &targets) } else { chosen };
+            robust.summed(rows)
         };
         let candidates = |number: usize, sketch: bool| match kernels {
-            Some(kernels) => vec![kernels[number]],
-            None => Kernel::candidates(with_known, sketch),
+            Some(kernels) => vec![vec![kernels[number]]],
+            None => Kernel::candidates(of, with_known, sketch),
         };
         let bases: Vec<f64> = rows.iter().map(|row| row.prior * typical).collect();
         let first = stage(&bases, &candidates(0, false));
-        // What the first stage says of each point without that point, as it will of other networks.
-        let left_out = first.left_out();
-        let bases: Vec<f64> = (0..rows.len())
-            .map(|i| (latencies[i] - left_out[i] * bases[i]).clamp(bounds[0], bounds[1]))
-            .collect();
+        // What a stage says of each point without that point, as it will of other networks.
+        let without = |stage: &Stage, bases: &[f64]| -> Vec<f64> {
+            let errors = stage.left_out();
+            let latency = |i: usize| (latencies[i] - errors[i] * bases[i]).clamp(bounds[0], bounds[1]);
+            (0..rows.len()).map(latency).collect()
+        };
+        let bases = without(&first, &bases);
         let second = stage(&bases, &candidates(1, rows.len() >= ROBUST_MIN));
-        let spread = spread(&pairs);
-        Self { rows, typical, bounds, first, second, bound: Bound { quantile: 0.0, floor: 0.0 }, spread }
+        let left_out = without(&second, &bases);
+        Self { rows: rows.to_vec(), typical, bounds, first, second, left_out }
     }
 
-    /// The prediction of a network.
-    pub(crate) fn predict(&self, row: &Row) -> Predicted {
-        let (value, deviation) = self.mean(row);
-        let factor = self.bound.factor(deviation);
-        Predicted { value, low: value / factor, high: value * factor }
+    /// The predicted latency.
+    pub(crate) fn mean(&self, row: &Row) -> f64 {
+        let smooth = [&self.first, &self.second].iter().any(|stage| stage.kernel.smooth > 0.0);
+        let pairs = if smooth { self.pairs(row) } else { Vec::new() };
+        let (place, base) = self.second_place(row, &pairs);
+        (self.second.mean(row, place, &pairs) * base).clamp(self.bounds[0], self.bounds[1])
     }
 
-    /// The predicted latency and its relative deviation.
-    fn mean(&self, row: &Row) -> (f64, f64) {
-        let Relative { base, mean, deviation } = self.relative(row);
-        let value = (mean * base).clamp(self.bounds[0], self.bounds[1]);
-        (value, deviation * base / value)
-    }
-
-    /// The prediction relative to the base.
-    fn relative(&self, row: &Row) -> Relative {
-        let pairs: Vec<Pair> = self.rows.iter().map(|known| Pair::new(row, known)).collect();
-        let base = row.prior * self.typical;
-        let place = row.place(self.typical, base);
-        let first = place.prior + dot(&self.first.covariances(place, &pairs), &self.first.weights);
-        let base = (first * base).clamp(self.bounds[0], self.bounds[1]);
-        let place = row.place(self.typical, base);
+    /// The predicted latency with its deviation.
+    pub(crate) fn predict(&self, row: &Row) -> Found {
+        let pairs = self.pairs(row);
+        let (place, base) = self.second_place(row, &pairs);
+        let value = (self.second.mean(row, place, &pairs) * base).clamp(self.bounds[0], self.bounds[1]);
         let covariances = self.second.covariances(place, &pairs);
-        let mean = place.prior + dot(&covariances, &self.second.weights);
         let mut projection = Vec::with_capacity(covariances.len());
         self.second.factor.project(|i| covariances[i], &mut projection);
         let own = self.second.kernel.covariance(place, place, Pair::new(row, row));
         let variance = (own - dot(&projection, &projection)).max(0.0);
-        Relative { base, mean, deviation: (variance + self.second.kernel.noise.max(1e-9)).sqrt() }
+        let deviation = (variance + self.second.noise.max(1e-9)).sqrt() * base / value;
+        let nearest = pairs.iter().map(|pair| pair.distance).fold(f64::INFINITY, f64::min);
+        Found { value, deviation, nearest }
+    }
+
+    fn pairs(&self, row: &Row) -> Vec<Pair> {
+        self.rows.iter().map(|known| Pair::new(row, known)).collect()
+    }
+
+    /// Where a network stands on the base of the second stage, and that base.
+    fn second_place(&self, row: &Row, pairs: &[Pair]) -> (Place, f64) {
+        let base = row.prior * self.typical;
+        let first = self.first.mean(row, row.place(self.typical, base), pairs);
+        let base = (first * base).clamp(self.bounds[0], self.bounds[1]);
+        (row.place(self.typical, base), base)
     }
 
     /// The kernels of the two stages.
     pub(crate) const fn kernels(&self) -> [Kernel; 2] {
         [self.first.kernel, self.second.kernel]
     }
-}
 
-/// The largest squared distance of a point to the nearest other.
-fn spread(pairs: &[Vec<Pair>]) -> f64 {
-    let mut nearest = vec![f64::INFINITY; pairs.len()];
-    for (i, row) in pairs.iter().enumerate() {
-        for (j, pair) in row.iter().enumerate().take(i) {
-            nearest[i] = nearest[i].min(pair.distance);
-            nearest[j] = nearest[j].min(pair.distance);
-        }
-    }
-    nearest.into_iter().filter(|distance| distance.is_finite()).fold(0.0, f64::max)
-}
-
-/// A prediction relative to its base.
-struct Relative {
-    base: f64,
-    mean: f64,
-    deviation: f64,
-}
-
-/// The bound of nine of ten errors of networks that were not fitted, as logarithms of quotients.
-///
-/// Source: V. Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74, 2015;
-/// J. Lei et al., Distribution-free predictive inference for regression, Journal of the American Statistical
-/// Association 113(523), 2018, section 5.2, for errors in local deviations. Differs: above [`REFITTED_MAX`]
-/// points the folds share the kernels. Half of the scale is the same for all networks, since a model that
-/// misjudges its own uncertainty would spread intervals too much. Below [`ROBUST_MIN`] points the rank is one
-/// higher, since those that were chosen are not exchangeable with others. A rank above the number of points
-/// raises the largest error in proportion.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Bound {
-    /// Errors of nine of ten networks, in deviations plus `floor`.
-    quantile: f64,
-    /// Median deviation.
-    floor: f64,
-}
-
-impl Bound {
-    /// The bound of errors, each with its deviation.
-    fn new(errors: &[(f64, f64)]) -> Self {
-        let mut deviations: Vec<f64> = errors.iter().map(|(_, deviation)| *deviation).collect();
-        deviations.sort_by(f64::total_cmp);
-        let floor = deviations.get(deviations.len() / 2).copied().unwrap_or(0.0);
-        let mut scaled: Vec<f64> =
-            errors.iter().map(|(error, deviation)| error / (deviation + floor)).collect();
-        scaled.sort_by(f64::total_cmp);
-        let raised = if scaled.len() < ROBUST_MIN { 1.0 } else { 0.0 };
-        let rank = ((scaled.len() as f64 + 1.0) * 0.9).ceil() + raised;
-        let place = (rank as usize).clamp(1, scaled.len().max(1)) - 1;
-        let found = scaled.get(place).copied().unwrap_or(2.0);
-        Self { quantile: found * (rank / (place + 1) as f64), floor }
+    /// Latency of each network that was fitted to, as the others predict it.
+    pub(crate) fn left_out(&self) -> &[f64] {
+        &self.left_out
     }
 
-    /// The factor between prediction and either end of the interval.
-    fn factor(self, deviation: f64) -> f64 {
-        // A quotient above 1000 says only that nothing is known.
-        (self.quantile * (deviation + self.floor)).min(1000_f64.ln()).exp()
-    }
-
-    /// Whether the bound of a file can be computed with.
-    pub(crate) fn is_usable(self) -> bool {
-        [self.quantile, self.floor].iter().all(|value| value.is_finite() && (0.0..=1e6).contains(value))
+    /// The largest squared distance of a network to the nearest other.
+    pub(crate) fn spread(&self) -> f64 {
+        let distance = |i: usize, j: usize| Pair::new(&self.rows[i], &self.rows[j]).distance;
+        let nearest = |i: usize| {
+            (0..self.rows.len()).filter(|j| *j != i).map(|j| distance(i, j)).fold(f64::INFINITY, f64::min)
+        };
+        (0..self.rows.len()).map(nearest).filter(|distance| distance.is_finite()).fold(0.0, f64::max)
     }
 }

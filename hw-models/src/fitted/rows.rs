@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) squares: [f64; 2],
     /// Latencies of known devices, in their typical latency, less `prior`.
     pub(crate) known: Vec<f64>,
+    /// Logarithms of the known devices' latencies, in their typical latencies.
+    pub(crate) logs: Vec<f64>,
     /// Geometric mean of the known devices' latencies, in their typical latencies; 1 without such devices.
     pub(crate) prior: f64,
 }
@@ -89,7 +91,7 @@ impl Scales {
         let prior = (logs.iter().sum::<f64>() / count).exp();
         let known = logs.iter().map(|log| (log.exp() - prior) / count.sqrt()).collect();
         let squares = [&named, &sketch].map(|values| values.iter().map(|value| value * value).sum());
-        Row { named, sketch, squares, known, prior }
+        Row { named, sketch, squares, known, logs, prior }
     }
 
     /// Features that vary among the networks.
@@ -103,25 +105,14 @@ impl Scales {
         &self.centers
     }
 
-    /// Whether there are numbers for this many features, all of which can be computed with.
-    pub(crate) fn is_whole(&self, features: usize, usable: impl Fn(f64) -> bool) -> bool {
+    /// Whether there are numbers for this many features and known devices, all of which can be computed with.
+    pub(crate) fn is_whole(&self, features: usize, known: usize, usable: impl Fn(f64) -> bool) -> bool {
         let lengths = [self.centers.len(), self.factors.len()];
-        let mut all = self.centers.iter().chain(&self.factors);
+        let mut all = self.centers.iter().chain(&self.factors).chain(&self.known);
         lengths == [features; 2]
-            && self.known.is_empty()
+            && self.known.len() == known
             && all.all(|value| usable(*value))
             && self.factors.iter().all(|factor| *factor >= 0.0)
-    }
-
-    /// Features that differ from those of all networks that these scales were made of, where none of those
-    /// differed.
-    pub(crate) fn unseen(&self, features: &[f64]) -> Vec<usize> {
-        let scales = self.centers.iter().zip(&self.factors);
-        let compared = features.iter().zip(scales).enumerate().take(NAMED);
-        let unseen = compared.filter(|(_, (feature, (center, factor)))| {
-            **factor <= 0.0 && (**feature - **center).abs() > 1e-9 * center.abs()
-        });
-        unseen.map(|(feature, _)| feature).collect()
     }
 }
 

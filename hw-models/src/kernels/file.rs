@@ -12,7 +12,7 @@ use super::features::{Base, many};
 use super::overhead::Overhead;
 use super::predictor::{PROCESS_MAX, Predictor, Regression};
 use super::shape::{KernelKind, KernelShape};
-use super::text::{to_bytes, to_text};
+use super::text::{pack, unpack};
 use crate::HwError;
 
 /// Version of the format. Features of another version have other meanings.
@@ -119,7 +119,7 @@ impl FittedKernels {
                 (0..RANGES.len()).map(|i| reaches.iter().map(|r| r[i]).fold(start, pick)).collect()
             };
             let trees = match &predictor.regression {
-                Regression::Trees(trees) => Some(to_text(&trees.to_bytes())),
+                Regression::Trees(trees) => Some(pack(&trees.to_bytes())),
                 _ => None,
             };
             Stored {
@@ -297,7 +297,7 @@ fn of(measured: &[(KernelShape, f64)], key: Key) -> Vec<(KernelShape, f64)> {
 
 /// Trees from their text, if they take as many features as kernels have.
 fn trees(text: &str) -> Option<BinnedTrees> {
-    let found = BinnedTrees::from_bytes(&to_bytes(text)?)?;
+    let found = BinnedTrees::from_bytes(&unpack(text)?)?;
     let one = Base { operations_per_us: 1.0, bytes_per_us: 1.0, overhead_us: 1.0 };
     let example: KernelShape = "add b1 1x1x1 1x1x1 k1x1 s1x1 p0x0 g1 f32 f32".parse().ok()?;
     (found.width() == many(&example, &one).len()).then_some(found)

@@ -212,8 +212,9 @@ pub fn fit_overhead(device: &Device, networks: &[Measured]) -> Result<Device, Hw
 
 /// Size and pace of trees for this many kernels.
 fn plan(kernels: usize) -> BoostingPlan {
-    let (trees, leaves) = if kernels >= MANY { (700, 128) } else { (250, 64) };
-    BoostingPlan { trees, leaves, rate: 0.12, points_min: 5 }
+    // Three formats of 90,000 kernels each fit into a device file.
+    let (trees, leaves) = if kernels >= MANY { (600, 128) } else { (200, 64) };
+    BoostingPlan { trees, leaves, rate: 0.15, points_min: 5 }
 }
 
 impl Fitting {

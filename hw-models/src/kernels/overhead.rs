@@ -16,13 +16,13 @@ const PENALTY: f64 = 1e-3;
 /// is usually negative.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Overhead {
+pub(super) struct Overhead {
     /// Microseconds of every network.
-    pub constant_us: f64,
+    pub(super) constant_us: f64,
     /// Microseconds of every kernel, added to its own latency.
-    pub per_kernel_us: f64,
+    pub(super) per_kernel_us: f64,
     /// Factor of every kernel's latency.
-    pub scale: f64,
+    pub(super) scale: f64,
 }
 
 /// A network as the overhead sees it.

@@ -50,7 +50,7 @@ pub(super) struct Process {
     mean: f64,
     trend: Vec<f64>,
     points: Vec<Vec<f64>>,
-    process: GaussianProcess,
+    gaussian: GaussianProcess,
     posterior: Posterior,
 }
 
@@ -186,14 +186,14 @@ impl Process {
         let distances: Vec<Vec<f64>> = (0..points.len()).map(row).collect();
         let process = GaussianProcess::fit(&distances, &left);
         let posterior = process.posterior(&left);
-        Self { centers, factors, mean, trend, points, process, posterior }
+        Self { centers, factors, mean, trend, points, gaussian: process, posterior }
     }
 
     fn predict(&self, features: &[f64]) -> (f64, f64) {
         let point = scaled(features, &self.centers, &self.factors);
         let distances: Vec<f64> = self.points.iter().map(|other| squared_distance(&point, other)).collect();
         let mut projection = Vec::with_capacity(distances.len());
-        self.process.project(&distances, &mut projection);
+        self.gaussian.project(&distances, &mut projection);
         let found = self.posterior.predict(&projection);
         (self.mean + dot(&point, &self.trend) + found.mean, found.deviation)
     }

@@ -383,8 +383,8 @@ fn read(text: &str) -> Option<KernelShape> {
     let (kernel, stride, padding) = (pair('k')?, pair('s')?, pair('p')?);
     let groups = words.next()?.strip_prefix('g')?.parse().ok()?;
     let mut format = || {
-        let name = words.next()?;
         use NumberFormat::{Bf16, F16, F32, Int4, Int8};
+        let name = words.next()?;
         [F32, F16, Bf16, Int8, Int4].into_iter().find(|format| format.name() == name)
     };
     let (weights, activations) = (format()?, format()?);

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use kiln_evaluator::today;
 use kiln_files::Overwrite;
 use kiln_hw_models::{
     Agreement, Calibration, Comparison, Conditions, CostModel, Device, EvaluationTable, Finding, Fit,
-    FittedReport, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
+    FittedReport, KeyFile, LatencyUnit, Measured, MeasurementFile, OwnPredictor, Repeats, Roofline, Transfer,
+    WeighedKind,
 };
 use kiln_space::SearchSpace;
 use serde_json::json;
@@ -75,20 +77,23 @@ fn networks(
     let FitArguments { batch, threads, sample, .. } = *arguments;
     let roofline = Roofline::new(device.clone(), batch, threads);
     let mut table = EvaluationTable::read(file, &[], space, &roofline).map_err(Failure::wrong)?;
-    let (measured, not_measured) = (table.len(), table.not_measured());
+    let (measured, not_measured, repeats) = (table.len(), table.not_measured(), table.repeats());
     if let Some(count) = sample {
         table = table.draw(count, common.seed.unwrap_or(0));
     }
+    let transfer = Transfer::named(&arguments.transfer).map_err(Failure::wrong)?;
+    let table = table.with_transfer(&transfer, OwnPredictor::Kept);
     let conditions = roofline.conditions().unwrap_or(Conditions { batch, threads });
     let (fitted, report) =
         FittedReport::fit(&table, device, &file.name(), conditions).map_err(Failure::wrong)?;
+    let fitted = Device { fitted: fitted.fitted.map(|networks| networks.dated(today())), ..fitted };
     let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
     output_file::write(&arguments.out, fitted.to_toml().as_bytes(), overwrite)?;
     let out = &arguments.out;
     if common.json {
         output::print_json(&json!({
             "file": output::path_text(out), "measured": measured, "not_measured": not_measured,
-            "report": report,
+            "repeated_lines": repeats, "report": report,
         }))?;
         return Ok(Exit::Done);
     }
@@ -99,6 +104,22 @@ fn networks(
         report.networks,
         spearman.map_or_else(|| "-".to_owned(), |spearman| format!("{spearman:.3}")),
     );
+    if repeats > 0 {
+        writeln!(text, "{repeats} lines repeat a network: the fit uses the median of each")
+            .expect("writing to a string does not fail");
+    }
+    for WeighedKind { kind, error_percent, weight } in &report.kinds {
+        writeln!(
+            text,
+            "{}: mean error {error_percent:.1} % in cross-validation, weight {weight:.2}",
+            kind.name().replace('_', " ")
+        )
+        .expect("writing to a string does not fail");
+    }
+    if !report.transfer.is_empty() {
+        writeln!(text, "known devices: the shipped predictors {}", report.transfer.join(", "))
+            .expect("writing to a string does not fail");
+    }
     for Finding { line, latency_us, expected_us } in &report.outliers {
         writeln!(text, "line {line}: {latency_us} us, where the other networks say {expected_us:.0} us")
             .expect("writing to a string does not fail");

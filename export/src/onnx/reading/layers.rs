@@ -36,7 +36,7 @@ pub(super) enum Value {
     Batch,
     /// The shape of a constant of zeros.
     ShapeOfZeros(Shape),
-    /// The second factor of a SiLU of this value.
+    /// The second factor of a `silu` of this value.
     SiluGate(Held),
     /// The value times the square root of one half.
     Scaled(Held),

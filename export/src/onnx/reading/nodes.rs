@@ -55,7 +55,7 @@ impl<'a> Reading<'a> {
             "MaxPool" | "AveragePool" => self.pool(node),
             "GlobalAveragePool" => {
                 let [x] = self.all_held(node)?;
-                self.check_rank(node, &[x], Rank::Map)?;
+                check_rank(node, &[x], Rank::Map)?;
                 self.add(node, Op::GlobalPool, &[x], Rank::Map, None).map(Value::Layer)
             }
             "Flatten" => self.flatten(node),
@@ -117,16 +117,6 @@ impl<'a> Reading<'a> {
         let held: Vec<Held> =
             names.into_iter().map(|name| self.held(node, name)).collect::<Result<_, _>>()?;
         Ok(held.try_into().expect("there is one value for each name"))
-    }
-
-    fn check_rank(&self, node: &Node<'_>, inputs: &[Held], rank: Rank) -> Result<(), OnnxError> {
-        if inputs.iter().all(|input| input.rank == rank) {
-            return Ok(());
-        }
-        Err(node.inputs_error(match rank {
-            Rank::Map => "inputs of shape [batch, channels, height, width]",
-            Rank::Vector => "inputs of shape [batch, features]",
-        }))
     }
 
     /// Single-precision numbers that no other node uses.
@@ -279,7 +269,7 @@ impl<'a> Reading<'a> {
             return Err(node.inputs_error("a value, weights, and maybe a bias"));
         };
         let x = self.held(node, first)?;
-        self.check_rank(node, &[x], rank)?;
+        check_rank(node, &[x], rank)?;
         let mut arrays = Vec::new();
         let mut integers = Vec::new();
         for input in 1..node.inputs.len() {
@@ -353,7 +343,7 @@ impl<'a> Reading<'a> {
             node.check_int("count_include_pad", 0, "0")?;
         }
         let [x] = self.all_held(node)?;
-        self.check_rank(node, &[x], Rank::Map)?;
+        check_rank(node, &[x], Rank::Map)?;
         self.add(node, Op::Pool { kind, kernel, stride, padding }, &[x], Rank::Map, None).map(Value::Layer)
     }
 
@@ -376,7 +366,7 @@ impl<'a> Reading<'a> {
             return Err(node.inputs_error("a vector and the axes 2 and 3"));
         };
         let x = self.held(node, first)?;
-        self.check_rank(node, &[x], Rank::Vector)?;
+        check_rank(node, &[x], Rank::Vector)?;
         if self.tensor(node, 1)?.integers()? != [2, 3] {
             return Err(node.inputs_error("a vector and the axes 2 and 3"));
         }
@@ -404,7 +394,7 @@ impl<'a> Reading<'a> {
         let inputs: Vec<Held> =
             node.inputs.iter().map(|name| self.held(node, name)).collect::<Result<_, _>>()?;
         let first = inputs.first().ok_or_else(|| node.inputs_error("one or more inputs"))?;
-        self.check_rank(node, &inputs, first.rank)?;
+        check_rank(node, &inputs, first.rank)?;
         Ok(inputs)
     }
 
@@ -431,7 +421,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads a product of layers, or a part of a GELU or SiLU.
+    /// Reads a product of layers, or a part of a GELU or `silu`.
     fn product(&mut self, node: &'a Node<'a>) -> Result<Value, OnnxError> {
         let [first, second] = node.inputs.as_slice() else { return Err(node.inputs_error("two inputs")) };
         if let Some(constant) = self.constant(node) {
@@ -458,14 +448,14 @@ impl<'a> Reading<'a> {
             }
             _ => {
                 let inputs: [Held; 2] = self.all_held(node)?;
-                self.check_rank(node, &inputs, inputs[0].rank)?;
+                check_rank(node, &inputs, inputs[0].rank)?;
                 self.add(node, Op::Mul, &inputs, inputs[0].rank, None).map(Value::Layer)
             }
         }
     }
 
-    /// Whether a sigmoid is the second factor of a SiLU: its only reader multiplies it with the sigmoid's own
-    /// input, and its name is that of a step of the reader.
+    /// Whether a sigmoid is the second factor of a `silu`: its only reader multiplies it with the sigmoid's
+    /// own input, and its name is that of a step of the reader.
     fn is_silu_gate(&self, node: &Node<'_>) -> bool {
         let Some(output) = node.outputs.first() else { return false };
         self.graph.only_reader(output).is_some_and(|reader| {
@@ -494,6 +484,17 @@ impl<'a> Reading<'a> {
     fn activation(&mut self, node: &Node<'_>, kind: ActivationKind, x: Held) -> Result<Value, OnnxError> {
         self.add(node, Op::Activation { kind }, &[x], x.rank, None).map(Value::Layer)
     }
+}
+
+/// Checks the arrangement of a node's inputs.
+fn check_rank(node: &Node<'_>, inputs: &[Held], rank: Rank) -> Result<(), OnnxError> {
+    if inputs.iter().all(|input| input.rank == rank) {
+        return Ok(());
+    }
+    Err(node.inputs_error(match rank {
+        Rank::Map => "inputs of shape [batch, channels, height, width]",
+        Rank::Vector => "inputs of shape [batch, features]",
+    }))
 }
 
 /// The smallest and largest stride that divides the first size into the second.

@@ -18,8 +18,8 @@ struct Difference {
 }
 
 /// Sets the number formats of all layers, and returns the grids by the names of the layers that own them.
-/// `reads` contains, for each layer, the grids of the values that it reads, `has_integers` whether its weights
-/// are integers, and `grids` the grids to which the values of layers are rounded.
+/// `reads` contains, for each layer, the grids of the values that it reads, `has_integers` whether its
+/// weights are integers, and `grids` the grids to which the values of layers are rounded.
 ///
 /// A convolution or fully connected layer computes in 8 bits if its weights are integers. All other layers
 /// are first taken to be 8-bit layers. Where the plan of this network rounds other values than the file, a

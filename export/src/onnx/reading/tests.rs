@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_damage::check_damaged;
 use kiln_space::{Architecture, LayerId, Op};
@@ -118,8 +118,8 @@ fn networks_with_8_bit_layers_read_back_with_the_same_roundings() {
     assert!(read_count > 500 && unread <= 60, "{unread} networks were not read, {read_count} were");
 }
 
-/// Whether a file does not say enough about 8-bit layers. A second batch normalization after a folded one would
-/// be folded too. Zeros that read a layer keep it from running as one with another reader.
+/// Whether a file does not say enough about 8-bit layers. A second batch normalization after a folded one
+/// would be folded too. Zeros that read a layer keep it from running as one with another reader.
 fn is_unclear(architecture: &Architecture) -> bool {
     let plan = QuantizationPlan::new(architecture);
     architecture.ids().any(|id| {
@@ -149,7 +149,9 @@ fn check_integers(name: &str, model: &TrainedModel, read: &TrainedModel) {
             assert!((found / expected - 1.0).abs() < 1e-6, "{name}: {found} is not {expected}");
         }
     }
-    let scales = |network: &QuantizedNetwork| -> Vec<u32> {
+    // A flattening in single precision that 8-bit layers read has a grid of its own, equal to that of its
+    // input. It is read as an 8-bit flattening, which stays on the grid of its input.
+    let scales = |network: &QuantizedNetwork| -> BTreeSet<u32> {
         let owners = network.plan.owners().map(|owner| network.grids[&owner].scale.to_bits());
         owners.collect()
     };
@@ -291,8 +293,8 @@ fn rounding_that_no_8_bit_layer_gives_is_refused() {
     let bytes = changed(&model, |file| node(file, "head").input[0] = "act".to_owned());
     assert_eq!(
         TrainedModel::from_onnx(&bytes).unwrap_err().to_string(),
-        "the value of layer `act` is rounded to 8 bits where Kiln does not round it, or the reverse; no choice \
-         of 8-bit layers gives this file"
+        "the value of layer `act` is rounded to 8 bits where Kiln does not round it, or the reverse; no \
+         choice of 8-bit layers gives this file"
     );
 }
 

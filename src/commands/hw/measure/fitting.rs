@@ -6,7 +6,7 @@ use kiln_files::Overwrite;
 use kiln_hw_models::measuring::{HeldOut, MeasuringReport, summarize};
 use kiln_hw_models::{
     Calibration, Comparison, Conditions, CostModel, Device, EvaluationTable, FitReport, Fitted, FittedReport,
-    LatencyUnit, MeasurementFile, Repeats, Roofline,
+    LatencyUnit, MeasurementFile, OwnPredictor, Repeats, Roofline, Transfer,
 };
 use kiln_space::SearchSpace;
 
@@ -55,13 +55,18 @@ pub(super) fn fit(
     let calibration = Calibration { batch, threads, ..Calibration::new(file.name(), &file.latency_column) };
     let fit = calibration.fit(start, &drawn).map_err(Failure::wrong)?;
     let roofline = |device: &Device| Roofline::new(device.clone(), batch, threads);
-    let networks = EvaluationTable::of(&file.latency_column, &drawn, &roofline(&fit.device));
+    let transfer = Transfer::all().map_err(Failure::wrong)?;
+    let networks = EvaluationTable::of(&file.latency_column, &drawn, space, &roofline(&fit.device))
+        .map(|networks| networks.with_transfer(&transfer, OwnPredictor::Kept));
     let (device, _) = networks
         .and_then(|networks| {
             FittedReport::fit(&networks, &fit.device, &file.name(), Conditions { batch, threads })
         })
         .map_err(Failure::wrong)?;
     let compare = |model: &dyn CostModel| Comparison::new(model, &others).map_err(Failure::wrong);
+    let fitted_on = journal.date.clone();
+    let networks = device.fitted.map(|networks| networks.dated(fitted_on));
+    let device = Device { fitted: networks, ..device };
     let model = Fitted::new(device.clone()).map_err(Failure::wrong)?;
     let compared = [
         ("roofline before", compare(&roofline(start))?),
@@ -88,7 +93,7 @@ fn report(
     let conditions = journal.conditions.clone();
     let is_local = conditions.commands.is_none();
     MeasuringReport {
-        machine: is_local.then(kiln::measuring::this_machine),
+        machine: is_local.then(kiln_evaluator::this_machine),
         runtime: conditions.runtime,
         runtime_version: conditions.runtime_version,
         date: journal.date.clone(),

@@ -82,7 +82,7 @@ pub(super) fn shares(arguments: &MeasureArguments, networks: usize, kernels: usi
     let total = Duration::from_mins(u64::from(arguments.minutes));
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX / 2);
     let for_kernels = total / count(networks + kernels).max(1) * count(kernels);
-    [total - for_kernels, for_kernels]
+    [total.saturating_sub(for_kernels), for_kernels]
 }
 
 /// Writes the measured kernels as a table that `kiln hw fit --model kernels` reads.
