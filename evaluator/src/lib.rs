@@ -26,12 +26,8 @@ pub use compression::registry::RecipeRegistry;
 pub use compression::sensitivity::LayerSensitivity;
 pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use deploy::matching::{Matched, Mismatch};
-<<<<<<< HEAD
 pub use deploy::post_training::{QuantizationError, calibration, quantized};
-pub use deploy::provenance::today;
-=======
 pub use deploy::provenance::{this_machine, today};
->>>>>>> main
 pub use deploy::random::with_random_weights;
 pub use deploy::runtime::KilnRuntime;
 pub use deploy::trained::{Unmeasured, measure, predict, score};
