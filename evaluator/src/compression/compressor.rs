@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{ExportError, ExporterRegistry, GraphOptimization, MetricRecord, TrainedModel, write_files};
+use kiln_export::{
+    ExportError, ExporterRegistry, GraphOptimization, MetricRecord, TrainedModel, write_files,
+};
 use kiln_files::{WholeFolder, make_folder};
 use kiln_search::{CostSet, EvalError, Progress};
 

@@ -104,7 +104,7 @@ impl Retraining {
             data: workshop.data,
             examples: &workshop.examples,
             settings: &settings,
-            seed: kiln_search::seed::derive(workshop.seed, "stage", &[stage as u64]),
+            seed: kiln_search::seed::derive(workshop.seed, "stage", &[&(stage as u64).to_le_bytes()]),
             calibration: workshop.calibration,
             device: workshop.device,
             how: How { form, teacher: workshop.teacher.as_ref(), keeps_zeros },

@@ -41,19 +41,15 @@ struct FrozenTeacher {
 
 impl Teacher for FrozenTeacher {
     fn taught(&self, images: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
-        match self.features {
-            Some(layer) => {
-                let (outputs, features) = self.frozen.layer_output(images, layer);
-                (outputs, features.flatten(1, 3))
-            }
-            None => {
-                let (batch, device) = (images.dims()[0], images.device());
-                let outputs = self.frozen.outputs(std::iter::once(images));
-                let width = outputs.len() / batch.max(1);
-                let outputs = Tensor::from_data(TensorData::new(outputs, [batch, width]), &device);
-                (outputs, Tensor::zeros([batch, 1], &device))
-            }
+        if let Some(layer) = self.features {
+            let (outputs, features) = self.frozen.layer_output(images, layer);
+            return (outputs, features.flatten(1, 3));
         }
+        let (batch, device) = (images.dims()[0], images.device());
+        let outputs = self.frozen.outputs(std::iter::once(images));
+        let width = outputs.len() / batch.max(1);
+        let outputs = Tensor::from_data(TensorData::new(outputs, [batch, width]), &device);
+        (outputs, Tensor::zeros([batch, 1], &device))
     }
 }
 

@@ -50,7 +50,9 @@ pub(crate) fn in_own_units(
 pub(crate) fn in_deviations(model: &mut TrainedModel, data: &DataSet) {
     let (mean, deviation) = data.target_normalization();
     rescale(model, data, |row, bias, at| {
-        row.iter_mut().for_each(|weight| *weight /= deviation[at]);
+        for weight in row {
+            *weight /= deviation[at];
+        }
         *bias = (*bias - mean[at]) / deviation[at];
     });
 }
@@ -60,7 +62,9 @@ pub(crate) fn in_deviations(model: &mut TrainedModel, data: &DataSet) {
 pub(crate) fn in_units(model: &mut TrainedModel, data: &DataSet) {
     let (mean, deviation) = data.target_normalization();
     rescale(model, data, |row, bias, at| {
-        row.iter_mut().for_each(|weight| *weight *= deviation[at]);
+        for weight in row {
+            *weight *= deviation[at];
+        }
         *bias = *bias * deviation[at] + mean[at];
     });
 }

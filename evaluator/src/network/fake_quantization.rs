@@ -109,7 +109,8 @@ impl FakeQuantization {
 
     fn learned(&self, id: LayerId) -> Rounding {
         let owner = self.network.plan.owner(id).unwrap_or(id);
-        self.grids.get(&owner).cloned().map_or(Rounding::None, Rounding::Learned)
+        let learned = self.grids.get(&owner).cloned().map(Box::new);
+        learned.map_or(Rounding::None, Rounding::Learned)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Rounding {
     /// Quantizes the value to an integer, for layers with integer weights.
     Steps(Grid),
     /// Rounds to the nearest value on a quantization grid that is trained.
-    Learned(LearnedGrid),
+    Learned(Box<LearnedGrid>),
     /// Rounds to the grid that covers the values of the batch.
     OwnRange,
 }

@@ -85,7 +85,7 @@ pub(crate) fn feature_layer(architecture: &Architecture) -> Option<LayerId> {
     let live = architecture.live();
     let is_linear =
         |id: &LayerId| live[id.0] && matches!(architecture.layer(*id).op, Op::Linear { .. }) && id.0 > 0;
-    let last = architecture.ids().filter(is_linear).last()?;
+    let last = architecture.ids().rfind(is_linear)?;
     architecture.layer(last).inputs.first().copied()
 }
 

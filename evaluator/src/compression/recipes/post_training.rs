@@ -121,7 +121,7 @@ impl Recipe for PostTraining {
         let whole = rounder.rounded(&BTreeSet::new())?;
         let (rounded, kept) = match self.max_loss {
             None => (whole, Vec::new()),
-            Some(limit) => self.within(limit, &draft, whole, &rounder, workshop)?,
+            Some(limit) => within(limit, &draft, whole, &rounder, workshop)?,
         };
         draft.model = TrainedModel { card: draft.model.card, ..rounded };
         let (weights, calibration) = (self.options.weights, self.options.calibration);
@@ -135,46 +135,43 @@ impl Recipe for PostTraining {
     }
 }
 
-impl PostTraining {
-    /// Leaves the layers with the largest losses in single precision, one after another, until the loss of
-    /// the whole network is at most `limit`. Returns the network, and the names of these layers.
-    fn within(
-        &self,
-        limit: f64,
-        draft: &Draft,
-        whole: TrainedModel,
-        rounder: &Rounder<'_>,
-        workshop: &Workshop<'_>,
-    ) -> Result<(TrainedModel, Vec<String>), CompressionError> {
-        let before = workshop.validation_error(&draft.model)?;
-        let loss = |model: &TrainedModel| {
-            Ok::<_, CompressionError>(workshop.loss(workshop.validation_error(model)?, before))
-        };
-        let mut best = loss(&whole)?;
-        if best <= limit {
-            return Ok((whole, Vec::new()));
-        }
-        let mut layers = sensitivity::measure(draft, workshop)?;
-        layers.sort_by(|a, b| b.loss.total_cmp(&a.loss));
-        let names: Vec<String> = layers.into_iter().map(|layer| layer.layer).collect();
-        // At least one layer is rounded. Otherwise the recipe would do nothing.
-        for count in 1..names.len() {
-            workshop.check_stop()?;
-            let kept: BTreeSet<String> = names[..count].iter().cloned().collect();
-            let model = rounder.rounded(&kept)?;
-            let found = loss(&model)?;
-            if found <= limit {
-                return Ok((model, names[..count].to_vec()));
-            }
-            best = best.min(found);
-        }
-        let unit = workshop.unit_of_loss();
-        Err(CompressionError::Unreachable {
-            recipe: workshop.recipe.to_owned(),
-            target: format!("a loss of at most {limit} {unit} on the validation split"),
-            reached: format!("{best:.3}"),
-        })
+/// Leaves the layers with the largest losses in single precision, one after another, until the loss of
+/// the whole network is at most `limit`. Returns the network, and the names of these layers.
+fn within(
+    limit: f64,
+    draft: &Draft,
+    whole: TrainedModel,
+    rounder: &Rounder<'_>,
+    workshop: &Workshop<'_>,
+) -> Result<(TrainedModel, Vec<String>), CompressionError> {
+    let before = workshop.validation_error(&draft.model)?;
+    let loss = |model: &TrainedModel| {
+        Ok::<_, CompressionError>(workshop.loss(workshop.validation_error(model)?, before))
+    };
+    let mut best = loss(&whole)?;
+    if best <= limit {
+        return Ok((whole, Vec::new()));
     }
+    let mut layers = sensitivity::measure(draft, workshop)?;
+    layers.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+    let names: Vec<String> = layers.into_iter().map(|layer| layer.layer).collect();
+    // At least one layer is rounded. Otherwise the recipe would do nothing.
+    for count in 1..names.len() {
+        workshop.check_stop()?;
+        let kept: BTreeSet<String> = names[..count].iter().cloned().collect();
+        let model = rounder.rounded(&kept)?;
+        let found = loss(&model)?;
+        if found <= limit {
+            return Ok((model, names[..count].to_vec()));
+        }
+        best = best.min(found);
+    }
+    let unit = workshop.unit_of_loss();
+    Err(CompressionError::Unreachable {
+        recipe: workshop.recipe.to_owned(),
+        target: format!("a loss of at most {limit} {unit} on the validation split"),
+        reached: format!("{best:.3}"),
+    })
 }
 
 /// Rounds one network with different layers in single precision. The calibration is the same for all.
