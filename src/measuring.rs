@@ -129,7 +129,12 @@ impl DeviceMeasurer {
             .map(|network| model_file(network, runtime.format(), state))
             .collect::<Result<_, _>>()?;
         let clock = SystemClock::start();
-        let plan = MeasuringPlan::sharing(Duration::from_mins(self.minutes), models.len(), 0);
+        let total = Duration::from_mins(self.minutes);
+        let plan = if runtime.is_local() {
+            MeasuringPlan::on_this_machine(total, models.len(), 0)
+        } else {
+            MeasuringPlan::sharing(total, models.len(), 0)
+        };
         let total = u64::from(plan.rounds) * (models.len() as u64 + 1);
         let session = Session {
             runtime: runtime.as_ref(),
@@ -151,6 +156,11 @@ impl DeviceMeasurer {
             progress.report(STAGE, (visits.len() as u64).min(total - 1), total, &self.device);
             Ok::<(), EvalError>(())
         })?;
+        if visits.iter().all(Visit::is_failed) && matches!(ending, Ending::Complete | Ending::TimeUp) {
+            // The device failed, not the networks: nothing is kept, so that the next run tries again.
+            kept.visits.clear();
+            kept.write(state)?;
+        }
         let outcomes = self.outcomes(&ending, &visits, kept.trials(), progress)?;
         progress.report(STAGE, total, total, &self.device);
         Ok(outcomes)

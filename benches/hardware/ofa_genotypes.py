@@ -1,8 +1,8 @@
 """Writes the rows of a latency table of Once-for-All networks as genotypes of `ofa-mbv3.toml`.
 
 The table has the columns ks and e (20 numbers joined by `-`, four for each stage), d (five depths) and r (the
-resolution), and a column of latencies for each device. A space has one resolution, so one file of networks and
-one config are written.
+resolution), and a column of latencies for each device. A space has one resolution, so one file of networks
+and one config are written.
 """
 
 import argparse

@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_hw_models::{
     Device, EvaluationTable, KeyFile, LatencyUnit, MeasurementFile, Roofline, ShippedPredictor,
@@ -80,9 +80,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for device in fitted.devices() {
         let ShippedPredictor { name, networks, within_10_percent, spearman, median_log_error, .. } = device;
         println!(
-            "{name:16} {networks:6} networks, within 10 %: {within_10_percent:5.1}, Spearman {spearman:.3}, median error {median_log_error:.4}"
+            "{name:16} {networks:6} networks, within 10 %: {within_10_percent:5.1}, Spearman {spearman:.3}, median \
+             error {median_log_error:.4}"
         );
     }
-    std::fs::write(&out, fitted.to_toml())?;
+    kiln_files::write(Path::new(&out), fitted.to_toml().as_bytes())?;
     Ok(())
 }

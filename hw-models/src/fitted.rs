@@ -51,11 +51,11 @@ struct FittedSettings {
 const KEYS: &str = r##"
 [batch]
 "$ref" = "#/$defs/count"
-description = "Examples for which costs are predicted; if given, that of the measurements."
+description = "For models of measurements: examples of a batch that was measured."
 
 [threads]
 "$ref" = "#/$defs/count"
-description = "Threads for which costs are predicted; if given, that of the measurements."
+description = "For models of measurements: the threads that were measured."
 "##;
 
 impl Fitted {

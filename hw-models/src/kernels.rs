@@ -74,11 +74,11 @@ struct KernelSettings {
 pub(crate) const KEYS: &str = r##"
 [batch]
 "$ref" = "#/$defs/count"
-description = "Examples for which costs are predicted, among the batches that were measured."
+description = "For models of measurements: examples of a batch that was measured."
 
 [threads]
 "$ref" = "#/$defs/count"
-description = "Threads for which costs are predicted; if given, that of the measurements."
+description = "For models of measurements: the threads that were measured."
 "##;
 
 /// Reads `batch` and `threads`, and checks `threads`. Returns the batch, if it is given.

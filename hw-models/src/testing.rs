@@ -165,7 +165,7 @@ mod tests {
     use kiln_space::Settings;
 
     use super::*;
-    use crate::{Device, HardwareRegistry, Roofline, Schedule};
+    use crate::{Device, HardwareRegistry, HwError, Roofline, Schedule};
 
     const FORMATS: [NumberFormat; 5] =
         [NumberFormat::F32, NumberFormat::F16, NumberFormat::Bf16, NumberFormat::Int8, NumberFormat::Int4];
@@ -180,8 +180,13 @@ mod tests {
                 table.insert("device".to_owned(), device.name.clone().into());
                 table.insert("model".to_owned(), model.into());
                 let settings = Settings::new("hardware.0", table);
-                models.push((device.clone(), registry.build(&settings).unwrap()));
+                match registry.build(&settings) {
+                    // Models of measurements hold their laws in their own tests, on devices that have some.
+                    Err(HwError::NotFitted { .. } | HwError::NoKernels { .. }) => {}
+                    model => models.push((device.clone(), model.unwrap())),
+                }
             }
+            assert!(models.iter().any(|(known, _)| known.name == device.name), "{} has a model", device.name);
         }
         models
     }

@@ -1,6 +1,7 @@
 //! Predictors of single convolutions, fitted to measurements on a V100 under `TensorRT` (Alibaba,
 //! lightweight-neural-architecture-search) and judged on others. The environment variable `KILN_DATA` must
-//! name the folder with the data.
+//! name the folder with the data. `KILN_V100_KERNELS` is the number of kernels of each format (default 4000);
+//! with all of them, a fit takes minutes.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -26,15 +27,20 @@ fn predictors_of_v100_convolutions_agree_with_held_out_ones() {
         return;
     };
     let device = Device::parse("v100.toml", include_str!("devices/v100.toml")).unwrap();
+    let count = std::env::var("KILN_V100_KERNELS").map_or(4000, |count| count.parse().unwrap());
+    // Smallest share within 10 % from all kernels, and from a part of them.
     let formats = [
-        ("fp32", NumberFormat::F32, 90.0),
-        ("fp16", NumberFormat::F16, 80.0),
-        ("int8", NumberFormat::Int8, 90.0),
+        ("fp32", NumberFormat::F32, [90.0, 60.0]),
+        ("fp16", NumberFormat::F16, [80.0, 45.0]),
+        ("int8", NumberFormat::Int8, [90.0, 60.0]),
     ];
     for (name, format, least) in formats {
         let path = data.join(format!("v100_conv_ops/v100_tensorrt_{name}.csv.gz"));
         let file = KernelFile { path, latency_column: "latency".to_owned(), unit: LatencyUnit::Ms, format };
         let (mut kernels, not_measured) = file.read().unwrap();
+        let least = least[usize::from(count < kernels.len())];
+        kernels.shuffle(&mut Pcg64::seed_from_u64(SEED));
+        kernels.truncate(count);
         let all = kernels.len();
         let begin = std::time::Instant::now();
         let (fitted, report) = KernelsReport::fit(&kernels, &device, "v100", 1, SEED).unwrap();
@@ -46,7 +52,6 @@ fn predictors_of_v100_convolutions_agree_with_held_out_ones() {
         );
 
         // The interval rests on the fifth that was held out, so it is judged on kernels that no part saw.
-        kernels.shuffle(&mut Pcg64::seed_from_u64(SEED));
         let judged = kernels.split_off(all / 4);
         let (fitted, _) = KernelsReport::fit(&kernels, &device, "v100", 1, SEED).unwrap();
         let models: BTreeMap<u64, Kernels> = [1, 32, 64, 128]
@@ -54,7 +59,7 @@ fn predictors_of_v100_convolutions_agree_with_held_out_ones() {
             .into_iter()
             .collect();
         let (mut pairs, mut inside) = (Vec::new(), 0);
-        for MeasuredKernel { shape, latency_us, .. } in &judged[..8000] {
+        for MeasuredKernel { shape, latency_us, .. } in judged.iter().take(8000) {
             let network = shape.network().unwrap();
             // An added tensor of another shape is left out of a network of one kernel.
             if shape.adds && shape.input != shape.output {
@@ -72,6 +77,6 @@ fn predictors_of_v100_convolutions_agree_with_held_out_ones() {
         );
         let within = report.formats[0].held_out.within_a_tenth_percent;
         assert!(within >= least, "{name}: {within}");
-        assert!((87.0..=93.0).contains(&coverage), "{name}: {coverage}");
+        assert!((85.0..=97.0).contains(&coverage), "{name}: {coverage}");
     }
 }

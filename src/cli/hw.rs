@@ -88,8 +88,8 @@ pub(crate) struct EvaluateArguments {
     /// Columns of devices that are known: every network was measured on them
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub(crate) known: Vec<String>,
-    /// Shipped predictors that are known devices too: `all`, `none` or names. That of the target's own device is
-    /// left out [default: all; none with `--known`]
+    /// Shipped predictors that are known devices too: `all`, `none` or names. That of the target's own device
+    /// is left out [default: all; none with `--known`]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) transfer: Vec<String>,
     /// Another table with the same columns, to judge with instead
@@ -300,8 +300,8 @@ pub(crate) struct FitArguments {
     /// Number format of the convolutions in a table of kernels
     #[arg(long, value_enum, default_value_t = Format::F32)]
     pub(crate) format: Format,
-    /// Shipped predictors that `fitted` takes as known devices: `all`, `none` or names; none for networks unlike
-    /// those that they know
+    /// Shipped predictors that `fitted` takes as known devices: `all`, `none` or names; none for networks
+    /// unlike those that they know
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "all")]
     pub(crate) transfer: Vec<String>,
     /// Known device to start from

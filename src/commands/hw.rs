@@ -1,4 +1,4 @@
-//! `kiln hw`: lists devices, predicts the cost of networks, measures them, and fits device files and judges them.
+//! `kiln hw`: lists devices, predicts the cost of networks, measures them, fits device files, and judges fits.
 
 mod evaluate;
 mod fit;

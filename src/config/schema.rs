@@ -139,6 +139,13 @@ fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
 
 fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
     let mut properties: Map<String, Value> = keys.all("hardware");
+    // Models describe their keys differently; here the key belongs to all of them.
+    for schema in properties.values_mut().filter_map(Value::as_object_mut) {
+        let Some(several) = schema.get("anyOf").and_then(Value::as_array) else { continue };
+        let texts: Vec<&str> = several.iter().filter_map(|one| one["description"].as_str()).collect();
+        let text = texts.into_iter().rev().collect::<Vec<_>>().join(" ");
+        schema.insert("description".to_owned(), text.into());
+    }
     let device = json!({ "description": "A device that Kiln knows.", "enum": Device::builtin_names() });
     properties.insert("device".to_owned(), device);
     properties.insert(

@@ -71,7 +71,7 @@ fn confidence_of_limits_is_that_of_the_intervals() {
     assert!(!read(RIGHT).unwrap().hardware[0].is_confident);
     assert!(with("0.9").unwrap().hardware[0].is_confident);
     let refused = with("0.95").unwrap_err().to_string();
-    assert!(refused.contains("`hardware.0.confidence` is 0.95, expected 0.9"), "{refused}");
+    assert!(refused.contains("`hardware.0.confidence`: found `0.95`, expected 0.9"), "{refused}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use kiln_search::{Event, JournalReader, RunPaths, facts};
 
-use crate::sandbox::{Sandbox, set, tiny_quickstart};
+use crate::sandbox::{DATE, Sandbox, set, tiny_quickstart};
 
 /// Runs a study on a disk with `$2` bytes, and again after the disk was enlarged. It runs in a namespace in
 /// which any user may mount disks. The exit code, the output and the disk's content of both runs are kept in
@@ -28,7 +28,7 @@ cp -a disk/. after
 
 fn in_namespace(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-eu", "-c", script, "sh"]).args(arguments);
+    command.args(["-rm", "sh", "-eu", "-c", script, "sh"]).args(arguments).env(DATE.0, DATE.1);
     command
 }
 

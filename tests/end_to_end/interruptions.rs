@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
+use crate::sandbox::{DATE, Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
 fn start(sandbox: &Sandbox) -> Child {
     let mut command = sandbox.command(&["search", "study.toml"]);
@@ -103,6 +103,7 @@ fn start_after(sandbox: &Sandbox, traps: &str) -> Child {
     let script = format!("{traps}; exec \"$0\" search study.toml");
     let mut shell = hearing_signals("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+    shell.env(DATE.0, DATE.1);
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

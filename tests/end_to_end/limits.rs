@@ -7,7 +7,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+use crate::sandbox::{DATE, Said, Sandbox, set, tiny_quickstart};
 
 fn config() -> String {
     let mut config = tiny_quickstart("tiny");
@@ -20,6 +20,7 @@ fn limited(sandbox: &Sandbox, limit: &str) -> Said {
     let script = format!("{limit}; exec \"$0\" search study.toml --plain --workers 2");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+    shell.env(DATE.0, DATE.1);
     Said::new(shell.stdin(Stdio::null()).output().unwrap())
 }
 
@@ -76,7 +77,7 @@ fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["-rm", "sh", "-eu", "-c", script, env!("CARGO_BIN_EXE_kiln")]);
-        command.current_dir(sandbox.path("")).output()
+        command.current_dir(sandbox.path("")).env(DATE.0, DATE.1).output()
     };
     let probe = run("mkdir probe; mount -t tmpfs kiln probe");
     if !probe.as_ref().is_ok_and(|probe| probe.status.success()) {
@@ -142,6 +143,7 @@ fn closed_or_full_outputs_end_command_with_right_code() {
         let script = format!("\"$0\" front tiny {redirection}");
         let mut shell = Command::new("sh");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+        shell.env(DATE.0, DATE.1);
         Said::new(shell.output().unwrap())
     };
     assert_eq!(run(">&-").code, 0);

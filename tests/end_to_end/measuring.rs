@@ -204,7 +204,7 @@ fn measured_kernels_become_a_sum_and_a_lookup_table() {
     assert_eq!(found["held_out"]["networks"], 3);
     let table = fs::read_to_string(sandbox.path("my board.measured/kernels/kernels.csv")).unwrap();
     assert_eq!(table.lines().count() as u64, count + 1);
-    assert!(table.contains("conv b1 "), "{table}");
+    assert!(table.contains("linear b1 64x1x1 10x1x1 k1x1"), "{table}");
 
     for model in ["kernels", "table"] {
         let predict = ["hw", "predict", "2-0-1-0", "--space", "study.toml", "--file", "my board.toml"];

@@ -11,6 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
 
+/// The variable that fixes the date of cards, which are compared bit by bit, and its value.
+pub(crate) const DATE: (&str, &str) = ("SOURCE_DATE_EPOCH", "1795943772");
+
 /// A temporary folder with a config.
 pub(crate) struct Sandbox {
     folder: TempDir,
@@ -32,8 +35,8 @@ impl Sandbox {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = hearing_signals(env!("CARGO_BIN_EXE_kiln"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        // Cards are compared bit by bit, so the date is fixed.
-        command.env("SOURCE_DATE_EPOCH", "1795943772");
+        let (name, seconds) = DATE;
+        command.env(name, seconds);
         command
     }
 

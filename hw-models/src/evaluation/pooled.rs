@@ -7,8 +7,8 @@ use crate::fitted::features;
 use crate::{HwError, Measured, Roofline, Transfer};
 
 impl EvaluationTable {
-    /// Creates the table of networks of a space that were read and pooled before, without known devices. `target` names
-    /// their latency. Features that need a device, such as bytes and formats, are those of `roofline`. Line
+    /// Creates the table of networks of a space that were read and pooled before, without known devices.
+    /// `target` names their latency. Features that need a device, such as bytes and formats, are those of `roofline`. Line
     /// numbers count the networks from 1.
     ///
     /// # Errors

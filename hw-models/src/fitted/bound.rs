@@ -13,9 +13,9 @@ const DEVIATION_MAX: f64 = 3.0;
 ///
 /// Source: V. Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74, 2015;
 /// J. Lei et al., Distribution-free predictive inference for regression, Journal of the American Statistical
-/// Association 113(523), 2018, section 5.2, for errors in local deviations. Differs: above 60 points the folds
-/// share the kernels. Half of the scale is the same for all networks, since a model that misjudges its own
-/// uncertainty would spread intervals too much; for the same reason the deviation is limited. Below
+/// Association 113(523), 2018, section 5.2, for errors in local deviations. Differs: above 60 points the
+/// folds share the kernels. Half of the scale is the same for all networks, since a model that misjudges its
+/// own uncertainty would spread intervals too much; for the same reason the deviation is limited. Below
 /// [`WIDENED`] points the bound is wider, since networks that were chosen are not exchangeable with others. A
 /// rank above the number of points raises the largest error in proportion.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -97,7 +97,8 @@ pub(crate) const COUNT: usize = NAMED + SKETCH;
 /// Position of the multiply-accumulates of all layers, which a table's `flops` counts.
 pub(crate) const MACS: usize = Class::NAMES.len() * OF_CLASS.len() + 10;
 
-/// Whether a feature depends on the network alone: neither on the device whose roofline is read nor on the batch.
+/// Whether a feature depends on the network alone: neither on the device whose roofline is read nor on the
+/// batch.
 pub(crate) const fn is_portable(feature: usize) -> bool {
     if feature < Class::NAMES.len() * OF_CLASS.len() {
         // Kernels and idle layers.

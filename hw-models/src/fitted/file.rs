@@ -14,7 +14,11 @@ use crate::{Agreement, Conditions, HwError, Interval};
 const VERSION: u32 = 2;
 /// Maximum number of networks in a file.
 pub(super) const NETWORKS_MAX: usize = 1000;
-/// A network that is farther from the measured ones than these from each other, by this factor, is unlike them.
+/// A network with a feature outside the range of the measured ones by more than this share of the range is
+/// unlike them.
+const BEYOND: f64 = 0.5;
+/// A network that is farther from the measured ones than these from each other, by this factor, is unlike
+/// them.
 const APART_MAX: f64 = 1.5;
 /// Largest magnitude of a number in a file.
 const MAGNITUDE_MAX: f64 = 1e18;
@@ -269,13 +273,14 @@ impl FittedNetworks {
         let regression = self.regression.restored(&rows(&transfer), &self.latencies_us);
         let alone = self.alone.as_ref();
         let alone = alone.map(|alone| alone.restored(&rows(&Transfer::none()), &self.latencies_us));
-        let constant = |feature: usize| {
-            let value = networks.first()?[feature];
-            let same = |network: &Vec<f64>| (network[feature] - value).abs() <= 1e-9 * value.abs();
-            networks.iter().all(same).then_some((feature, value))
+        let range = |feature: usize| {
+            let values = networks.iter().map(|network| network[feature]);
+            values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| {
+                [low.min(value), high.max(value)]
+            })
         };
-        let constants = (0..NAMED).filter_map(constant).collect();
-        Ok(RestoredFit { scales: self.scales.clone(), transfer, regression, alone, constants })
+        let ranges = (0..NAMED).map(range).collect();
+        Ok(RestoredFit { scales: self.scales.clone(), transfer, regression, alone, ranges })
     }
 }
 
@@ -286,8 +291,8 @@ pub(super) struct RestoredFit {
     transfer: Transfer,
     regression: Regression,
     alone: Option<Regression>,
-    /// Features that are equal in all measured networks, with their values.
-    constants: Vec<(usize, f64)>,
+    /// Smallest and largest value of each feature among the measured networks.
+    ranges: Vec<[f64; 2]>,
 }
 
 impl RestoredFit {
@@ -298,10 +303,12 @@ impl RestoredFit {
             None => self.alone.as_ref().unwrap_or(&self.regression).predict(&self.scales.row(features, &[])),
         };
         let Predicted { value, low, high, apart } = found;
-        let differs =
-            |(feature, value): &&(usize, f64)| (features[*feature] - *value).abs() > 1e-9 * value.abs();
-        let mut unlike: Vec<String> =
-            self.constants.iter().filter(differs).map(|(feature, _)| features::name(*feature)).collect();
+        let is_beyond = |(value, [low, high]): (&f64, &[f64; 2])| {
+            let margin = BEYOND * (high - low) + 1e-9 * low.abs().max(high.abs());
+            *value < low - margin || *value > high + margin
+        };
+        let beyond = features.iter().zip(&self.ranges).enumerate().filter(|(_, pair)| is_beyond(*pair));
+        let mut unlike: Vec<String> = beyond.map(|(feature, _)| features::name(feature)).collect();
         if apart > APART_MAX {
             unlike
                 .push(format!("{apart:.1} times as far from the measured networks as these from each other"));

@@ -16,6 +16,9 @@ const CHOOSING: usize = 150;
 pub(super) const ROBUST_MIN: usize = 30;
 /// Rounds in which outliers are found.
 const ROBUST_ROUNDS: usize = 3;
+/// The kernel is chosen again if the noise of a point exceeds the usual by this factor: outliers would choose
+/// one that explains them.
+const OUTLYING: f64 = 4.0;
 /// Degrees of freedom of the noise of many points.
 const FREEDOM: f64 = 4.0;
 /// Variances and lengths of effects that do not add up, to choose from; the first is none.
@@ -247,10 +250,19 @@ impl Stage {
 
     /// The stage with the kernel between all of the group that targets and [`Kernel::log_prior`] make
     /// likeliest.
-    fn chosen(candidates: &[Vec<Kernel>], pairs: &[Vec<Pair>], places: Vec<Place>, targets: &[f64]) -> Self {
+    /// The noise of each point is that of the kernel times the point's factor.
+    fn chosen(
+        candidates: &[Vec<Kernel>],
+        pairs: &[Vec<Pair>],
+        places: Vec<Place>,
+        targets: &[f64],
+        factors: &[f64],
+    ) -> Self {
+        let noises = |kernel: Kernel| factors.iter().map(|factor| factor * kernel.noise).collect::<Vec<_>>();
         let count = targets.len().min(CHOOSING);
         let part = |kernel: Kernel| {
-            let noises = vec![kernel.noise; count];
+            let mut noises = noises(kernel);
+            noises.truncate(count);
             Self::new(kernel, noises, &pairs[..count], places[..count].to_vec(), &targets[..count])
         };
         let judged = |kernel: &Kernel| (part(*kernel).log_likelihood(targets) + kernel.log_prior(), *kernel);
@@ -265,7 +277,7 @@ impl Stage {
         };
         let best = groups.iter().map(weighed).max_by(|a, b| a.0.total_cmp(&b.0));
         let kernel = best.and_then(|(_, kernel)| kernel).unwrap_or(Kernel::USUAL);
-        Self::new(kernel, vec![kernel.noise; targets.len()], pairs, places, targets)
+        Self::new(kernel, noises(kernel), pairs, places, targets)
     }
 
     /// The logarithm of the marginal likelihood, up to a constant.
@@ -335,8 +347,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Fits to networks and their latencies: at least one, all above 0. `kernels` are those of the two stages;
-    /// without them, the likeliest ones `of` a family are taken.
+    /// Fits to networks and their latencies: at least one, all above 0. `kernels` are those of the two
+    /// stages; without them, the likeliest ones `of` a family are taken.
     pub(crate) fn fit(rows: &[Row], latencies: &[f64], of: Family, kernels: Option<[Kernel; 2]>) -> Self {
         let count = rows.len().max(1) as f64;
         let logs = rows.iter().zip(latencies).map(|(row, latency)| (latency / row.prior).ln());
@@ -349,11 +361,23 @@ impl Process {
         let bounds = [least * WITHIN[0], largest * WITHIN[1]];
 
         let stage = |bases: &[f64], candidates: &[Vec<Kernel>]| {
-            let places = rows.iter().zip(bases).map(|(row, base)| row.place(typical, *base)).collect();
+            let places: Vec<Place> =
+                rows.iter().zip(bases).map(|(row, base)| row.place(typical, *base)).collect();
             let targets: Vec<f64> =
                 latencies.iter().zip(bases).map(|(latency, base)| latency / base).collect();
-            let chosen = Stage::chosen(candidates, &pairs, places, &targets);
-            let robust = if targets.len() >= ROBUST_MIN { chosen.robust(&pairs, &targets) } else { chosen };
+            let chosen =
+                |factors: &[f64]| Stage::chosen(candidates, &pairs, places.clone(), &targets, factors);
+            let first = chosen(&vec![1.0; targets.len()]);
+            if targets.len() < ROBUST_MIN {
+                return first.summed(rows);
+            }
+            let robust = first.robust(&pairs, &targets);
+            let factors: Vec<f64> = robust.noises.iter().map(|noise| noise / robust.noise).collect();
+            let robust = if factors.iter().any(|factor| *factor > OUTLYING) {
+                chosen(&factors).robust(&pairs, &targets)
+            } else {
+                robust
+            };
             robust.summed(rows)
         };
         let candidates = |number: usize, sketch: bool| match kernels {

@@ -84,8 +84,8 @@ pub(crate) struct Predicted {
 }
 
 impl Regression {
-    /// Fits to networks and their latencies: at least one, all above 0. Errors of the networks from `drawn` on
-    /// make the interval: those before were chosen and are not like others.
+    /// Fits to networks and their latencies: at least one, all above 0. Errors of the networks from `drawn`
+    /// on make the interval: those before were chosen and are not like others.
     pub(crate) fn fit(rows: &[Row], latencies: &[f64], drawn: usize) -> Self {
         Self::judged(rows, latencies, drawn).0
     }

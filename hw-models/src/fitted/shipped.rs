@@ -22,8 +22,11 @@ const ROUNDS: usize = 8;
 const WITHIN: [f64; 2] = [0.5, 1.5];
 /// How far outside the range of the cells a feature may lie, as a share of the range.
 const BEYOND: f64 = 0.1;
-/// Columns whose deviation from a predictor is at most this factor of the predictor's own are the same device.
+/// Columns whose deviation from a predictor is at most this factor of the predictor's own are the same
+/// device.
 const SAME: f64 = 1.25;
+/// What the rounding of a predictor's coefficients may add to its deviation.
+const ROUNDED: f64 = 0.01;
 
 /// Fitted predictors of devices, all of one space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -335,8 +338,8 @@ impl Transfer {
             .collect()
     }
 
-    /// What the predictors say of a network: a latency in microseconds each. `None` for a network unlike those
-    /// of the predictors' space.
+    /// What the predictors say of a network: a latency in microseconds each. `None` for a network unlike
+    /// those of the predictors' space.
     pub(crate) fn known_us(&self, features: &[f64]) -> Option<Vec<f64>> {
         if self.devices.is_empty() {
             return Some(Vec::new());
@@ -370,7 +373,7 @@ impl Transfer {
             let predicted: Option<Vec<f64>> =
                 table.networks().map(|(row, _)| one.known_us(row).map(|known| known[0])).collect();
             predicted.is_none_or(|predicted| {
-                spread(&predicted, &latencies).1 > SAME * predictor.median_log_error.max(1e-3)
+                spread(&predicted, &latencies).1 > SAME * predictor.median_log_error + ROUNDED
             })
         };
         Self { devices: self.devices.iter().filter(differs).copied().collect() }

@@ -21,8 +21,8 @@ const DRAWS_MAX: usize = 100_000;
 /// Squared distance between kernels of different kinds: farther than kernels of one kind usually are.
 const OTHER_KIND: f64 = 100.0;
 
-/// The distinct kernels of a space that a network can consist of, in ascending order. Networks are drawn until
-/// 1000 in a row have no new kernel, or until there are more than `most`.
+/// The distinct kernels of a space that a network can consist of, in ascending order. Networks are drawn
+/// until 1000 in a row have no new kernel, or until there are more than `most`.
 ///
 /// # Example
 /// ```

@@ -14,7 +14,7 @@ const UNITS: f64 = 80.0;
 /// bytes, after an overhead.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "units belong to names")]
+#[expect(clippy::struct_field_names, reason = "each name ends with its unit")]
 pub(super) struct Base {
     /// Operations in a microsecond.
     pub(super) operations_per_us: f64,

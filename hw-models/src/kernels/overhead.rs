@@ -12,8 +12,8 @@ const PENALTY: f64 = 1e-3;
 
 /// Latency of a network: `constant_us + per_kernel_us x kernels + scale x sum of kernels`.
 ///
-/// A kernel that was measured alone was measured with everything that a network costs once, so `per_kernel_us`
-/// is usually negative.
+/// A kernel that was measured alone was measured with everything that a network costs once, so
+/// `per_kernel_us` is usually negative.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Overhead {

@@ -184,9 +184,9 @@ impl Process {
             points[..i].iter().map(|other| squared_distance(&points[i], other)).collect()
         };
         let distances: Vec<Vec<f64>> = (0..points.len()).map(row).collect();
-        let process = GaussianProcess::fit(&distances, &left);
-        let posterior = process.posterior(&left);
-        Self { centers, factors, mean, trend, points, gaussian: process, posterior }
+        let gaussian = GaussianProcess::fit(&distances, &left);
+        let posterior = gaussian.posterior(&left);
+        Self { centers, factors, mean, trend, points, gaussian, posterior }
     }
 
     fn predict(&self, features: &[f64]) -> (f64, f64) {

@@ -310,7 +310,8 @@ impl KernelShape {
 }
 
 impl fmt::Display for KernelShape {
-    /// Writes kind, batch, input, output, window, stride, padding, groups and formats, and then what is fused.
+    /// Writes kind, batch, input, output, window, stride, padding, groups and formats, and then what is
+    /// fused.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, batch, kernel, stride, padding, groups, tensors, weights, activations, .. } = self;
         let shape = |shape: Shape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);

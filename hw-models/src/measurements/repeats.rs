@@ -19,8 +19,8 @@ pub struct Repeats {
     pub median_spread_percent: f64,
     /// Maximum spread, in percent.
     pub largest_spread_percent: f64,
-    /// Percentage of these networks where the median of every second measurement is within 10 % of the median of
-    /// the others. Predictions cannot be expected to agree with measurements better than measurements do.
+    /// Percentage of these networks where the median of every second measurement is within 10 % of the median
+    /// of the others. Predictions cannot be expected to agree with measurements better than measurements do.
     pub within_a_tenth_percent: f64,
 }
 

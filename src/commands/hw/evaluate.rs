@@ -45,8 +45,8 @@ pub(super) fn run(arguments: &EvaluateArguments, common: &Common) -> Result<Exit
         let shipped = table.transfer().names();
         let shipped = if shipped.is_empty() { "none".to_owned() } else { shipped.join(", ") };
         output::print(&format!(
-            "{networks} networks measured, {not_measured} not; mean and tenth percentile of {} draws\nshipped \
-             predictors as known devices: {shipped}\n\n{}",
+            "{networks} networks measured, {not_measured} not; mean and tenth percentile of {} \
+             draws\nshipped predictors as known devices: {shipped}\n\n{}",
             arguments.draws,
             shown(&rows)
         ))?;

@@ -30,8 +30,8 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
                 devices.iter().map(with_models).chain(shipped.iter().map(|known| Ok(as_json(known))));
             output::print_json(&listed.collect::<Result<Vec<Value>, Failure>>()?)?;
         } else {
-            let hint = "`kiln hw list DEVICE` shows every number of a device with its source. Predictors marked \
-                        `shipped` are known devices of `kiln hw fit --model fitted`";
+            let hint = "`kiln hw list DEVICE` shows every number of a device with its source. Predictors \
+                        marked `shipped` are known devices of `kiln hw fit --model fitted`";
             let models = models_table(&devices, shipped);
             output::print(&format!("{}\n{models}\n{hint}", table(&devices)))?;
         }
@@ -67,7 +67,9 @@ fn models(device: &Device) -> Vec<ListedModel> {
                 "median {:.1} %, {:.0} % within 10 %",
                 held_out.median_error_percent, held_out.within_a_tenth_percent
             ),
-            numbers: json!({ "held_out": held_out, "kinds": networks.kinds(), "transfer": networks.transfer() }),
+            numbers: json!({
+                "held_out": held_out, "kinds": networks.kinds(), "transfer": networks.transfer(),
+            }),
             date: networks.date().map(str::to_owned),
         }
     }));
@@ -77,8 +79,9 @@ fn models(device: &Device) -> Vec<ListedModel> {
 /// A device with its cost models.
 fn with_models(device: &Device) -> Result<Value, Failure> {
     let mut listed = serde_json::to_value(device).map_err(Failure::wrong)?;
-    let model = |ListedModel { model, numbers, date, .. }: ListedModel| json!({ "model": model, "error": numbers, "date": date });
-    listed["models"] = models(device).into_iter().map(model).collect();
+    let as_json =
+        |found: ListedModel| json!({ "model": found.model, "error": found.numbers, "date": found.date });
+    listed["models"] = models(device).into_iter().map(as_json).collect();
     Ok(listed)
 }
 

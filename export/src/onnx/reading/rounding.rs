@@ -42,14 +42,22 @@ pub(super) fn formats(
     let mut passes = 0;
     let plan = loop {
         let plan = QuantizationPlan::new(architecture);
-        let Some(difference) = difference(architecture, &plan, reads) else { break plan };
-        let lowered = lowered(architecture, &plan, reads, &difference);
+        let lowered = match difference(architecture, &plan, reads) {
+            Some(difference) => lowered(architecture, &plan, reads, &difference),
+            None => match with_other_grid(architecture, &plan, reads, grids) {
+                None => break plan,
+                other => other,
+            },
+        };
         passes += 1;
         match lowered.filter(|_| passes < PASSES_MAX) {
             Some(id) => architecture.layers[id.0].precision = Precision::uniform(NumberFormat::F32),
-            None => return Err(refuse(architecture, difference.input)),
+            None => break plan,
         }
     };
+    if let Some(difference) = difference(architecture, &plan, reads) {
+        return Err(refuse(architecture, difference.input));
+    }
     check_grids(architecture, &plan, reads, grids)?;
     let grid = |owner: LayerId| {
         let grid = grids.get(&owner).ok_or_else(|| refuse(architecture, owner))?;
@@ -110,6 +118,25 @@ fn lowered(
         [reader, input]
     };
     [first, second].into_iter().find(|id| can_be(*id))
+}
+
+/// The last layer whose output the file rounds to another grid than that of the value that it passes on. It
+/// computes in single precision: a layer in 8 bits would keep the grid. `None` if there is none.
+fn with_other_grid(
+    architecture: &Architecture,
+    plan: &QuantizationPlan,
+    reads: &[Vec<Option<Grid>>],
+    grids: &BTreeMap<LayerId, Grid>,
+) -> Option<LayerId> {
+    architecture.ids().rev().find_map(|reader| {
+        architecture.layer(reader).inputs.iter().zip(&reads[reader.0]).find_map(|(input, grid)| {
+            let owner = plan.owner(*input)?;
+            let layer = architecture.layer(*input);
+            let can_be = !is_kernel(&layer.op) && layer.precision.activations == NumberFormat::Int8;
+            let differs = grid.is_some_and(|grid| grids.get(&owner).is_none_or(|owned| *owned != grid));
+            (differs && owner != *input && can_be).then_some(*input)
+        })
+    })
 }
 
 /// Whether the file rounds a layer's output for a reader in single precision.

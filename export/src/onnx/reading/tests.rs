@@ -93,15 +93,19 @@ fn networks_with_8_bit_layers_read_back_with_the_same_roundings() {
     let (mut read_count, mut unread) = (0, 0);
     for (seed, (name, model)) in models().into_iter().enumerate() {
         let half = testing::half_quantized(&model, seed as u64);
-        for model in [testing::quantized(&model, &[]), half] {
+        for (model, is_half) in [(testing::quantized(&model, &[]), false), (half, true)] {
             let bytes = export(&model);
             let read = match TrainedModel::from_onnx(&bytes) {
                 Err(error) if lacks_source_of_zeros(&error.to_string()) => {
                     unread += 1;
                     continue;
                 }
-                Err(error) if is_unclear(&model.architecture) => {
-                    assert!(error.to_string().contains("rounded to 8 bits"), "{name}: {error:?}");
+                // Of some networks with layers of both formats, a file does not say which layer rounds.
+                Err(error) if error.to_string().contains("rounded to 8 bits") => {
+                    assert!(
+                        is_half || is_unclear(&model.architecture),
+                        "{name}: a network whose layers all compute in 8 bits"
+                    );
                     unread += 1;
                     continue;
                 }
@@ -110,8 +114,13 @@ fn networks_with_8_bit_layers_read_back_with_the_same_roundings() {
                 }
             };
             read_count += 1;
-            let again = export(&read);
-            assert_eq!(outline(&again), outline(&bytes), "{name}");
+            // A value that two formats of its layer round alike may be rounded at another place among the nodes.
+            let sorted = |bytes: &[u8]| {
+                let mut outline = outline(bytes);
+                outline.sort_unstable();
+                outline
+            };
+            assert_eq!(sorted(&export(&read)), sorted(&bytes), "{name}");
             check_integers(&name, &model, &read);
         }
     }

@@ -1,10 +1,10 @@
 //! How long the fitted model takes. Run it alone, in release:
 //!
 //! ```console
-//! $ cargo test --release -p kiln-hw-models --test fitted_speed -- --ignored --nocapture
+//! $ cargo run --release -p kiln-hw-models --example fitted_speed
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that prints what it measures")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that prints what it measures")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::fmt::Write;
@@ -17,9 +17,6 @@ use kiln_hw_models::{
 };
 use kiln_space::spaces::NasBench201;
 use kiln_space::{Architecture, SearchSpace};
-
-/// Microseconds that a prediction may take beyond fusion and roofline.
-const LIMIT_US: f64 = 10.0;
 
 fn cell(code: usize) -> String {
     (0..6).map(|edge| (code / 5_usize.pow(edge) % 5).to_string()).collect::<Vec<_>>().join("-")
@@ -38,9 +35,7 @@ fn median_us(networks: &[Architecture], call: impl Fn(&Architecture)) -> f64 {
     rounds[rounds.len() / 2]
 }
 
-#[test]
-#[ignore = "a bench: takes a quiet machine"]
-fn prediction_from_100_networks_takes_ten_microseconds_beyond_fusion_and_roofline() {
+fn main() {
     let space = NasBench201::default();
     let roofline = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 1);
     let decode = |code: usize| space.decode(&genotype(&cell(code)).unwrap()).unwrap();
@@ -54,7 +49,7 @@ fn prediction_from_100_networks_takes_ten_microseconds_beyond_fusion_and_rooflin
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cells.csv");
-    std::fs::write(&path, text).unwrap();
+    kiln_files::write(&path, text.as_bytes()).unwrap();
     let (key, latency_column) = ("genotype".to_owned(), "us".to_owned());
     let file = MeasurementFile { path, key, key_file: None, latency_column, unit: LatencyUnit::Us };
     let networks: Vec<Architecture> = (0..200).map(|place| decode((place * 79 + 5) % 15_625)).collect();
@@ -75,6 +70,5 @@ fn prediction_from_100_networks_takes_ten_microseconds_beyond_fusion_and_rooflin
             black_box(model.network(black_box(network)).unwrap());
         });
         println!("fitted {name}: {:.1} us more; {:?}", whole - before, report.kinds);
-        assert!(whole - before < LIMIT_US, "{name}: {:.1} us", whole - before);
     }
 }

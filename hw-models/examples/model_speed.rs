@@ -1,6 +1,6 @@
-//! How long cost models take for a network. Prints figures; the bounds leave room for slow machines.
+//! How long cost models take for a network. Run it alone, in release.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that prints what it measures")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -24,9 +24,7 @@ fn each_us(networks: &[Architecture], mut call: impl FnMut(usize, &Architecture)
     (0..5).map(round).fold(f64::INFINITY, f64::min)
 }
 
-#[test]
-#[ignore = "measures time: needs an idle machine"]
-fn cost_models_are_fast_on_cells_of_nasbench201() {
+fn main() {
     let space = NasBench201::default();
     let mut rng = Pcg64::seed_from_u64(0);
     let networks: Vec<Architecture> =
@@ -36,9 +34,13 @@ fn cost_models_are_fast_on_cells_of_nasbench201() {
     let kernels: Vec<_> = distinct_kernels(&space, 1, 0, 1000).into_iter().map(kernel).collect();
     let (fitted, _) = KernelsReport::fit(&kernels, &device, "speed", 1, 0).unwrap();
 
+    let table = KernelTable::new(fitted.clone(), None).unwrap();
+    // A table knows the kernels of sampled networks, which are not all.
+    let networks: Vec<Architecture> =
+        networks.into_iter().filter(|network| table.network(network).is_ok()).collect();
+    let count = networks.len() as f64;
     let layers: usize = networks.iter().map(|network| network.layers.len()).sum();
     let schedules: Vec<Schedule> = networks.iter().map(Schedule::new).collect();
-    let table = KernelTable::new(fitted.clone(), None).unwrap();
     let looked_up = each_us(&networks, |place, network| {
         black_box(table.latency_us(network, &schedules[place]).unwrap());
     });
@@ -46,7 +48,7 @@ fn cost_models_are_fast_on_cells_of_nasbench201() {
     let fusion = each_us(&networks, |_, network| {
         black_box(Schedule::new(network));
     });
-    let (each_layers, each_kernels) = (layers as f64 / 500.0, kernels_of as f64 / 500.0);
+    let (each_layers, each_kernels) = (layers as f64 / count, kernels_of as f64 / count);
     println!(
         "networks of {each_layers:.0} layers, {each_kernels:.0} kernels; fusion {fusion:.1} us; `table` of {} \
          kernels, look-up {looked_up:.2} us: {:.1} million layers, {:.1} million kernels a second",
@@ -64,7 +66,5 @@ fn cost_models_are_fast_on_cells_of_nasbench201() {
             black_box(model.network(network).unwrap());
         });
         println!("`{name}`: {us:.1} us a network");
-        assert!(us < 5000.0, "{name}: {us} us");
     }
-    assert!(each_layers / looked_up > 1.0, "{looked_up} us for {each_layers} layers");
 }
