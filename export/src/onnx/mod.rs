@@ -134,8 +134,8 @@ impl Exporter for Onnx {
 fn graph(model: &TrainedModel) -> GraphProto {
     let model = folded(model);
     let mut graph = layers::graph(&model);
-    let names = model.architecture.layers.iter().map(|layer| layer.name.clone());
-    optimize::optimize(&mut graph, &model.arrays.keys().cloned().chain(names).collect());
+    let layers = model.architecture.layers.iter().map(|layer| layer.name.clone()).collect();
+    optimize::optimize(&mut graph, &model.arrays.keys().cloned().collect(), &layers);
     graph
 }
 

@@ -10,14 +10,14 @@ use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension;
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 
-/// Optimizes a graph. Constants named in `keep` keep their names, and so do the nodes named in it.
-pub(super) fn optimize(graph: &mut GraphProto, keep: &BTreeSet<String>) {
+/// Optimizes a graph. Constants named in `keep` keep their names, and nodes named in `nodes` theirs.
+pub(super) fn optimize(graph: &mut GraphProto, keep: &BTreeSet<String>, nodes: &BTreeSet<String>) {
     let shapes = shapes(graph);
     while remove_one_kind(graph, &shapes) {}
     share_constants(graph, keep);
     remove_defaults(graph);
     graph.value_info.clear();
-    shorten_names(graph, keep);
+    shorten_names(graph, keep, nodes);
 }
 
 /// Removes what is found first. Returns whether something was removed.
@@ -196,9 +196,9 @@ fn remove_defaults(graph: &mut GraphProto) {
     }
 }
 
-/// Replaces the names of values and constants by short numbers, and removes the names of nodes. Names in
-/// `keep`, and those of the graph's input and output, stay.
-fn shorten_names(graph: &mut GraphProto, keep: &BTreeSet<String>) {
+/// Replaces the names of values and constants by short numbers, and removes the names of nodes. The names of
+/// constants in `keep`, of nodes in `nodes`, and of the graph's input and output stay.
+fn shorten_names(graph: &mut GraphProto, keep: &BTreeSet<String>, nodes: &BTreeSet<String>) {
     let ends = graph.input.iter().chain(&graph.output).map(|value| value.name().to_owned());
     let kept: BTreeSet<String> = ends.chain(keep.iter().cloned()).collect();
     let mut short: BTreeMap<String, String> = BTreeMap::new();
@@ -217,7 +217,7 @@ fn shorten_names(graph: &mut GraphProto, keep: &BTreeSet<String>) {
     }
     for node in &mut graph.node {
         node.input.iter_mut().chain(&mut node.output).for_each(&mut shorten);
-        if !keep.contains(node.name()) {
+        if !nodes.contains(node.name()) {
             node.name = None;
         }
     }
@@ -277,7 +277,8 @@ mod tests {
             node("QuantizeLinear", &["sum", "t", "z"], "q3"),
             node("DequantizeLinear", &["q3", "t", "z"], "logits"),
         ]);
-        optimize(&mut found, &BTreeSet::from(["s".to_owned(), "t".to_owned(), "z".to_owned()]));
+        let keep = BTreeSet::from(["s".to_owned(), "t".to_owned(), "z".to_owned()]);
+        optimize(&mut found, &keep, &BTreeSet::new());
         assert_eq!(
             text(&found),
             [
