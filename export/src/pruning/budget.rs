@@ -72,13 +72,12 @@ pub(super) fn allocate(
             }
             levels[item] = level;
         }
-        let (item, next, after) = match choice {
-            Some((_, item, next, after)) => (item, next, after),
-            None => {
-                let Some(item) = least_lossy(losses, &levels) else { break };
-                levels[item] += 1;
-                (item, levels[item], cost(&levels)?)
-            }
+        let (item, next, after) = if let Some((_, item, next, after)) = choice {
+            (item, next, after)
+        } else {
+            let Some(item) = least_lossy(losses, &levels) else { break };
+            levels[item] += 1;
+            (item, levels[item], cost(&levels)?)
         };
         levels[item] = next;
         now = after;

@@ -128,13 +128,12 @@ fn couple(
             for (first, count) in [(own, outputs), (from, inputs)] {
                 let size = count / groups;
                 for channel in 0..count {
-                    match division {
-                        Division::None => {}
-                        Division::WholeGroups => {
-                            channels.join(first + channel / size * size, first + channel)
-                        }
-                        Division::Positions => channels.join(first + channel % size, first + channel),
-                    }
+                    let partner = match division {
+                        Division::None => channel,
+                        Division::WholeGroups => channel / size * size,
+                        Division::Positions => channel % size,
+                    };
+                    channels.join(first + partner, first + channel);
                 }
             }
             if division == Division::WholeGroups {

@@ -54,7 +54,9 @@ pub fn filter_norms(model: &TrainedModel, coupling: &Coupling, norm: Norm) -> Re
         }
     }
     if norm == Norm::L2 {
-        sums.iter_mut().for_each(|sum| *sum = sum.sqrt());
+        for sum in &mut sums {
+            *sum = sum.sqrt();
+        }
     }
     Ok(sums)
 }
