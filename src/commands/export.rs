@@ -93,9 +93,9 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Converts the network to a number format. A network that has this format already is not changed and needs no
-/// data. Otherwise, measures the converted network on the test split, if the study's data can be read. If not,
-/// the card has no figures and states why.
+/// Converts the network to a number format. A network that has this format already is not changed and needs
+/// no data. Otherwise, measures the converted network on the test split, if the study's data can be read. If
+/// not, the card has no figures and states why.
 fn converted(
     model: TrainedModel,
     precision: ExportPrecision,

@@ -38,8 +38,8 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     Frozen::of(model, &device).outputs(batches)
 }
 
-/// Measures a trained network on the test split, and puts the figures into its card. `converted` states in the
-/// card how the network differs from the one that was trained.
+/// Measures a trained network on the test split, and puts the figures into its card. `converted` states in
+/// the card how the network differs from the one that was trained.
 ///
 /// # Errors
 /// [`Unmeasured`] when the data do not fit the network, or an output is not finite.
