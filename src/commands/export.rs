@@ -134,18 +134,18 @@ fn converted(
     };
     if let Some(why) = unmeasured {
         output::say(&format!("note: the card has no figures of the network in {format}: {why}"));
-        converted.card.training.push_str(&format!("; not measured in {format}, because {why}"));
+        let note = format!("; not measured in {format}, because {why}");
+        converted.card.training.push_str(&note);
     }
     Ok(converted)
 }
 
 /// Whether every layer that runs already has this format.
 fn is_in(model: &TrainedModel, format: NumberFormat) -> bool {
-    let live = model.architecture.live();
-    let running = model.architecture.layers.iter().zip(live).filter(|(_, live)| *live);
     let has_format = |layer: &Layer| {
         let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
         layer.precision.activations == format && (layer.precision.weights == format || !has_kernel)
     };
-    running.into_iter().all(|(layer, _)| has_format(layer))
+    let live = model.architecture.live();
+    model.architecture.layers.iter().zip(live).filter(|(_, live)| *live).all(|(layer, _)| has_format(layer))
 }

@@ -55,7 +55,7 @@ pub fn measure(model: &mut TrainedModel, data: &DataSet, converted: &str) -> Res
         MetricRecord { name: name.to_owned(), value, how: format!("{how}{unit}"), predicted_by: None }
     });
     model.card.forget_measurements();
-    model.card.metrics = measured.chain(std::mem::take(&mut model.card.metrics)).collect();
+    model.card.metrics = measured.collect();
     model.card.test = Some(results);
     Ok(())
 }
