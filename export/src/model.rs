@@ -28,8 +28,8 @@ pub struct Array {
 /// | `Linear` | `weight` | `[out_features, in_features]` |
 /// | `BatchNorm` | `scale`, `shift`, `mean`, `variance` | `[channels]` |
 ///
-/// Arrays are in single precision, even those of layers in other formats. [`crate::QuantizedNetwork`] computes
-/// the integers from them, and [`crate::stored_weights`] the weights in half precision.
+/// Arrays are in single precision, even those of layers in other formats. [`crate::QuantizedNetwork`]
+/// computes the integers from them, and [`crate::stored_weights`] the weights in half precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainedModel {
     /// The network.
@@ -65,7 +65,8 @@ pub trait Exporter: Send + Sync {
         model.clone()
     }
 
-    /// Returns what optimizing the graph saved, for the model card. Returns `None` if the format has no graph.
+    /// Returns what optimizing the graph saved, for the model card. Returns `None` if the format has no
+    /// graph.
     ///
     /// # Errors
     /// The errors of [`Exporter::export`], except those of writing.

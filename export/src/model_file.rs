@@ -9,11 +9,11 @@
 //! | description: JSON of architecture, card, the arrays' names with their shapes, and grids | as stated |
 //! | BLAKE3 of all above | 32 |
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
-//! | or, for weights with a codebook, positions in it, packed as in [`crate::Safetensors`] | 1 to 8 bits each |
+//! | or, for weights with a codebook, packed positions ([`crate::Safetensors`]) | 1 to 8 bits each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no quantization grids, because it has no 8-bit layers. Version 2 has no weight codes. Networks
-//! without weight codes are written in version 2. This build reads all versions.
+//! Version 1 has no quantization grids, because it has no 8-bit layers. Version 2 has no weight codes.
+//! Networks without weight codes are written in version 2. This build reads all versions.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};

@@ -77,8 +77,8 @@ pub enum SpaceError {
     },
     /// A channel cannot be removed.
     #[error(
-        "channel {channel} of layer `{layer}` cannot be removed: it is tied to the network's input or output, \
-         or a layer has no other channels"
+        "channel {channel} of layer `{layer}` cannot be removed: it is tied to the network's input or \
+         output, or a layer has no other channels"
     )]
     FixedChannel {
         /// Name of the layer.

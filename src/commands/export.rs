@@ -93,9 +93,9 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Converts the network to a number format. A network that has this format already is not changed and needs no
-/// data. Otherwise, measures the converted network on the test split, if the study's data can be read. If not,
-/// the card has no figures and states why.
+/// Converts the network to a number format. A network that has this format already is not changed and needs
+/// no data. Otherwise, measures the converted network on the test split, if the study's data can be read. If
+/// not, the card has no figures and states why.
 fn converted(
     model: TrainedModel,
     precision: ExportPrecision,
@@ -134,18 +134,18 @@ fn converted(
     };
     if let Some(why) = unmeasured {
         output::say(&format!("note: the card has no figures of the network in {format}: {why}"));
-        converted.card.training.push_str(&format!("; not measured in {format}, because {why}"));
+        let note = format!("; not measured in {format}, because {why}");
+        converted.card.training.push_str(&note);
     }
     Ok(converted)
 }
 
 /// Whether every layer that runs already has this format.
 fn is_in(model: &TrainedModel, format: NumberFormat) -> bool {
-    let live = model.architecture.live();
-    let running = model.architecture.layers.iter().zip(live).filter(|(_, live)| *live);
     let has_format = |layer: &Layer| {
         let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
         layer.precision.activations == format && (layer.precision.weights == format || !has_kernel)
     };
-    running.into_iter().all(|(layer, _)| has_format(layer))
+    let live = model.architecture.live();
+    model.architecture.layers.iter().zip(live).filter(|(_, live)| *live).all(|(layer, _)| has_format(layer))
 }

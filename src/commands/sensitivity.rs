@@ -65,7 +65,8 @@ fn table(
 ) -> TextTable {
     let fixed = ["layer", unit, "signal to noise dB", "bytes saved"].map(str::to_owned);
     let devices = before.keys().map(|device| format!("µs saved {device}"));
-    let align = |(index, heading)| (heading, if index == 0 { Align::Left } else { Align::Right });
+    let align =
+        |(index, heading): (usize, String)| (heading, if index == 0 { Align::Left } else { Align::Right });
     let mut table = TextTable::new(fixed.into_iter().chain(devices).enumerate().map(align));
     for layer in layers {
         let saved = saved(layer, before, costs);
@@ -76,7 +77,7 @@ fn table(
             noise,
             units::bytes(layer.bytes_saved as f64),
         ];
-        let shown = |device| saved.get(device).map_or_else(|| "–".to_owned(), |us| signed(*us));
+        let shown = |device: &String| saved.get(device).map_or_else(|| "–".to_owned(), |us| signed(*us));
         cells.extend(before.keys().map(shown));
         table.row(cells);
     }

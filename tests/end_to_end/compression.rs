@@ -44,7 +44,8 @@ fn compress_writes_files_prints_rows_and_repeats_nothing() {
         |recipe: &str| fs::metadata(kept.join(recipe).join("model.kiln")).unwrap().modified().unwrap();
     let before = written("ptq-int8");
     let again = sandbox.kiln(&arguments);
-    assert_eq!((again.code, again.json()), (0, found));
+    assert_eq!(again.code, 0, "{}", again.err);
+    assert_eq!(again.json(), found);
     assert_eq!(written("ptq-int8"), before, "a finished recipe is not run twice");
     // The compressed network is a network like any other.
     let model = kept.join("ptq-int8").join("model.kiln");

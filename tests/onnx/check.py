@@ -5,8 +5,8 @@ Each model passes `onnx.checker` with the full check, and strict shape inference
 which every value must have a known type and shape. Then ONNX Runtime runs it on the CPU, and its outputs must
 equal the expected ones within a tolerance. In 8 bits, a value halfway between two steps may be rounded either
 way. So for 8-bit networks, the class of the largest output must be the expected one for a share of the
-examples. These networks run with the default graph optimization and without any, and the share must be reached
-both times.
+examples. These networks run with the default graph optimization and without any, and the share must be
+reached both times.
 
     check.py MODEL --input FILE --expected FILE [--shape N,C,H,W] [--tolerance 1e-4]
     check.py --samples FOLDER [--tolerance 1e-4]
@@ -76,7 +76,9 @@ def check_without_stated_shapes(model: onnx.ModelProto) -> None:
             raise Problem(f"`{value.name}` is stated as {stated}, but inferred as {own}")
 
 
-def run(path: Path, inputs: np.ndarray, expected: np.ndarray, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def run(
+    path: Path, inputs: np.ndarray, expected: np.ndarray, plain: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """ONNX Runtime's outputs with default options, or without graph optimization if `plain`, and the expected
     outputs in the same shape."""
     options = onnxruntime.SessionOptions()

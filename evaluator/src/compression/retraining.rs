@@ -22,7 +22,7 @@ pub(super) const KEYS: &str = r##"
 "$ref" = "#/$defs/count"
 description = "Passes over the training split; a third of the finish stage's unless stated, rounded up."
 
-[learning_rate]
+[learning-rate]
 type = "number"
 exclusiveMinimum = 0
 description = "First learning rate; a stated share of the finish stage's rate by default."

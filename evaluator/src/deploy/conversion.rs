@@ -31,8 +31,8 @@ pub enum ConversionError {
 }
 
 /// Converts every layer to single precision. The weights are stored in single precision in any case. If a
-/// layer was in another format, removes the measured figures from the card, because they belong to the network
-/// before the conversion.
+/// layer was in another format, removes the measured figures from the card, because they belong to the
+/// network before the conversion.
 #[must_use]
 pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     let mut model = model.clone();

@@ -42,8 +42,9 @@ pub(crate) struct Frozen {
 
 impl Frozen {
     /// Freezes a network that reads these weights, which may be shared weights or the network's own. First
-    /// prunes sparse layers, and rounds weights that are stored in a narrow format. Then computes batch-norm statistics from `count` training images. From the same
-    /// images, computes the minimum and maximum of each 8-bit value. Returns `None` if a range is not finite.
+    /// prunes sparse layers, and rounds weights that are stored in a narrow format. Then computes batch-norm
+    /// statistics from `count` training images. From the same images, computes the minimum and maximum of
+    /// each 8-bit value. Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
         weights: &Weights,

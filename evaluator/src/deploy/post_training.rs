@@ -49,9 +49,11 @@ pub fn quantized(
         (!keep.is_empty(), format!(", {} layers in single precision", keep.len())),
     ];
     let parts: String = parts.into_iter().filter(|(is_used, _)| *is_used).map(|(_, text)| text).collect();
-    rounded.card.training.push_str(&format!(
-        "; rounded to {weights} weights and 8-bit activations after training ({calibration} calibration{parts})"
-    ));
+    let note = format!(
+        "; rounded to {weights} weights and 8-bit activations after training ({calibration} \
+         calibration{parts})"
+    );
+    rounded.card.training.push_str(&note);
     Ok(rounded)
 }
 

@@ -38,8 +38,8 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     Frozen::of(model, &device).outputs(batches)
 }
 
-/// Measures a trained network on the test split, and puts the figures into its card. `converted` states in the
-/// card how the network differs from the one that was trained.
+/// Measures a trained network on the test split, and puts the figures into its card. `converted` states in
+/// the card how the network differs from the one that was trained.
 ///
 /// # Errors
 /// [`Unmeasured`] when the data do not fit the network, or an output is not finite.
@@ -55,7 +55,7 @@ pub fn measure(model: &mut TrainedModel, data: &DataSet, converted: &str) -> Res
         MetricRecord { name: name.to_owned(), value, how: format!("{how}{unit}"), predicted_by: None }
     });
     model.card.forget_measurements();
-    model.card.metrics = measured.chain(std::mem::take(&mut model.card.metrics)).collect();
+    model.card.metrics = measured.collect();
     model.card.test = Some(results);
     Ok(())
 }

@@ -52,22 +52,22 @@ const LIMIT: usize = i32::MAX as usize;
 /// # Optimization
 /// Batch normalizations are folded into the convolutions and fully connected layers before them. Identities,
 /// sums with constant zeros and repeated rounding are removed. Equal constants are shared. The card states
-/// the counts of nodes and bytes before and after ([`GraphOptimization`]). In single precision, outputs differ
-/// by rounding errors only; layers that compute in integers give the same bits.
+/// the counts of nodes and bytes before and after ([`GraphOptimization`]). In single precision, outputs
+/// differ by rounding errors only; layers that compute in integers give the same bits.
 ///
 /// # Names
 /// The last node of a layer has the layer's name. Arrays in single precision are named `<layer>.<part>` (see
 /// [`TrainedModel`]). All other names are short numbers, because names would take more bytes than the weights
-/// of small networks. The file states no shapes inside the graph; shape inference finds all of them. The first
-/// two nodes normalize the raw input.
+/// of small networks. The file states no shapes inside the graph; shape inference finds all of them. The
+/// first two nodes normalize the raw input.
 ///
 /// # Layers that compute in integers
 /// Every rounded value ([`crate::QuantizationPlan`]) passes through `QuantizeLinear` and `DequantizeLinear`.
 /// Weights and biases are integers, and pass through `DequantizeLinear` with a step for each output channel.
-/// Batch normalizations are folded into them. Weights are signed. Activations are unsigned, and their integers
-/// are 128 higher than on their [`crate::Grid`]. If every activation has the zero point 0, activations are
-/// signed, as TensorRT demands. ONNX Runtime computes 8-bit layers in integers, and layers with 4-bit weights
-/// in single precision.
+/// Batch normalizations are folded into them. Weights are signed. Activations are unsigned, and their
+/// integers are 128 higher than on their [`crate::Grid`]. If every activation has the zero point 0,
+/// activations are signed, as TensorRT demands. ONNX Runtime computes 8-bit layers in integers, and layers
+/// with 4-bit weights in single precision.
 ///
 /// # Weights in narrow formats
 /// `Cast` widens weights in half precision, `DequantizeLinear` integers, and `Gather` codebooks. The layer

@@ -2,8 +2,8 @@
 //! widen them: `Cast` for half precision, `DequantizeLinear` for integers, `Gather` for codebooks. All inputs
 //! of these nodes are constants. ONNX Runtime computes `Cast` and `Gather` once, when it loads the file.
 //!
-//! Half precision is stored and not computed with. ONNX Runtime has few kernels in half precision for CPUs: it
-//! would insert a `Cast` around each of the others, and the file would not become smaller by it.
+//! Half precision is stored and not computed with. ONNX Runtime has few kernels in half precision for CPUs:
+//! it would insert a `Cast` around each of the others, and the file would not become smaller by it.
 
 use kiln_space::{LayerId, NumberFormat};
 

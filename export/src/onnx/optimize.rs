@@ -1,5 +1,6 @@
 //! Makes a graph smaller without changing what it computes: removes identities, sums with zeros, repeated
-//! rounding, unread and repeated constants, default attributes, stated shapes, and names that only cost bytes.
+//! rounding, unread and repeated constants, default attributes, stated shapes, and names that only cost
+//! bytes.
 //!
 //! Batch normalizations are folded before the graph is built ([`crate::folded`]).
 
@@ -64,8 +65,8 @@ fn drop_zeros(graph: &mut GraphProto) -> bool {
     found
 }
 
-/// Removes one identity. Its readers then read its input. If its output is the graph's output, the node before
-/// it writes that output instead, unless other nodes read from that node too.
+/// Removes one identity. Its readers then read its input. If its output is the graph's output, the node
+/// before it writes that output instead, unless other nodes read from that node too.
 fn bypass(graph: &mut GraphProto, shapes: &BTreeMap<String, Vec<i64>>) -> bool {
     let outputs: BTreeSet<&str> = graph.output.iter().map(ValueInfoProto::name).collect();
     let constants: BTreeMap<&str, &TensorProto> =

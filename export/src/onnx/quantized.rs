@@ -1,5 +1,5 @@
-//! Exports layers that compute in integers as single-precision operators between `QuantizeLinear` and `DequantizeLinear` nodes.
-//! Integer runtimes fuse each such group into one integer operator.
+//! Exports layers that compute in integers as single-precision operators between `QuantizeLinear` and
+//! `DequantizeLinear` nodes. Integer runtimes fuse each such group into one integer operator.
 
 use std::collections::BTreeSet;
 

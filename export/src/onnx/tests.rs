@@ -185,8 +185,8 @@ fn export_refuses_unsupported_precision() {
     let error = Onnx.export(&model, &mut Vec::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ONNX cannot express layer `head` (bf16 weights and f32 activations; weights may be f32, f16, int8 or \
-         int4 with f32 activations, and int8 or int4 with int8 activations)"
+        "ONNX cannot express layer `head` (bf16 weights and f32 activations; weights may be f32, f16, int8 \
+         or int4 with f32 activations, and int8 or int4 with int8 activations)"
     );
 }
 

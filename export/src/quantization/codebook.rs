@@ -56,8 +56,8 @@ const fn overhead(op: &Op) -> usize {
 
 /// Returns the values of at most `count` clusters of the weights, in ascending order. The clusters have the
 /// least sum of squared distances among all clusterings of at most 4096 groups of neighboring weights; up to
-/// 4096 distinct weights, this is the exact solution of one-dimensional k-means. If `keeps_zeros`, the weights
-/// that are zero are a cluster of their own.
+/// 4096 distinct weights, this is the exact solution of one-dimensional k-means. If `keeps_zeros`, the
+/// weights that are zero are a cluster of their own.
 ///
 /// Source: H. Wang and M. Song, "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension by Dynamic
 /// Programming", The R Journal 3(2), 2011; divide and conquer by the monotony of the best splits.

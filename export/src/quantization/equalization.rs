@@ -23,8 +23,8 @@ struct Pair {
 }
 
 /// Returns a network that computes the same outputs, up to rounding errors, and whose weights lose less when
-/// they are rounded. Batch normalizations are folded first ([`folded`]). Then the output channels of each layer
-/// are divided by factors, and the weights of the next layer that read them are multiplied by the same
+/// they are rounded. Batch normalizations are folded first ([`folded`]). Then the output channels of each
+/// layer are divided by factors, and the weights of the next layer that read them are multiplied by the same
 /// factors. Between both layers may be ReLU, pooling and flattening, if no other layer reads their outputs.
 ///
 /// Source: M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV

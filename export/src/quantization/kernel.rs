@@ -36,8 +36,8 @@ pub struct QuantizedKernel {
 impl QuantizedKernel {
     /// Rounds the weights and the bias of a layer to integers. `norm` is the batch normalization to fold into
     /// them. `steps` are the values of one unit of the weights, for each output channel. Without them, the
-    /// step is the smallest that represents the channel's largest weight, or in 4 bits the one with the smallest
-    /// mean squared error. `arrays` belong to a valid
+    /// step is the smallest that represents the channel's largest weight, or in 4 bits the one with the
+    /// smallest mean squared error. `arrays` belong to a valid
     /// [`crate::TrainedModel`].
     ///
     /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias); R. Krishnamoorthi, arXiv:1806.08342, section

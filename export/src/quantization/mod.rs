@@ -1,6 +1,6 @@
-//! Defines the arithmetic of networks in narrow number formats: quantization grids, rounding, integer weights,
-//! half precision and codebooks. Every executor and exporter uses this module. So the exported network
-//! computes the same outputs as the evaluated network.
+//! Defines the arithmetic of networks in narrow number formats: quantization grids, rounding, integer
+//! weights, half precision and codebooks. Every executor and exporter uses this module. So the exported
+//! network computes the same outputs as the evaluated network.
 
 mod bias_correction;
 mod calibration;

@@ -85,8 +85,8 @@ impl QuantizationOptions {
         Ok(model)
     }
 
-    /// Returns the rounded network. `prepared` comes from [`QuantizationOptions::prepared`], and `calibration`
-    /// from running it in single precision.
+    /// Returns the rounded network. `prepared` comes from [`QuantizationOptions::prepared`], and
+    /// `calibration` from running it in single precision.
     ///
     /// # Errors
     /// Those of [`Calibration::grids`], with the name of the layer that cannot be rounded.

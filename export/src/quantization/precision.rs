@@ -29,7 +29,8 @@ impl Formats {
         match self {
             Self::Basic => "both may be f32 or int8",
             Self::Narrow => {
-                "weights may be f32, f16, int8 or int4 with f32 activations, and int8 or int4 with int8 activations"
+                "weights may be f32, f16, int8 or int4 with f32 activations, and int8 or int4 with int8 \
+                 activations"
             }
         }
     }

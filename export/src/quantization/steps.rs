@@ -53,8 +53,9 @@ fn smallest_step(row: &[f64], format: NumberFormat) -> f64 {
 /// often reduces the error of all others. Tries steps between a fifth of the smallest step that clips nothing
 /// and that step. If errors are equal, returns the largest of these steps.
 ///
-/// Source: R. Banner et al., "Post training 4-bit quantization of convolutional networks for rapid-deployment",
-/// `NeurIPS` 2019, section 3. Differs: a search over steps instead of a formula for a Laplace distribution.
+/// Source: R. Banner et al., "Post training 4-bit quantization of convolutional networks for
+/// rapid-deployment", `NeurIPS` 2019, section 3. Differs: a search over steps instead of a formula for a
+/// Laplace distribution.
 pub(super) fn best_step(row: &[f64], format: NumberFormat) -> f32 {
     let limit = largest_integer(format, true);
     let most = row.iter().fold(0.0_f64, |most, weight| most.max(weight.abs())) / limit;

@@ -19,8 +19,8 @@ pub const CODEBOOK_MAX: usize = 256;
 pub enum WeightCode {
     /// For each output channel, the value of one unit of the integer weights. In a layer that computes in
     /// integers, these are the units after the batch normalization is folded in. Larger weights are clipped
-    /// to [`crate::stated_limit`] units. Without this, a channel's largest weight determines its step in 8 bits,
-    /// and the mean squared error in 4 bits.
+    /// to [`crate::stated_limit`] units. Without this, a channel's largest weight determines its step in 8
+    /// bits, and the mean squared error in 4 bits.
     Steps(Vec<f32>),
     /// The values that the layer's weights have, in ascending order: at most 256. Every weight equals one of
     /// them. The layer's number format is single precision.
@@ -130,8 +130,8 @@ pub fn stores_narrow_weights(architecture: &Architecture) -> bool {
     })
 }
 
-/// Returns the network with the weights of every convolution and fully connected layer stored in `format`, and
-/// with activations in single precision. Batch normalizations are folded first ([`folded`]).
+/// Returns the network with the weights of every convolution and fully connected layer stored in `format`,
+/// and with activations in single precision. Batch normalizations are folded first ([`folded`]).
 ///
 /// # Errors
 /// [`ExportError::ArrayValue`] when half precision does not represent a weight. The message names the layer.

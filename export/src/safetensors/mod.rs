@@ -33,7 +33,7 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// |---|---|
 /// | `f16`, `bf16` | `weight` in `F16` or `BF16` |
 /// | `int8` with activations in single precision | `weight_int8` and `weight_step` |
-/// | `int4` | `weight_int4` (`U8 [bytes]`, two integers from -7 to 7 a byte, the first in the lower bits) and `weight_step` |
+/// | `int4` | `weight_int4` (`U8 [bytes]`, two integers a byte, lower bits first) and `weight_step` |
 /// | codebook | `weight_codebook` (`F32 [values]`) and `weight_indices` (`U8 [bytes]`) |
 ///
 /// Indices have 1, 2, 4 or 8 bits: the fewest with which they reach every value. The lowest bits of all bytes

@@ -1,4 +1,5 @@
-//! Random networks of the blocks that common networks consist of, and networks without some of their channels.
+//! Random networks of the blocks that common networks consist of, and networks without some of their
+//! channels.
 
 use std::collections::BTreeSet;
 

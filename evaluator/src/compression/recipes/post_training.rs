@@ -57,8 +57,8 @@ default = false
 type = "number"
 exclusiveMinimum = 0
 description = """\
-Largest loss on the validation split, in points of accuracy or percent of the error; the layers that lose most \
-stay in single precision until it is met."""
+Largest loss on the validation split, in points of accuracy or percent of the error; the layers that lose \
+most stay in single precision until it is met."""
 "#;
 
 #[derive(Deserialize)]

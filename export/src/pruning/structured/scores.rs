@@ -18,8 +18,8 @@ pub enum Norm {
     L2,
 }
 
-/// Scores each unit by the norm of all filters that compute its channels. If a batch normalization alone reads
-/// a layer, its factor is multiplied into the filters, because a filter and its multiples give the same
+/// Scores each unit by the norm of all filters that compute its channels. If a batch normalization alone
+/// reads a layer, its factor is multiplied into the filters, because a filter and its multiples give the same
 /// normalized output.
 ///
 /// Source: H. Li et al., "Pruning Filters for Efficient `ConvNets`", ICLR 2017 (L1 norms of filters); G. Fang
@@ -109,8 +109,8 @@ pub fn taylor(
 /// F. Lagunas et al., "Block Pruning For Faster Transformers", EMNLP 2021 (sums over blocks).
 ///
 /// # Errors
-/// [`PruningError`] when `total` does not have one score for each unit, or an array of gradients is missing or
-/// has the wrong size.
+/// [`PruningError`] when `total` does not have one score for each unit, or an array of gradients is missing
+/// or has the wrong size.
 ///
 /// # Panics
 /// When `coupling` belongs to another architecture.

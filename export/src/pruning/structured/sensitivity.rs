@@ -11,8 +11,8 @@ use super::super::{PruningError, sparsity_of};
 use super::{Plan, cut};
 use crate::TrainedModel;
 
-/// The smallest increase that counts, as a part of the largest one. Without it, a group whose removal happened
-/// to help on the measured examples would lose all its channels for nothing.
+/// The smallest increase that counts, as a part of the largest one. Without it, a group whose removal
+/// happened to help on the measured examples would lose all its channels for nothing.
 const FLOOR: f64 = 0.01;
 
 /// How much the loss of a network grows when one group alone loses a share of its units.

@@ -6,8 +6,8 @@ use super::histogram::{BINS, Histogram};
 /// distribution and its quantization. `signed` states whether the grid covers both signs, so that half of its
 /// values represent magnitudes.
 ///
-/// Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017, slides 33 to 35. Differs:
-/// clipped values count in the last bin with values, so that no divergence is infinite.
+/// Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017, slides 33 to 35.
+/// Differs: clipped values count in the last bin with values, so that no divergence is infinite.
 pub(super) fn entropy_threshold(histogram: &Histogram, signed: bool) -> f64 {
     let [negative, positive] = histogram.bins();
     let counts: Vec<u64> = negative.iter().zip(positive).map(|(a, b)| a + b).collect();
@@ -21,8 +21,8 @@ pub(super) fn entropy_threshold(histogram: &Histogram, signed: bool) -> f64 {
 }
 
 /// Returns the divergence between the distribution over the first `bins` bins and the distribution after
-/// rounding to `levels` levels. The last bin with values includes all larger magnitudes. Returns `None` if all
-/// bins are empty.
+/// rounding to `levels` levels. The last bin with values includes all larger magnitudes. Returns `None` if
+/// all bins are empty.
 fn divergence(counts: &[u64], bins: usize, levels: usize) -> Option<f64> {
     let clipped: u64 = counts[bins..].iter().sum();
     let total = counts.iter().sum::<u64>() as f64;

@@ -109,7 +109,8 @@ impl Histogram {
         &self.bins
     }
 
-    /// Returns the values with their counts, in ascending order. A value represents its bin by the center of the bin.
+    /// Returns the values with their counts, in ascending order. A value represents its bin by the center of
+    /// the bin.
     pub(super) fn values(&self) -> Vec<(f32, u64)> {
         let width = self.width();
         let [min, max] = self.range;
