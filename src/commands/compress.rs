@@ -89,7 +89,7 @@ impl Target {
     /// Builds the study, whose compressor works with the settings of `[finish]`.
     pub(super) fn assembly(&self, common: &Common) -> Result<(Assembly, Arc<Compressor>), Failure> {
         let mut config = self.config.clone();
-        let empty = || FinishTable { networks: 1, settings: Settings::empty("finish") };
+        let empty = || FinishTable { networks: 1, measure: None, settings: Settings::empty("finish") };
         config.finish = Some(config.finish.take().unwrap_or_else(empty));
         let registries = reading::registries();
         let assembly = registries.build_at(config, common.data.as_deref(), self.paths.clone())?;

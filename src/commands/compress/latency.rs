@@ -12,6 +12,9 @@ use kiln_hw_models::measuring::{MeasuringPlan, Runtime, Session, SystemClock, su
 use crate::exit::Failure;
 use crate::output;
 
+/// Median latency of each network in microseconds. `None` for networks that the runtime cannot run.
+pub(super) type Latencies = Vec<Option<f64>>;
+
 /// Measures the networks in these folders for about `seconds` seconds each, one example at a time on one
 /// thread. Returns the latencies in microseconds by runtime: Kiln's own, and ONNX Runtime if the environment
 /// variable `ORT_DYLIB_PATH` names its library.
@@ -19,7 +22,7 @@ pub(super) fn measured(
     folders: &[&Path],
     seconds: u64,
     stop: &AtomicBool,
-) -> Result<Vec<(String, Vec<Option<f64>>)>, Failure> {
+) -> Result<Vec<(String, Latencies)>, Failure> {
     let kiln = KilnRuntime::new(1, 1).map_err(Failure::wrong)?;
     let mut found = vec![(kiln.name().to_owned(), latencies(&kiln, folders, seconds, stop))];
     if let Some(library) = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from) {
@@ -31,7 +34,7 @@ pub(super) fn measured(
     Ok(found)
 }
 
-fn latencies(runtime: &dyn Runtime, folders: &[&Path], seconds: u64, stop: &AtomicBool) -> Vec<Option<f64>> {
+fn latencies(runtime: &dyn Runtime, folders: &[&Path], seconds: u64, stop: &AtomicBool) -> Latencies {
     let file = |folder: &&Path| folder.join(format!("model.{}", runtime.format()));
     let models: Vec<PathBuf> = folders.iter().map(file).collect();
     // A format that cannot express a network has no file of it.
