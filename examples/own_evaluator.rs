@@ -47,6 +47,7 @@ fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> 
         evaluator: Arc::new(formula),
         // Nothing is trained, so nothing can be finished.
         finisher: None,
+        compressor: None,
         workload: Workload::default(),
         metrics: vec!["error_percent".to_owned()],
         optional: Vec::new(),

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
-use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
+use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload};
 use kiln_export::ExporterRegistry;
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
@@ -81,6 +81,8 @@ pub struct Assembly {
     /// What measures finished networks, if `[finish] measure` asks for it: one for each device on which
     /// networks can run.
     pub measurers: Vec<Arc<DeviceMeasurer>>,
+    /// Compresses finished networks, if the config has a `[finish]` table.
+    pub compressor: Option<Arc<Compressor>>,
     /// The amount of computation that evaluator and finisher need.
     pub workload: Workload,
     /// The strategy.
@@ -136,7 +138,7 @@ impl Registries {
         check_end(&config, space.as_ref())?;
         priors::check_journals(&config)?;
         let context = data.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
-        let Built { evaluator, finisher, workload, metrics, optional } =
+        let Built { evaluator, finisher, compressor, workload, metrics, optional } =
             self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
         objectives::check(&config, &costs, &metrics, &optional)?;
@@ -159,6 +161,7 @@ impl Registries {
             evaluator,
             finisher,
             measurers,
+            compressor,
             workload,
             strategy,
         })
@@ -257,6 +260,7 @@ impl Registries {
             data: Arc::clone(data),
             objectives: config.search.objectives.clone(),
             cost_origins: costs.origins(),
+            costs: costs.clone(),
             exporters: self.exporters.clone(),
             folder: paths.root().to_owned(),
         }
@@ -350,7 +354,7 @@ fn table(config: &RunConfig, settings: &Settings, folder: Option<&Path>) -> Resu
     let metrics = metrics.into_iter().cloned().collect();
     let evaluator = Arc::new(evaluator);
     let (workload, optional) = (Workload::default(), Vec::new());
-    Ok(Built { evaluator, finisher: None, workload, metrics, optional })
+    Ok(Built { evaluator, finisher: None, compressor: None, workload, metrics, optional })
 }
 
 fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 'static) -> ConfigError {

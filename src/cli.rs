@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use kiln::assembly::Registries;
+use kiln_evaluator::RecipeRegistry;
 
 pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
@@ -25,6 +26,17 @@ fn formats() -> String {
     let names: Vec<String> =
         Registries::builtin().exporters.names().map(|name| format!("`{name}`")).collect();
     format!("Format: one of {}", names.join(", "))
+}
+
+/// Help for the recipes of a compression.
+fn recipes() -> String {
+    let registry = RecipeRegistry::builtin();
+    let names: Vec<String> = registry.descriptions().map(|(name, ..)| format!("`{name}`")).collect();
+    format!(
+        "Recipes, separated by `,`; `+` applies several one after another; `:key=value;key=value` sets \
+         settings. One of {}",
+        names.join(", ")
+    )
 }
 
 /// Neural architecture search: from a config file to an exported network.
@@ -78,6 +90,29 @@ pub(crate) struct FinishArguments {
     /// that config
     #[arg(long)]
     pub(crate) measure: bool,
+}
+
+/// Arguments of `kiln compress`.
+#[derive(Debug, Args)]
+pub(crate) struct CompressArguments {
+    /// Run folder or name of a study
+    #[arg(requires = "trial", conflicts_with = "model", required_unless_present = "model")]
+    pub(crate) run: Option<PathBuf>,
+    /// Number of the trial
+    pub(crate) trial: Option<u64>,
+    #[arg(long, value_name = "LIST", help = recipes())]
+    pub(crate) recipe: String,
+    /// Model file (`model.kiln`) or its folder, instead of a run folder and a trial
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Config whose data and settings are used for `--model` [default: the config of the run folder that
+    /// holds the model]
+    #[arg(long, value_name = "CONFIG", requires = "model")]
+    pub(crate) config: Option<PathBuf>,
+    /// Seconds for which the latency of each network is measured; 0 measures nothing
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) seconds: u64,
 }
 
 /// Number formats of exported networks.
@@ -134,7 +169,13 @@ pub(crate) enum Command {
         run: PathBuf,
         /// Number of the trial
         trial: u64,
+        /// Show what rounding each layer of the finished network alone to 8 bits loses and saves. Needs the
+        /// study's data
+        #[arg(long)]
+        sensitivity: bool,
     },
+    /// Compress a finished network by recipes, and compare accuracy, bytes and latency
+    Compress(CompressArguments),
     /// Write a finished network in another format
     Export {
         /// Run folder or name of a study

@@ -194,7 +194,13 @@ fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> Tr
     let plan = QuantizationPlan::new(architecture);
     let grid = Grid { scale: 1.0, zero_point: 0 };
     let quantization = plan.owners().map(|owner| (architecture.layer(owner).name.clone(), grid)).collect();
-    TrainedModel { architecture: architecture.clone(), arrays, quantization, card }
+    TrainedModel {
+        architecture: architecture.clone(),
+        arrays,
+        quantization,
+        weight_codes: BTreeMap::new(),
+        card,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! from time to time. Both include the remaining time.
 
 pub(crate) mod stage;
+pub(crate) mod work;
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};

@@ -70,6 +70,7 @@ fn build_in(
         data: Arc::clone(data),
         objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
+        costs: kiln_search::CostSet::default(),
         exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     };
@@ -199,11 +200,7 @@ fn conversion_to_8_bits_and_back_restores_network() {
     assert!((accuracy(&data, &predict(&float, &raw)) - measured).abs() < 5.0);
     let int8 = in_8_bits(&float, &data).unwrap();
     int8.check().unwrap();
-    assert!(
-        int8.card.training.ends_with("rounded to 8 bits after the measurements"),
-        "{}",
-        int8.card.training
-    );
+    assert!(int8.card.training.ends_with("rounded to 8 bits afterwards"), "{}", int8.card.training);
     assert!(int8.quantization.len() > mixed.quantization.len());
     assert!((accuracy(&data, &predict(&int8, &raw)) - measured).abs() < 5.0);
     // Equal images produce equal quantization grids.

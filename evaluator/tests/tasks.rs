@@ -52,6 +52,7 @@ impl Parts {
             data: Arc::clone(data),
             objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
+            costs: kiln_search::CostSet::default(),
             exporters: ExporterRegistry::builtin(),
             folder: folder.to_owned(),
         };

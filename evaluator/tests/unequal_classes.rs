@@ -89,6 +89,7 @@ fn try_build(
         data,
         objectives: objectives.iter().map(|name| (*name).to_owned()).collect(),
         cost_origins: BTreeMap::from([("latency_us".to_owned(), origin)]),
+        costs: kiln_search::CostSet::default(),
         exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     };

@@ -30,15 +30,28 @@ fn main() -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let mut models = testing::sample_models();
     models.extend((0..random).map(|seed| (format!("random-{seed}"), testing::random_model(seed))));
+    // Networks without some of their channels, cut before and after they are quantized.
+    let blocks = (0..random.div_ceil(5)).map(|seed| (seed, testing::random_blocks(seed)));
+    let pruned =
+        blocks.clone().map(|(seed, model)| (format!("pruned-{seed}"), testing::pruned(&model, seed)));
+    models.extend(pruned);
+    let late = blocks.map(|(seed, model)| {
+        (format!("pruned-late-{seed}"), testing::pruned(&testing::quantized(&model, &[]), seed))
+    });
+    let late: Vec<(String, TrainedModel)> = late.collect();
     let int8: Vec<(String, TrainedModel)> = models
         .iter()
         .enumerate()
         .flat_map(|(seed, (name, model))| {
             let whole = (format!("{name}-int8"), testing::quantized(model, &[]));
-            [whole, (format!("{name}-mixed"), testing::half_quantized(model, seed as u64))]
+            let mixed = (format!("{name}-mixed"), testing::half_quantized(model, seed as u64));
+            let narrow = testing::narrow(model).into_iter();
+            let narrow = narrow.map(|(format, narrow)| (format!("{name}-{format}"), narrow));
+            [whole, mixed].into_iter().chain(narrow).collect::<Vec<_>>()
         })
         .collect();
     models.extend(int8);
+    models.extend(late);
     let mut samples = Vec::new();
     for (name, model) in &models {
         samples.extend(write_sample(folder, name, model).with_context(|| format!("sample `{name}`"))?);

@@ -66,6 +66,20 @@ impl Preprocessing {
     }
 }
 
+/// Size of an exported graph before and after its optimization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphOptimization {
+    /// Number of nodes with one or more nodes for each layer.
+    pub nodes_before: u64,
+    /// Number of nodes in the file.
+    pub nodes: u64,
+    /// Bytes that the file would have without optimization.
+    pub bytes_before: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
 /// What a network predicts: classes (classification) or values (regression).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +160,9 @@ pub struct ModelCard {
     /// Results on the test split for each class (classification) or predicted value (regression).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestResults>,
+    /// What optimizing the graph saved, by export format. Empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub optimization: BTreeMap<String, GraphOptimization>,
     /// Day on which the network was finished, in UTC: `2026-11-29`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub date: String,
@@ -158,6 +175,15 @@ pub struct ModelCard {
 const CARD_LIMIT: u64 = 16 << 20;
 
 impl ModelCard {
+    /// Removes the figures that depend on the number formats of the network: everything measured on the test
+    /// split, and all predicted costs. A conversion to other formats calls this, so that no card repeats the
+    /// figures of another network.
+    pub fn forget_measurements(&mut self) {
+        self.metrics.clear();
+        self.test = None;
+        self.optimization.clear();
+    }
+
     /// Checks that every number is finite, and that every standard deviation and every class weight is
     /// positive.
     ///
@@ -294,15 +320,15 @@ mod tests {
         let card = testing::perceptron().card;
         assert_eq!(card.version, CardVersion::CURRENT);
         let text = serde_json::to_string(&card).unwrap();
-        let current = "{\"version\":2,";
+        let current = "{\"version\":3,";
         assert!(text.starts_with(current), "{text}");
         let read = |text: &str| ModelCard::read(&mut text.as_bytes());
         let old = read(&text.replacen(current, "{", 1)).unwrap().content;
         assert_eq!(old, ModelCard { version: CardVersion::FIRST, ..card });
-        for version in ["0", "3"] {
+        for version in ["0", "4"] {
             let other = text.replacen(current, &format!("{{\"version\":{version},\"news\":1,"), 1);
             let said = read(&other).unwrap_err().to_string();
-            let expected = format!("has version {version}, and this build reads versions 1 to 2");
+            let expected = format!("has version {version}, and this build reads versions 1 to 3");
             assert!(said.contains(&expected), "{said}");
         }
     }

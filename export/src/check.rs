@@ -34,6 +34,7 @@ impl TrainedModel {
     /// - Every array that the architecture needs exists, with the right shape and usable values. There are no
     ///   other arrays.
     /// - Every 8-bit value has a quantization grid.
+    /// - Every weight code fits its layer. Half precision represents the weights of its layers.
     /// - The card matches the architecture. The card has one class per output, and one mean and one standard
     ///   deviation per input channel. All numbers of the card are finite.
     ///
@@ -55,6 +56,7 @@ impl TrainedModel {
             check_array(name, array, expected)?;
         }
         self.check_grids()?;
+        self.check_codes()?;
         let classes = self.card.classes.len();
         let output = self.architecture.output();
         if output != Shape::vector(classes) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kiln_space::{Shape, SpaceError};
+use kiln_space::{NumberFormat, Shape, SpaceError};
 use thiserror::Error;
 
 use crate::onnx::OnnxError;
@@ -79,6 +79,77 @@ pub enum ExportError {
         layer: String,
         /// The scale.
         scale: f32,
+    },
+    /// The weight code of a layer is invalid.
+    #[error("the weight code of layer `{layer}` cannot be used: {problem}")]
+    WeightCode {
+        /// Name of the layer.
+        layer: String,
+        /// What is wrong with the code.
+        problem: String,
+    },
+    /// Calibration gives no values of a layer.
+    #[error("calibration gives no values of layer `{layer}`; calibrate with at least one example")]
+    EmptyCalibration {
+        /// Name of the layer.
+        layer: String,
+    },
+    /// All input values of the calibration are equal.
+    #[error(
+        "all {count} input values of the calibration are `{value}`, so they say nothing about the ranges of \
+         layers; calibrate with examples that differ"
+    )]
+    ConstantCalibration {
+        /// The value.
+        value: f32,
+        /// Number of values.
+        count: u64,
+    },
+    /// A layer has values that are not finite.
+    #[error(
+        "layer `{layer}` has values that are not finite on the calibration examples, so they have no range"
+    )]
+    NotFinite {
+        /// Name of the layer.
+        layer: String,
+    },
+    /// No calibrator has this name.
+    #[error(
+        "there is no calibration `{name}`; expected `min-max`, `percentile`, `percentile-` with a percentage \
+         from 50 to 100, `mse` or `entropy`"
+    )]
+    UnknownCalibrator {
+        /// Requested name.
+        name: String,
+    },
+    /// The weights of a quantized network must be integers.
+    #[error("weights in {format} are not integers; expected int8 or int4")]
+    NotAnInteger {
+        /// Requested format.
+        format: NumberFormat,
+    },
+    /// No layer with weights has this name.
+    #[error("the network has no convolution or fully connected layer `{name}`")]
+    UnknownLayer {
+        /// Requested name.
+        name: String,
+    },
+    /// A codebook has too few or too many values.
+    #[error("a codebook of {found} values cannot be stored; expected 2 to {limit}")]
+    CodebookValues {
+        /// Requested number of values.
+        found: usize,
+        /// Maximum number.
+        limit: usize,
+    },
+    /// A codebook would make no layer smaller.
+    #[error(
+        "no layer becomes smaller with a codebook of {values} values: layers are too small or not in single \
+         precision"
+    )]
+    NoCodebook {
+        /// Requested number of values.
+        values: usize,
     },
     /// The architecture is invalid.
     #[error("the architecture of the model cannot be used")]

@@ -6,7 +6,7 @@ use std::io;
 use kiln_space::{Architecture, Registration};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExportError, Grid, ModelCard};
+use crate::{ExportError, GraphOptimization, Grid, ModelCard, WeightCode};
 
 /// A named array of single-precision numbers, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +28,8 @@ pub struct Array {
 /// | `Linear` | `weight` | `[out_features, in_features]` |
 /// | `BatchNorm` | `scale`, `shift`, `mean`, `variance` | `[channels]` |
 ///
-/// Arrays are in single precision, even those of 8-bit layers. [`crate::QuantizedNetwork`] computes the
-/// integers from them.
+/// Arrays are in single precision, even those of layers in other formats. [`crate::QuantizedNetwork`]
+/// computes the integers from them, and [`crate::stored_weights`] the weights in half precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainedModel {
     /// The network.
@@ -39,6 +39,10 @@ pub struct TrainedModel {
     /// Quantization grids of the values that are stored or read in 8 bits. The keys are the names of the
     /// layers that own a grid ([`crate::QuantizationPlan::owners`]). Empty for a network in single precision.
     pub quantization: BTreeMap<String, Grid>,
+    /// How weights are stored, by layer, where the number format alone does not state it: the steps of
+    /// integers, or a codebook. Most networks have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weight_codes: BTreeMap<String, WeightCode>,
     /// Provenance, preprocessing and measurements.
     pub card: ModelCard,
 }
@@ -54,6 +58,22 @@ pub trait Exporter: Send + Sync {
     /// # Errors
     /// [`ExportError`] when the model is invalid, the format cannot express a layer, or writing fails.
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError>;
+
+    /// Returns the network whose arrays the files contain. It computes the same outputs as `model`, but a
+    /// format may fold layers into others.
+    fn written(&self, model: &TrainedModel) -> TrainedModel {
+        model.clone()
+    }
+
+    /// Returns what optimizing the graph saved, for the model card. Returns `None` if the format has no
+    /// graph.
+    ///
+    /// # Errors
+    /// The errors of [`Exporter::export`], except those of writing.
+    fn optimization(&self, model: &TrainedModel) -> Result<Option<GraphOptimization>, ExportError> {
+        let _ = model;
+        Ok(None)
+    }
 
     /// Returns the contents of the files by relative path, if the format consists of several files. Returns
     /// `None` if the format is a single file.

@@ -9,9 +9,11 @@
 //! | description: JSON of architecture, card, the arrays' names with their shapes, and grids | as stated |
 //! | BLAKE3 of all above | 32 |
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
+//! | or, for weights with a codebook, packed positions ([`crate::Safetensors`]) | 1 to 8 bits each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read version 1.
+//! Version 1 has no quantization grids, because it has no 8-bit layers. Version 2 has no weight codes.
+//! Networks without weight codes are written in version 2. This build reads all versions.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
@@ -22,10 +24,13 @@ use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Array, ExportError, Grid, ModelCard, TrainedModel};
+use crate::quantization::nearest;
+use crate::{Array, ExportError, Grid, ModelCard, TrainedModel, WeightCode, index_bits, pack, unpack};
 
 const MAGIC: &[u8; 8] = b"KILNMODL";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// Version of files without weight codes.
+const PLAIN: u32 = 2;
 /// Oldest version that can be read.
 const OLDEST: u32 = 1;
 /// Maximum size of the description in bytes.
@@ -43,6 +48,8 @@ struct DescriptionRef<'a> {
     card: &'a ModelCard,
     arrays: BTreeMap<&'a str, &'a [usize]>,
     quantization: &'a BTreeMap<String, Grid>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    weight_codes: &'a BTreeMap<String, WeightCode>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +60,31 @@ struct Description {
     arrays: BTreeMap<String, Vec<usize>>,
     #[serde(default)]
     quantization: BTreeMap<String, Grid>,
+    #[serde(default)]
+    weight_codes: BTreeMap<String, WeightCode>,
+}
+
+impl Description {
+    /// Returns the codebook of an array, if its values are positions in a codebook.
+    fn codebook(&self, array: &str) -> Option<&[f32]> {
+        codebook(&self.weight_codes, array)
+    }
+
+    /// Returns the number of bytes that an array takes in the file. Saturates instead of overflowing.
+    fn bytes(&self, array: &str, shape: &[usize]) -> u64 {
+        let values = shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64));
+        match self.codebook(array) {
+            Some(codebook) => values.saturating_mul(index_bits(codebook.len()) as u64).div_ceil(8),
+            None => values.saturating_mul(4),
+        }
+    }
+}
+
+fn codebook<'a>(codes: &'a BTreeMap<String, WeightCode>, array: &str) -> Option<&'a [f32]> {
+    match codes.get(array.strip_suffix(".weight")?)? {
+        WeightCode::Codebook(values) => Some(values),
+        WeightCode::Steps(_) => None,
+    }
 }
 
 impl TrainedModel {
@@ -69,18 +101,27 @@ impl TrainedModel {
             card: &self.card,
             arrays,
             quantization: &self.quantization,
+            weight_codes: &self.weight_codes,
         };
         let description = serde_json::to_vec(&description).map_err(as_description_error)?;
         let mut head = Vec::with_capacity(description.len() + 20);
         head.extend_from_slice(MAGIC);
-        head.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.weight_codes.is_empty() { PLAIN } else { VERSION };
+        head.extend_from_slice(&version.to_le_bytes());
         head.extend_from_slice(&(description.len() as u64).to_le_bytes());
         head.extend_from_slice(&description);
         out.write_all(&head)?;
         out.write_all(blake3::hash(&head).as_bytes())?;
         let mut hasher = blake3::Hasher::new();
-        for array in self.arrays.values() {
-            let bytes: Vec<u8> = array.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        for (name, array) in &self.arrays {
+            let bytes: Vec<u8> = match codebook(&self.weight_codes, name) {
+                Some(values) => {
+                    let indices: Vec<u8> =
+                        array.data.iter().map(|weight| nearest(values, *weight) as u8).collect();
+                    pack(&indices, index_bits(values.len()))
+                }
+                None => array.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            };
             hasher.update(&bytes);
             out.write_all(&bytes)?;
         }
@@ -95,7 +136,8 @@ impl TrainedModel {
     pub fn read(input: &mut dyn Read) -> Result<Self, ExportError> {
         let mut input = Parts { input, hasher: blake3::Hasher::new(), offset: 0 };
         let mut description = input.description()?;
-        let values = description.arrays.values().map(|shape| bytes(shape)).fold(0, u64::saturating_add);
+        let sizes = description.arrays.iter().map(|(name, shape)| description.bytes(name, shape));
+        let values = sizes.fold(0, u64::saturating_add);
         if values > VALUES_LIMIT {
             return Err(ExportError::TooLarge {
                 format: "the values of the model file",
@@ -110,14 +152,17 @@ impl TrainedModel {
             serde_json::from_value(description.architecture.take()).map_err(as_description_error)?;
         let mut arrays = BTreeMap::new();
         for (name, shape) in std::mem::take(&mut description.arrays) {
-            let values = input.part("values", bytes(&shape))?;
-            let data = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let values = input.part("values", description.bytes(&name, &shape))?;
+            let data = match description.codebook(&name) {
+                Some(codebook) => from_indices(codebook, &values, shape.iter().product()),
+                None => values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            };
             arrays.insert(name, Array { shape, data });
         }
         input.checksum("values")?;
         input.end()?;
-        let Description { card, quantization, .. } = description;
-        let model = Self { architecture, arrays, quantization, card };
+        let Description { card, quantization, weight_codes, .. } = description;
+        let model = Self { architecture, arrays, quantization, weight_codes, card };
         model.check()?;
         Ok(model)
     }
@@ -225,9 +270,11 @@ impl Parts<'_> {
     }
 }
 
-/// Number of bytes that an array of this shape takes in the file. Saturates instead of overflowing.
-fn bytes(shape: &[usize]) -> u64 {
-    shape.iter().fold(4, |product, size| product.saturating_mul(*size as u64))
+/// Returns the values at packed positions in a codebook. Positions after its end have its last value.
+fn from_indices(codebook: &[f32], bytes: &[u8], count: usize) -> Vec<f32> {
+    let last = codebook.last().copied().unwrap_or_default();
+    let indices = unpack(bytes, index_bits(codebook.len()), count).into_iter();
+    indices.map(|index| codebook.get(usize::from(index)).copied().unwrap_or(last)).collect()
 }
 
 /// Returns the largest number anywhere in `value`. A number that is negative or not whole counts as
@@ -288,6 +335,24 @@ mod tests {
     }
 
     #[test]
+    fn file_with_codebooks_is_smaller_and_reads_back() {
+        let mut b = kiln_space::ArchitectureBuilder::new(kiln_space::Shape::vector(33));
+        let x = b.linear("a", b.input(), 31).unwrap();
+        b.linear("head", x, 3).unwrap();
+        let model = testing::model(b.finish().unwrap(), 4);
+        let plain = bytes_of(&model);
+        assert_eq!(plain[8], 2, "files without weight codes have the version of earlier builds");
+        for (values, bits) in [(2, 1), (4, 2), (16, 4), (17, 8)] {
+            let coded = crate::with_codebooks(&model, values).unwrap();
+            let bytes = bytes_of(&coded);
+            assert_eq!((read(&bytes).unwrap(), bytes[8]), (coded, 3));
+            let saved = 4 * 33 * 31 - (33 * 31 * bits as usize).div_ceil(8);
+            // The description states the codebook in text.
+            assert!(bytes.len() + saved < plain.len() + 250 + values * 28, "{values} values");
+        }
+    }
+
+    #[test]
     fn read_refuses_every_changed_byte_and_every_truncation() {
         let bytes = bytes_of(&testing::perceptron());
         for place in 0..bytes.len() {
@@ -320,8 +385,8 @@ mod tests {
         );
         assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().ends_with("it is not a model file"));
         let mut newer = bytes;
-        newer[8] = 3;
-        assert!(matches!(read(&newer), Err(ExportError::Version { found: 3, expected: 2 })));
+        newer[8] = 4;
+        assert!(matches!(read(&newer), Err(ExportError::Version { found: 4, expected: 3 })));
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, LayerId, Op, PoolKind, Shape};
 
-use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
+use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel, rounded_arrays};
 
 /// Computes the outputs for a batch of raw inputs.
 ///
 /// Sums are computed in double precision, in the order of the indices. Values between layers are in single
-/// precision. 8-bit layers compute in integers.
+/// precision. Layers with integer weights and 8-bit activations compute in integers. Other
+/// weights are rounded to their stored values first.
 ///
 /// # Shapes
 /// `input` contains raw values `[batch, channels, height, width]`. The result is `[batch, classes]` for
@@ -26,6 +27,8 @@ pub fn run_reference(model: &TrainedModel, input: &[f32], batch: usize) -> Resul
         return Err(ExportError::InputLength { found: input.len(), expected });
     }
     let integers = QuantizedNetwork::of(model);
+    let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
+    let model = &TrainedModel { arrays, ..model.clone() };
     let run = |i: usize| layer_values(model, &integers, &input[i * elements..][..elements]).pop();
     Ok((0..batch).filter_map(run).flatten().collect())
 }

@@ -183,7 +183,7 @@ impl CardVersion {
     /// date.
     pub const FIRST: Self = Self(1);
     /// The version that this build writes.
-    pub const CURRENT: Self = Self(2);
+    pub const CURRENT: Self = Self(3);
 
     /// The number.
     #[must_use]

@@ -9,14 +9,17 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::{
-    Array, ExportError, Exporter, Grid, InputRecord, MetricRecord, ModelCard, Prediction, Preprocessing,
-    QuantizationPlan, QuantizedNetwork, TrainedModel, expected_arrays, reference,
+    Array, Calibration, Calibrator, ExportError, Exporter, Grid, InputRecord, MetricRecord, ModelCard,
+    Prediction, Preprocessing, QuantizationOptions, QuantizationPlan, QuantizedNetwork, TrainedModel,
+    expected_arrays, reference, with_codebooks, with_narrow_weights,
 };
 
+mod blocks;
 mod random;
 mod samples;
 
 pub use crate::onnx::text::graph_text;
+pub use blocks::{pruned, random_blocks, random_units};
 pub use random::random_model;
 pub use samples::{perceptron, sample_models};
 
@@ -39,7 +42,7 @@ pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
 }
 
 /// Checks that every exporter obeys these laws for every model:
-/// - The arrays that are read back equal the model's arrays bit for bit.
+/// - The arrays that are read back equal those of [`Exporter::written`] bit for bit.
 /// - Two exports produce equal bytes.
 /// - An invalid model is refused before anything is written.
 /// - If the writer fails, its error is returned.
@@ -62,7 +65,7 @@ pub fn check_exporter(
         };
         let bytes = export(model).unwrap_or_else(|(error, _)| panic!("{name}: {error}"));
         assert_eq!(Some(&bytes), export(model).ok().as_ref(), "{name}: two exports differ");
-        check_arrays(name, model, &read(&bytes));
+        check_arrays(name, &exporter.written(model), &read(&bytes));
         for damaged in damaged(model) {
             let Err((_, bytes)) = export(&damaged) else { panic!("{name}: a damaged model was exported") };
             assert!(bytes.is_empty(), "{name}: something was written before the damage was noticed");
@@ -99,7 +102,7 @@ pub fn check_folder_exporter(
             let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
             assert!(inside && !path.is_empty(), "{name}: `{path}` is no path inside the folder");
         }
-        check_arrays(name, model, &read(&files));
+        check_arrays(name, &exporter.written(model), &read(&files));
         for damaged in damaged(model) {
             assert!(folder(&damaged).is_err(), "{name}: a damaged model was exported");
         }
@@ -215,7 +218,7 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
         versions: BTreeMap::from([("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         ..ModelCard::default()
     };
-    TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
+    TrainedModel { architecture, arrays, quantization: BTreeMap::new(), weight_codes: BTreeMap::new(), card }
 }
 
 /// Returns the network with all layers in 8 bits, except the layers named in `but`. The quantization grids
@@ -248,6 +251,59 @@ pub fn quantized(model: &TrainedModel, but: &[&str]) -> TrainedModel {
         int8.quantization.insert(int8.architecture.layer(owner).name.clone(), grid);
     }
     int8
+}
+
+/// Returns the network rounded to integers with these options. The statistics come from random inputs.
+///
+/// # Panics
+/// When a value is not finite, or a layer to keep does not exist.
+#[must_use]
+pub fn calibrated(model: &TrainedModel, options: &QuantizationOptions) -> TrainedModel {
+    let prepared = options.prepared(model).expect("the layers to keep exist");
+    let raw = raw_input(&model.architecture, 8, 77);
+    options.quantized(&prepared, &calibration(&prepared, &raw)).expect("values of samples are finite")
+}
+
+/// Returns the statistics of a network in single precision on raw inputs.
+#[must_use]
+pub fn calibration(model: &TrainedModel, raw: &[f32]) -> Calibration {
+    let mut calibration = Calibration::default();
+    for example in raw.chunks_exact(model.architecture.input.elements()) {
+        let values = reference::layer_values(model, &QuantizedNetwork::default(), example);
+        for id in Calibration::layers(&model.architecture) {
+            calibration.add(id, &values[id.0], model.architecture.layer(id).output.channels, 1);
+        }
+    }
+    calibration
+}
+
+/// Returns the network in every narrow format, by the name of the format: 8 and 4 bits with symmetric
+/// activations, bias correction or equalization, weights alone in 8 and 4 bits and in half precision, and
+/// codebooks if they make a layer smaller.
+///
+/// # Panics
+/// When a value is not finite.
+#[must_use]
+pub fn narrow(model: &TrainedModel) -> Vec<(&'static str, TrainedModel)> {
+    let plain = QuantizationOptions::default;
+    let int4 = QuantizationOptions { weights: NumberFormat::Int4, bias_correction: true, ..plain() };
+    let symmetric = QuantizationOptions { symmetric: true, calibration: Calibrator::Entropy, ..plain() };
+    let equal =
+        QuantizationOptions { equalization: true, calibration: Calibrator::MeanSquaredError, ..plain() };
+    let alone = |format| with_narrow_weights(model, format).expect("weights of samples are small");
+    let mut all = vec![
+        ("int4", calibrated(model, &int4)),
+        ("symmetric", calibrated(model, &symmetric)),
+        ("equalized", calibrated(model, &equal)),
+        ("f16-weights", alone(NumberFormat::F16)),
+        ("int8-weights", alone(NumberFormat::Int8)),
+        ("int4-weights", alone(NumberFormat::Int4)),
+    ];
+    let codebooks = [("codebook-2", 2), ("codebook-4", 4), ("codebook-16", 16), ("codebook-256", 256)];
+    for (name, values) in codebooks {
+        all.extend(with_codebooks(model, values).ok().map(|model| (name, model)));
+    }
+    all
 }
 
 /// Returns the network with about half of its layers in 8 bits. The layers are chosen at random.

@@ -79,6 +79,23 @@ impl Precision {
     pub const fn uniform(format: NumberFormat) -> Self {
         Self { weights: format, activations: format }
     }
+
+    /// Returns the formats of a layer whose weights are stored in `format`, with the activations that
+    /// runtimes combine with such weights. Layers with integer weights have 8-bit activations. Layers with
+    /// weights in half precision compute in single precision.
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_space::{NumberFormat, Precision};
+    /// let int4 = Precision::with_weights(NumberFormat::Int4);
+    /// assert_eq!(int4.activations, NumberFormat::Int8);
+    /// assert_eq!(Precision::with_weights(NumberFormat::F16).activations, NumberFormat::F32);
+    /// ```
+    #[must_use]
+    pub const fn with_weights(format: NumberFormat) -> Self {
+        let activations = if format.is_integer() { NumberFormat::Int8 } else { NumberFormat::F32 };
+        Self { weights: format, activations }
+    }
 }
 
 /// States which weights of a layer are always zero.

@@ -56,6 +56,42 @@ pub enum SpaceError {
         /// The accepted values.
         expected: &'static str,
     },
+    /// An architecture has more channels than their coupling can be computed for.
+    #[error("the layers have {found} channels, expected at most {limit}")]
+    TooManyChannels {
+        /// Number of channels of all layers.
+        found: usize,
+        /// Maximum number.
+        limit: usize,
+    },
+    /// Coupled channels were computed for another architecture.
+    #[error("the coupling of channels belongs to another architecture")]
+    OtherCoupling,
+    /// No coupled channels have this number.
+    #[error("there is no unit of channels {found}, expected less than {units}")]
+    UnknownUnit {
+        /// The number.
+        found: usize,
+        /// Number of units of the architecture.
+        units: usize,
+    },
+    /// A channel cannot be removed.
+    #[error(
+        "channel {channel} of layer `{layer}` cannot be removed: it is tied to the network's input or \
+         output, or a layer has no other channels"
+    )]
+    FixedChannel {
+        /// Name of the layer.
+        layer: String,
+        /// Index of the channel.
+        channel: usize,
+    },
+    /// All channels of a layer were to be removed.
+    #[error("layer `{layer}` would lose all channels, expected at least one that is kept")]
+    NoChannels {
+        /// Name of the layer.
+        layer: String,
+    },
     /// A text does not follow the notation of architectures.
     #[error("`{found}` is not {expected}")]
     Notation {

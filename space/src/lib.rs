@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builder;
+pub mod channels;
 mod compression;
 mod counts;
 mod decision;

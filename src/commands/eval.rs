@@ -150,7 +150,7 @@ pub(super) fn problems(model: &Path) -> Vec<String> {
 
 /// Returns the path of the config in the run folder that contains a model file:
 /// `RUN/models/<trial>/model.kiln`.
-fn config_of(model: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn config_of(model: &Path) -> Result<PathBuf, Failure> {
     let run = model.canonicalize().ok();
     let config = run.as_deref().and_then(|path| Some(path.ancestors().nth(3)?.join("config.toml")));
     config.filter(|config| config.is_file()).ok_or_else(|| {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use kiln::assembly::Registries;
 use kiln_evaluator::data::NamesFrom;
-use kiln_evaluator::{in_8_bits, in_single_precision};
+use kiln_evaluator::{in_8_bits, in_single_precision, measure};
 use kiln_export::{ExportError, TrainedModel, write_files};
 use kiln_search::FileMismatch;
-use kiln_space::{NumberFormat, Precision};
+use kiln_space::{Layer, NumberFormat, Op};
 use serde_json::json;
 
 use crate::cli::{Common, ExportPrecision};
@@ -52,8 +52,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let model = match precision {
         None => model,
-        Some(ExportPrecision::F32) => in_single_precision(&model),
-        Some(ExportPrecision::Int8) => in_integers(&model, &path, &run, (&registries, common))?,
+        Some(precision) => converted(model, precision, &path, &run, (&registries, common))?,
     };
     let default =
         default_path(&run.config.study.name, trial, exporter.as_ref(), &model).map_err(Failure::wrong)?;
@@ -94,30 +93,59 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Converts the network to 8 bits. For layers without activation ranges, because they were finished in single
-/// precision, the ranges are measured on the study's training images.
-fn in_integers(
-    model: &TrainedModel,
+/// Converts the network to a number format. A network that has this format already is not changed and needs
+/// no data. Otherwise, measures the converted network on the test split, if the study's data can be read. If
+/// not, the card has no figures and states why.
+fn converted(
+    model: TrainedModel,
+    precision: ExportPrecision,
     path: &Path,
     run: &Run,
     (registries, common): (&Registries, &Common),
 ) -> Result<TrainedModel, Failure> {
-    if model.architecture.layers.iter().all(|layer| layer.precision == Precision::uniform(NumberFormat::Int8))
-    {
-        return Ok(model.clone());
+    let format = match precision {
+        ExportPrecision::F32 => NumberFormat::F32,
+        ExportPrecision::Int8 => NumberFormat::Int8,
+    };
+    if is_in(&model, format) {
+        return Ok(model);
     }
-    let rules = reading::rules_of(model, path)?;
-    let data = registries.data_by(
-        &run.config,
-        common.data.as_deref(),
-        (rules, NamesFrom::Training),
-    ).with_context(|| {
-        "int8 of a network that was finished in single precision needs the study's training images, for the \
-         ranges of values; \
-         name their folder with `--data`"
-    });
-    let data = data.map_err(Failure::wrong)?;
-    let data =
-        data.ok_or_else(|| Failure::wrong(anyhow!("the study has no data to take ranges of values from")))?;
-    in_8_bits(model, &data).map_err(Failure::wrong)
+    let rules = reading::rules_of(&model, path)?;
+    let data = registries.data_by(&run.config, common.data.as_deref(), (rules, NamesFrom::Training));
+    let (mut converted, data) = match precision {
+        ExportPrecision::F32 => (in_single_precision(&model), data),
+        ExportPrecision::Int8 => {
+            let data = data.with_context(|| {
+                "int8 of a network that was finished in another precision needs the study's training images, \
+                 for the ranges of values; name their folder with `--data`"
+            });
+            let data = data.map_err(Failure::wrong)?.ok_or_else(|| {
+                Failure::wrong(anyhow!("the study has no data to take ranges of values from"))
+            })?;
+            (in_8_bits(&model, &data).map_err(Failure::wrong)?, Ok(Some(data)))
+        }
+    };
+    let unmeasured = match data {
+        Ok(Some(data)) => {
+            measure(&mut converted, &data, &format!("in {format}")).err().map(|why| why.to_string())
+        }
+        Ok(None) => Some("the study has no data".to_owned()),
+        Err(error) => Some(format!("its data cannot be read: {error}")),
+    };
+    if let Some(why) = unmeasured {
+        output::say(&format!("note: the card has no figures of the network in {format}: {why}"));
+        let note = format!("; not measured in {format}, because {why}");
+        converted.card.training.push_str(&note);
+    }
+    Ok(converted)
+}
+
+/// Whether every layer that runs already has this format.
+fn is_in(model: &TrainedModel, format: NumberFormat) -> bool {
+    let has_format = |layer: &Layer| {
+        let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
+        layer.precision.activations == format && (layer.precision.weights == format || !has_kernel)
+    };
+    let live = model.architecture.live();
+    model.architecture.layers.iter().zip(live).filter(|(_, live)| *live).all(|(layer, _)| has_format(layer))
 }

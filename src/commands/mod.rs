@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compare;
 mod completions;
+mod compress;
 mod eval;
 mod export;
 mod finish;
@@ -15,6 +16,7 @@ mod predict;
 mod report;
 mod schema;
 mod search;
+mod sensitivity;
 mod show;
 mod supernet;
 mod watch;
@@ -33,7 +35,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Finish(arguments) => finish::run(&arguments, &common),
         Command::List => list::run(&common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
-        Command::Show { run, trial } => show::run(&run, trial, &common),
+        Command::Show { run, trial, sensitivity: true } => sensitivity::run(&run, trial, &common),
+        Command::Show { run, trial, sensitivity: false } => show::run(&run, trial, &common),
+        Command::Compress(arguments) => compress::run(&arguments, &common),
         Command::Export { run, trial, format, precision, out, force } => {
             let output = export::Output { format, precision, out, force };
             export::run(&run, trial, output, &common)

@@ -23,7 +23,8 @@ const WORDS: [(&str, &str); 12] = [
 ];
 
 /// Returns the accepted name that is most similar to `found`. Returns `None` if no name is similar enough.
-pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let alike = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let closest = accepted.into_iter().min_by_key(|name| (alike(name), *name))?;
     let enough = alike(closest) <= (found.chars().count().max(closest.chars().count()) / 2).max(1);

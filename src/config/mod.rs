@@ -17,6 +17,7 @@ mod tests;
 pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
+pub use explain::nearest;
 pub use measuring::{FinishMeasure, HardwareMeasure, LocalRuntime, MeasureCommand};
 pub use schema::schema;
 pub use tables::{

@@ -43,7 +43,7 @@ impl Evaluator for Brittle {
 fn brittle(_: &Settings, _: Option<&Settings>, _: Context) -> Result<Built, SettingsError> {
     let (metrics, optional) = (vec!["error_percent".to_owned()], Vec::new());
     let workload = Workload::default();
-    Ok(Built { evaluator: Arc::new(Brittle), finisher: None, workload, metrics, optional })
+    Ok(Built { evaluator: Arc::new(Brittle), finisher: None, compressor: None, workload, metrics, optional })
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod bench;
 mod broken_inputs;
 mod command_line;
+mod compression;
 mod configs;
 mod crashes;
 mod displaced;

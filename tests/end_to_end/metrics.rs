@@ -54,7 +54,7 @@ fn class_weights_and_results_by_class_are_shown() {
     assert!(front.contains("estimated balanced accuracy %") && front.contains("macro F1 %"), "{front}");
 
     let card = card(&sandbox, "classes", &report);
-    assert_eq!((&card["version"], &card["fidelity"]), (&2.into(), &"full".into()));
+    assert_eq!((&card["version"], &card["fidelity"]), (&3.into(), &"full".into()));
     assert_eq!(card["date"], "2026-11-29", "as `SOURCE_DATE_EPOCH` says");
     let split = &card["split"];
     assert_eq!((&split["seed"], &split["test"]), (&0.into(), &card["test"]["examples"]));

@@ -25,7 +25,17 @@ struct Rules {
 const RULES: [Rules; 3] = [
     Rules {
         sources: "evaluator/src",
-        order: &["seed", "devices", "data", "judging", "network", "deploy", "training", "evaluators"],
+        order: &[
+            "seed",
+            "devices",
+            "data",
+            "judging",
+            "network",
+            "deploy",
+            "training",
+            "compression",
+            "evaluators",
+        ],
         has_no_circles: true,
     },
     Rules {

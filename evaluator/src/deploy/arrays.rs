@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use kiln_export::{Array, TrainedModel};
+use kiln_export::{Array, TrainedModel, rounded_arrays};
 use kiln_space::{Architecture, LayerId, Op};
 
 use crate::network::stand_alone::stand_alone;
@@ -32,6 +32,16 @@ pub(crate) fn arrays(
     arrays
 }
 
+/// Rounds weights that are stored in a narrow format while their layer computes in single precision.
+pub(crate) fn rounded(
+    architecture: &Architecture,
+    values: BTreeMap<String, Values>,
+) -> BTreeMap<String, Values> {
+    let arrays = values.into_iter().map(|(name, Values { shape, data })| (name, Array { shape, data }));
+    let rounded = rounded_arrays(architecture, &arrays.collect(), &BTreeMap::new());
+    rounded.into_iter().map(|(name, Array { shape, data })| (name, Values { shape, data })).collect()
+}
+
 /// The architecture, weights and statistics of a network before anything is rounded.
 pub(crate) struct Parts {
     pub(crate) architecture: Architecture,
@@ -54,10 +64,8 @@ pub(crate) fn parts(model: &TrainedModel, device: &Device) -> Parts {
         }),
         device,
     );
-    let values = model
-        .arrays
-        .iter()
-        .map(|(name, array)| (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() }));
+    let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
+    let values = arrays.into_iter().map(|(name, Array { shape, data })| (name, Values { shape, data }));
     let weights = Weights::from_values(values, device);
     Parts { architecture, weights, statistics }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
-use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_export::{
+    Calibration, Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel, stores_narrow_weights,
+};
 use kiln_kernels::runs_on;
 use kiln_space::{Architecture, LayerId};
 
@@ -40,8 +42,9 @@ pub(crate) struct Frozen {
 
 impl Frozen {
     /// Freezes a network that reads these weights, which may be shared weights or the network's own. First
-    /// prunes sparse layers. Then computes batch-norm statistics from `count` training images. From the same
-    /// images, computes the minimum and maximum of each 8-bit value. Returns `None` if a range is not finite.
+    /// prunes sparse layers, and rounds weights that are stored in a narrow format. Then computes batch-norm
+    /// statistics from `count` training images. From the same images, computes the minimum and maximum of
+    /// each 8-bit value. Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
         weights: &Weights,
@@ -49,10 +52,12 @@ impl Frozen {
         count: usize,
         device: &Device,
     ) -> Option<Self> {
-        let (architecture, weights) = if sparsity::is_sparse(architecture) {
-            let mut arrays = weights.detached().arrays(architecture);
-            sparsity::prune(architecture, &mut arrays);
-            (stand_alone(architecture).0, Weights::from_values(arrays, device))
+        let (architecture, weights) = if sparsity::is_sparse(architecture)
+            || stores_narrow_weights(architecture)
+        {
+            let mut values = weights.detached().arrays(architecture);
+            sparsity::prune(architecture, &mut values);
+            (stand_alone(architecture).0, Weights::from_values(arrays::rounded(architecture, values), device))
         } else {
             (architecture.clone(), weights.clone())
         };
@@ -73,7 +78,30 @@ impl Frozen {
         frozen
     }
 
-    /// Builds the network of a trained model without rounding anything.
+    /// Collects statistics of the outputs of these layers over batches, before anything is rounded.
+    pub(crate) fn observed(
+        &self,
+        layers: &[LayerId],
+        batches: impl Iterator<Item = Tensor<4>>,
+    ) -> Calibration {
+        let plan = Plan::calibration(&self.architecture, &self.weights, &self.statistics);
+        let mut calibration = Calibration::default();
+        for images in batches {
+            let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+                if layers.contains(&id) {
+                    let [batch, channels, _, _] = value.dims();
+                    let values: Vec<f32> =
+                        value.clone().into_data().try_to_vec().expect("values are single precision");
+                    calibration.add(id, &values, channels, batch);
+                }
+            });
+            executor::forward(&plan, &self.architecture, &self.weights, images, &mut observer);
+        }
+        calibration
+    }
+
+    /// Builds the network of a trained model without rounding activations or integer layers. Weights that are
+    /// only stored in a narrow format are rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let arrays::Parts { architecture, weights, statistics } = arrays::parts(model, device);
         Self::of_parts(architecture, weights, statistics)
@@ -145,6 +173,20 @@ impl Frozen {
         all
     }
 
+    /// Computes the outputs for a batch, and the output of one layer before it is rounded. If a step computes
+    /// the layer together with the nonlinearity after it, this is the output of the nonlinearity.
+    pub(crate) fn layer_output(&self, images: Tensor<4>, layer: LayerId) -> (Tensor<2>, Tensor<4>) {
+        let mut seen = None;
+        let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+            if id == layer {
+                seen = Some(value.clone());
+            }
+        });
+        let outputs =
+            executor::forward(self.plan(), &self.architecture, &self.weights, images, &mut observer);
+        (outputs, seen.expect("a live layer has an output"))
+    }
+
     fn plan(&self) -> &Plan {
         let Self { architecture, weights, statistics, .. } = self;
         self.plan.get_or_init(|| match &self.integers {
@@ -176,7 +218,13 @@ impl Frozen {
     /// Converts the network to plain data. Its layers must have their own weights.
     pub(crate) fn into_model(self, card: ModelCard) -> TrainedModel {
         let arrays = arrays::arrays(&self.architecture, &self.weights, &self.statistics);
-        TrainedModel { architecture: self.architecture, arrays, quantization: self.grids, card }
+        TrainedModel {
+            architecture: self.architecture,
+            arrays,
+            quantization: self.grids,
+            weight_codes: BTreeMap::new(),
+            card,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Prepares trained networks for use: freezes, runs, measures and converts them. It trains nothing.
 
-mod arrays;
+pub(crate) mod arrays;
 pub(crate) mod conversion;
 pub(crate) mod frozen;
 pub(crate) mod inference;
 pub(crate) mod matching;
+pub(crate) mod post_training;
 pub(crate) mod provenance;
 pub(crate) mod random;
 pub(crate) mod runtime;

@@ -36,7 +36,13 @@ pub fn with_random_weights(architecture: &Architecture, name: &str, seed: u64) -
     let statistics = Statistics::from_values(statistics, &device);
     let arrays = arrays::arrays(&own, &weights, &statistics);
     let card = card(&own, name, seed);
-    let mut model = TrainedModel { architecture: own, arrays, quantization: BTreeMap::new(), card };
+    let mut model = TrainedModel {
+        architecture: own,
+        arrays,
+        quantization: BTreeMap::new(),
+        weight_codes: BTreeMap::new(),
+        card,
+    };
     if !QuantizationPlan::new(&model.architecture).is_empty() {
         let mut frozen = Frozen::unrounded(&model, &device);
         frozen.calibrate(iter::once(random_input(&model.architecture, EXAMPLES, seed, &device)), &device)?;

@@ -2,6 +2,7 @@
 //! targets. The exported network returns values in the targets' own units.
 
 use burn::tensor::Device;
+use kiln_export::{TrainedModel, WeightCode};
 use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, SettingsError};
 
 use crate::data::DataSet;
@@ -42,6 +43,57 @@ pub(crate) fn in_own_units(
     fold(&mut matrix, vector, mean, deviation);
     values.insert(weight, matrix);
     Weights::from_values(values, device)
+}
+
+/// Rescales a regression's network from the targets' own units to standard deviations, in which networks are
+/// trained. Does nothing to a classification's network.
+pub(crate) fn in_deviations(model: &mut TrainedModel, data: &DataSet) {
+    let (mean, deviation) = data.target_normalization();
+    rescale(model, data, |row, bias, at| {
+        for weight in row {
+            *weight /= deviation[at];
+        }
+        *bias = (*bias - mean[at]) / deviation[at];
+    });
+}
+
+/// Rescales a regression's network from standard deviations to the targets' own units, as [`in_own_units`]
+/// does.
+pub(crate) fn in_units(model: &mut TrainedModel, data: &DataSet) {
+    let (mean, deviation) = data.target_normalization();
+    rescale(model, data, |row, bias, at| {
+        for weight in row {
+            *weight *= deviation[at];
+        }
+        *bias = *bias * deviation[at] + mean[at];
+    });
+}
+
+/// Applies `change` to each row of the last layer's weight and its bias. The steps of integer weights change
+/// as the weights. A codebook is dropped, because several rows may not share it any more.
+fn rescale(model: &mut TrainedModel, data: &DataSet, change: impl Fn(&mut [f32], &mut f32, usize)) {
+    let Some(layer) = output_layer(&model.architecture).filter(|_| data.is_regression()) else { return };
+    let layer = layer.name.clone();
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("{layer}.{part}"));
+    let Some(mut matrix) = model.arrays.remove(&weight) else { return };
+    let inputs = (matrix.data.len() / matrix.shape[0].max(1)).max(1);
+    if let Some(bias) = model.arrays.get_mut(&bias) {
+        for (at, (row, bias)) in matrix.data.chunks_exact_mut(inputs).zip(&mut bias.data).enumerate() {
+            change(row, bias, at);
+        }
+    }
+    model.arrays.insert(weight, matrix);
+    match model.weight_codes.get_mut(&layer) {
+        Some(WeightCode::Steps(steps)) => {
+            for (at, step) in steps.iter_mut().enumerate() {
+                change(std::slice::from_mut(step), &mut 0.0, at);
+            }
+        }
+        Some(WeightCode::Codebook(_)) => {
+            model.weight_codes.remove(&layer);
+        }
+        None => {}
+    }
 }
 
 /// Returns the layer into which the scale is folded: the last layer, if it is fully connected with a bias.

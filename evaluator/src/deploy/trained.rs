@@ -1,11 +1,12 @@
 //! Runs and scores a trained network that is stored as plain data.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_export::TrainedModel;
+use kiln_export::{MetricRecord, TrainedModel};
+use thiserror::Error;
 
 use crate::data::{DataSet, Split};
 use crate::deploy::frozen::{BATCH, Frozen};
-use crate::deploy::matching::Matched;
+use crate::deploy::matching::{Matched, Mismatch};
 use crate::judging::metrics::Score;
 
 /// Computes the outputs of a trained network for raw inputs, on the CPU. 8-bit layers compute the same values
@@ -35,6 +36,40 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
         Tensor::<4>::from_data(data, &device)
     });
     Frozen::of(model, &device).outputs(batches)
+}
+
+/// Measures a trained network on the test split, and puts the figures into its card. `converted` states in
+/// the card how the network differs from the one that was trained.
+///
+/// # Errors
+/// [`Unmeasured`] when the data do not fit the network, or an output is not finite.
+pub fn measure(model: &mut TrainedModel, data: &DataSet, converted: &str) -> Result<(), Unmeasured> {
+    let matched = Matched::new(model, data)?;
+    let examples = data.split(Split::Test);
+    let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
+    let Score { metrics, results } =
+        score(&predict(model, &raw), data, Split::Test, &matched).ok_or(Unmeasured::NotFinite)?;
+    let how = format!("{} examples of the test split, measured {converted}", examples.len());
+    let measured = metrics.into_iter().map(|(name, value)| {
+        let unit = if name.contains("deviations") { "; in deviations of the training split" } else { "" };
+        MetricRecord { name: name.to_owned(), value, how: format!("{how}{unit}"), predicted_by: None }
+    });
+    model.card.forget_measurements();
+    model.card.metrics = measured.collect();
+    model.card.test = Some(results);
+    Ok(())
+}
+
+/// The reason why a network cannot be measured on a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Unmeasured {
+    /// The data do not fit the network.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The network gives values that are not finite.
+    #[error("the network gives values that are not finite on the test split")]
+    NotFinite,
 }
 
 /// Scores outputs of [`predict`] for a whole split, in the order of the split. Returns the metrics that are

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kiln_export::ExporterRegistry;
-use kiln_search::{CostOrigin, Evaluator, Finisher};
+use kiln_search::{CostOrigin, CostSet, Evaluator, Finisher};
 use kiln_space::{Registration, SearchSpace, Settings, SettingsError};
 
+use crate::compression::compressor::Compressor;
 use crate::data::DataSet;
 use crate::evaluators::workload::Workload;
 
@@ -28,6 +29,8 @@ pub struct Context {
     pub objectives: Vec<String>,
     /// Maps the name of each cost to how the cost was obtained. Model cards state it.
     pub cost_origins: BTreeMap<String, CostOrigin>,
+    /// Cost models of the study. Recipes that remove channels predict latencies with them.
+    pub costs: CostSet,
     /// Formats in which finished networks can be written.
     pub exporters: ExporterRegistry,
     /// The run folder. Shared weights are stored in its subfolder `supernet`.
@@ -41,6 +44,8 @@ pub struct Built {
     pub evaluator: Arc<dyn Evaluator>,
     /// Finishes networks. It is `None` if the config has no finish stage.
     pub finisher: Option<Arc<dyn Finisher>>,
+    /// Compresses finished networks. It is `None` if the config has no finish stage.
+    pub compressor: Option<Arc<Compressor>>,
     /// Amount of computation of the evaluator and the finisher.
     pub workload: Workload,
     /// Names of the metrics that the evaluator measures.

@@ -1,6 +1,7 @@
 //! The finish stage trains a network of the Pareto front, measures it once on the test split, and writes its
 //! files.
 
+mod recipes;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,16 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    CardVersion, ExportError, MetricRecord, ModelCard, PredictedBy, Prediction, Preprocessing,
-    QuantizationPlan, SplitSizes, TrainedModel, write_files,
+    CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction,
+    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
 };
 use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
+use crate::compression::compressor::Compressor;
+use crate::compression::grammar::Combination;
+use crate::compression::teachers::SharedTeacher;
 use crate::data::Split;
 use crate::deploy::frozen::Frozen;
 use crate::deploy::{inference, provenance, target_scale};
@@ -26,12 +30,13 @@ use crate::evaluators::workload::Effort;
 use crate::judging::metrics::{Asked, Score};
 use crate::network::stand_alone::stand_alone;
 use crate::network::weights::Weights;
+use crate::training::form::How;
 use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
-/// A source of initial weights for a network, such as a trained supernet.
-pub(crate) trait Inheritance: Send + Sync {
+/// A source of initial weights for a network, such as a trained supernet. Its largest subnet can teach.
+pub(crate) trait Inheritance: SharedTeacher {
     /// Copies the architecture's part of the shared weights to `device`.
     fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
 
@@ -53,9 +58,20 @@ struct NetworkFinisher {
     /// Text that describes everything a training depends on, except the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
+    compressor: Arc<Compressor>,
+    /// Recipes by which each network is compressed.
+    recipes: Vec<Combination>,
 }
 
-/// Builds the finisher, and returns how much it computes for each network. `inherited` contains the training
+/// What finishes networks, and what compresses finished networks.
+pub(crate) struct Finishing {
+    pub(crate) finisher: Arc<dyn Finisher>,
+    pub(crate) compressor: Arc<Compressor>,
+    /// Amount of computation for each network.
+    pub(crate) effort: Effort,
+}
+
+/// Builds the finisher and the compressor. `inherited` contains the training
 /// settings of `[evaluator]`. `source` contains the evaluator's shared weights if there are any. `asked`
 /// contains the optional metrics.
 pub(crate) fn build(
@@ -65,7 +81,7 @@ pub(crate) fn build(
     context: Context,
     devices: &Devices,
     source: Option<Arc<dyn Inheritance>>,
-) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
+) -> Result<Finishing, SettingsError> {
     let full_epochs = inherited.epochs;
     let (read, training) = FinishSettings::read(settings, inherited, source.is_some(), &context.data)?;
     target_scale::check(settings, context.space.as_ref(), &context.data)?;
@@ -78,14 +94,32 @@ pub(crate) fn build(
             return Err(unknown.at(settings.key(&format!("formats[{index}]"))));
         }
     }
+    let recipes = recipes::read(&read.recipes, settings, source.is_some())?;
     let data = &context.data;
     let validation = if read.train_on_validation { data.split(Split::Validation).len() } else { 0 };
+    let retrained: u32 = recipes.iter().map(|recipe| recipe.epochs(training.epochs)).sum();
+    let test = data.split(Split::Test).len();
     let effort = Effort {
-        trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
-        judged: read.calibration.saturating_add(data.split(Split::Test).len()) as u64,
+        trained: u64::from(training.epochs.saturating_add(retrained))
+            * (data.split(Split::Train).len() + validation) as u64,
+        judged: (read.calibration.saturating_add(test)).saturating_mul(1 + recipes.len()) as u64,
     };
     let conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
     let device = devices.main().clone();
+    let compressor = Arc::new(Compressor {
+        data: Arc::clone(&context.data),
+        train_on_validation: read.train_on_validation,
+        training: training.clone(),
+        calibration: read.calibration,
+        device: device.clone(),
+        device_class: devices.class().to_owned(),
+        seed: context.seed,
+        conditions: conditions.clone(),
+        exporters: context.exporters.clone(),
+        formats: read.formats.clone(),
+        costs: context.costs.clone(),
+        supernet: source.clone().map(|source| source as Arc<dyn SharedTeacher>),
+    });
     let finisher = NetworkFinisher {
         settings: read,
         training,
@@ -96,8 +130,10 @@ pub(crate) fn build(
         device_class: devices.class().to_owned(),
         conditions,
         source,
+        compressor: Arc::clone(&compressor),
+        recipes,
     };
-    Ok((Arc::new(finisher), effort))
+    Ok(Finishing { finisher: Arc::new(finisher), compressor, effort })
 }
 
 impl Finisher for NetworkFinisher {
@@ -128,11 +164,26 @@ impl Finisher for NetworkFinisher {
         } else {
             frozen
         };
-        let model = frozen.into_model(self.card(trial, &architecture, &score));
-        let files = self.write(&model, trial, into, progress)?;
-        let files = files.into_iter().map(Into::into).collect();
+        let mut model = frozen.into_model(self.card(trial, &architecture, &score));
         let metrics = score.asked(&self.asked, data);
-        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut metrics: BTreeMap<String, f64> =
+            metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+        let compressed = recipes::apply(
+            (&self.compressor, &self.recipes),
+            &model,
+            (&self.context.folder, trial.id),
+            into,
+            progress,
+        )?;
+        let first = score.metrics.first().map_or("", |(name, _)| *name);
+        for record in &compressed.records {
+            let Some(value) = record.metrics.get(first) else { continue };
+            let name = format!("{first}@{}", record.recipe);
+            model.card.metrics.push(recipes::result(&name, *value, record));
+            metrics.insert(name, *value);
+        }
+        let files = self.write(&model, trial, into, progress)?;
+        let files = files.into_iter().chain(compressed.files).map(Into::into).collect();
         Ok(Finished { trial: trial.id, metrics, files })
     }
 }
@@ -164,6 +215,7 @@ impl NetworkFinisher {
             seed,
             calibration: self.settings.calibration,
             device: &self.device,
+            how: How::default(),
         };
         let folder = RunPaths::new(&self.context.folder).training(trial.id);
         let mut kept = Kept::new(folder.join(""), &self.identity(trial));
@@ -293,9 +345,24 @@ impl NetworkFinisher {
             }),
             class_weights: self.training.class_weights.by_name(data),
             test: Some(score.results.clone()),
+            optimization: BTreeMap::new(),
             date: provenance::today(),
             machine: provenance::machine(&self.device_class),
         }
+    }
+
+    /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
+    fn optimization(&self, model: &TrainedModel) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
+        let mut all = BTreeMap::new();
+        for format in &self.settings.formats {
+            match self.context.exporters.build(format)?.optimization(model) {
+                Ok(saved) => all.extend(saved.map(|saved| (format.clone(), saved))),
+                // A format that cannot represent the network is skipped when it is written.
+                Err(ExportError::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// Writes the network in every format, with its model file and its model card. If a format cannot
@@ -310,6 +377,9 @@ impl NetworkFinisher {
     ) -> Result<Vec<String>, EvalError> {
         let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
+        let mut model = model.clone();
+        model.card.optimization = self.optimization(&model).map_err(failed)?;
+        let model = &model;
         for format in &self.settings.formats {
             let exporter = self.context.exporters.build(format).map_err(failed)?;
             let is_folder = match exporter.folder(model) {

@@ -115,7 +115,8 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
         finish::build(finish, &training, read.metrics.clone(), context.clone(), &devices, None)
     });
     let finisher = finisher.transpose()?;
-    let (finisher, network) = finisher.unzip();
+    let network = finisher.as_ref().map(|finishing| finishing.effort);
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
@@ -129,7 +130,7 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
     };
     let (metrics, optional) = (read.metrics.names(&data), metrics::optional_names(&data));
     let evaluator = Arc::new(ScratchEvaluator { settings: read, training, devices, context });
-    Ok(Built { evaluator, finisher, workload, metrics, optional })
+    Ok(Built { evaluator, finisher, compressor, workload, metrics, optional })
 }
 
 impl Evaluator for ScratchEvaluator {

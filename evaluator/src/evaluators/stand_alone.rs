@@ -11,6 +11,7 @@ use crate::evaluators::context::Context;
 use crate::judging::metrics::Asked;
 use crate::network::stand_alone::stand_alone;
 use crate::network::weights::Weights;
+use crate::training::form::How;
 use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
@@ -49,6 +50,7 @@ impl StandAlone<'_> {
             seed,
             calibration,
             device,
+            how: How::default(),
         };
         let trained = training.run(weights, epochs, &mut kept, "scratch", progress);
         if !matches!(trained, Err(Stopped::Ended(_))) {

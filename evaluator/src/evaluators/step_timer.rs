@@ -15,6 +15,7 @@ use crate::devices::pool::Devices;
 use crate::evaluators::supernet::{StepGradients, SupernetSettings};
 use crate::network::weights::Weights;
 use crate::seed;
+use crate::training::form::How;
 use crate::training::learner::Learner;
 use crate::training::one_network::Training;
 
@@ -90,6 +91,7 @@ impl StepTimer {
                 seed: 1,
                 calibration: self.settings.batch,
                 device: self.devices.main(),
+                how: How::default(),
             };
             training.gradients(&learner, &batcher, chosen).0
         } else {

@@ -7,7 +7,6 @@ use kiln_space::{Architecture, LayerId};
 use super::observer::Observer;
 use super::operations::compute;
 use super::plan::Plan;
-use super::rounding::rounded;
 use super::step::Read;
 use super::weights::Weights;
 
@@ -28,14 +27,14 @@ pub(crate) fn forward(
     observer: &mut dyn Observer,
 ) -> Tensor<2> {
     observer.output(LayerId(0), &images);
-    let images = rounded(images, plan.input_grid);
+    let images = plan.input.apply(images);
     let mut values: Vec<Option<Tensor<4>>> = vec![None; plan.layers];
     values[0] = Some(images.clone());
     for step in &plan.steps {
         let inputs = step.reads.iter().map(|read| take(&mut values, read)).collect();
         let output = compute(step, architecture.layer(step.layer), weights, &images, inputs, observer);
         observer.output(step.layer, &output);
-        values[step.layer.0] = Some(rounded(output, step.grid));
+        values[step.layer.0] = Some(step.output.apply(output));
     }
     let output = values.pop().flatten().expect("the last layer is live");
     let [batch, channels, height, width] = output.dims();

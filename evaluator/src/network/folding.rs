@@ -28,6 +28,24 @@ pub(super) fn fold(
     (kernel, bias)
 }
 
+/// Like [`fold`], for a fully connected layer.
+pub(super) fn fold_linear(
+    linear: &Layer,
+    norm: &Layer,
+    norm_id: LayerId,
+    weights: &Weights,
+    statistics: &Statistics,
+) -> (Tensor<2>, Tensor<1>) {
+    let (factor, shift) = scaling(norm, norm_id, weights, statistics);
+    let channels = factor.dims()[0];
+    let matrix = weights.matrix(linear) * factor.clone().reshape([channels, 1]);
+    let bias = match weights.bias(linear) {
+        Some(bias) => shift + bias * factor,
+        None => shift,
+    };
+    (matrix, bias)
+}
+
 /// Computes factor and bias of a normalization with fixed statistics, `[channels]` each: `factor = scale /
 /// sqrt(variance + epsilon)`, `bias = shift - mean * factor`.
 pub(super) fn scaling(

@@ -3,6 +3,7 @@
 
 pub(crate) mod collected;
 pub(crate) mod executor;
+pub(crate) mod fake_quantization;
 mod folding;
 pub(crate) mod initialization;
 pub(crate) mod integers;
@@ -15,5 +16,6 @@ pub(crate) mod sparsity;
 pub(crate) mod stand_alone;
 pub(crate) mod statistics;
 mod step;
+pub(crate) mod straight_through;
 pub(crate) mod weights;
 mod window;

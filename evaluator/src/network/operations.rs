@@ -4,13 +4,14 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d as avg_pool2d_by_burn, batch_norm};
 use burn::tensor::ops::AvgPoolOptions;
 use kiln_kernels::{
-    activate, add, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced, global_avg_pool2d,
-    linear_sliced, max_pool2d,
+    Activation, activate, add, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced,
+    global_avg_pool2d, linear, linear_sliced, max_pool2d,
 };
 use kiln_space::{BATCH_NORM_EPSILON, Layer};
 
 use super::observer::Observer;
 use super::step::{Step, StepKind};
+use super::straight_through::round_by_channel;
 use super::weights::{SharedMatrix, Weights};
 use super::window::Window;
 
@@ -38,6 +39,17 @@ pub(super) fn compute(
         }
         StepKind::FoldedConv { kernel, bias, window: Window { stride, padding, groups, .. } } => {
             conv2d(one(inputs), kernel.clone(), Some(bias.clone()), *stride, *padding, *groups)
+        }
+        StepKind::FoldedLinear { matrix, bias } => {
+            linear(one(inputs), matrix.clone(), Some(bias.clone()), Activation::Identity)
+        }
+        StepKind::RoundedConv(Window { stride, padding, groups, .. }, largest) => {
+            let kernel = round_by_channel(weights.kernel(layer), *largest);
+            conv2d(one(inputs), kernel, weights.bias(layer), *stride, *padding, *groups)
+        }
+        StepKind::RoundedLinear(largest) => {
+            let matrix = round_by_channel(weights.matrix(layer), *largest);
+            linear(one(inputs), matrix, weights.bias(layer), Activation::Identity)
         }
         StepKind::FixedConv(convolution) => convolution.forward(one(inputs)),
         StepKind::IntegerSums { kernel, window } => kernel.forward(one(inputs), *window),

@@ -3,10 +3,11 @@
 //! inference have different plans. The [executor](super::executor) follows the plan and makes no choices
 //! itself.
 
-use kiln_export::Grid;
+use kiln_export::QuantizationPlan;
 use kiln_kernels::{Activation, FixedConv2d};
-use kiln_space::{Architecture, Layer, LayerId, Op};
+use kiln_space::{Architecture, Layer, LayerId, NumberFormat, Op};
 
+use super::fake_quantization::FakeQuantization;
 use super::folding::{fold, scaling};
 use super::integers::Integers;
 use super::rounding::Rounding;
@@ -19,8 +20,8 @@ use super::window::Window;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The quantization grid to which the images are rounded.
-    pub(super) input_grid: Option<Grid>,
+    /// How the images are rounded.
+    pub(super) input: Rounding,
     /// Number of layers of the architecture, including layers whose output no other layer reads.
     pub(super) layers: usize,
 }
@@ -118,11 +119,71 @@ impl Plan {
                 _ => StepKind::by_burn(layer),
             }
         });
-        plan.input_grid = integers.stored_grid(LayerId(0));
+        plan.input = Rounding::nearest(integers.stored_grid(LayerId(0)));
         for step in &mut plan.steps {
-            step.grid = integers.stored_grid(step.layer);
+            step.output = Rounding::nearest(integers.stored_grid(step.layer));
             for read in &mut step.reads {
                 read.rounding = integers.rounding(step.layer, read.layer);
+            }
+        }
+        plan
+    }
+
+    /// The plan for training a network on the grids on which it will run. Weights and values are rounded to
+    /// single-precision numbers on these grids. Normalization uses `statistics`.
+    pub(crate) fn fake_quantized(
+        architecture: &Architecture,
+        weights: &Weights,
+        statistics: &Statistics,
+        fake: &FakeQuantization,
+    ) -> Self {
+        let mut plan = Self::new(architecture, |planner, id, layer| {
+            if let Some(kind) = fake.kernel(id, layer) {
+                return kind;
+            }
+            match layer.op {
+                _ if fake.is_folded(id) => StepKind::Pass,
+                Op::Conv2d { .. } | Op::BatchNorm => {
+                    planner.by_statistics(id, layer, weights, statistics, |norm| !fake.reads_grids(norm))
+                }
+                _ => StepKind::plain(layer),
+            }
+        });
+        plan.input = fake.stored(LayerId(0));
+        for step in &mut plan.steps {
+            step.output = fake.stored(step.layer);
+            for read in &mut step.reads {
+                read.rounding = fake.read(step.layer, read.layer);
+            }
+        }
+        plan
+    }
+
+    /// The plan for training with the statistics of the batch, in which layers with integer weights round
+    /// their weights and values. The grid of each value covers the range of the batch. A subnet has no
+    /// ranges of its own before it is frozen.
+    pub(crate) fn rounded_training(architecture: &Architecture) -> Self {
+        let quantized = QuantizationPlan::new(architecture);
+        if quantized.is_empty() {
+            return Self::training(architecture);
+        }
+        let mut plan = Self::new(architecture, |_, id, layer| {
+            let is_integer = quantized.kernels().any(|(kernel, _)| kernel == id);
+            let largest = largest_integer(layer);
+            match layer.op {
+                Op::Conv2d { .. } if is_integer => StepKind::RoundedConv(Window::of(layer), largest),
+                Op::Linear { .. } if is_integer => StepKind::RoundedLinear(largest),
+                _ => StepKind::plain(layer),
+            }
+        });
+        let own_range = |rounds: bool| if rounds { Rounding::OwnRange } else { Rounding::None };
+        let stores = |id: LayerId| quantized.is_stored(id) && quantized.owner(id) == Some(id);
+        plan.input = own_range(stores(LayerId(0)));
+        for step in &mut plan.steps {
+            step.output = own_range(stores(step.layer));
+            for read in &mut step.reads {
+                let rounds = quantized.reads_grids(step.layer) && !quantized.is_stored(read.layer);
+                read.rounding = own_range(rounds && quantized.owner(read.layer).is_some());
             }
         }
         plan
@@ -145,16 +206,24 @@ impl Plan {
                 StepKind::Zero(_) => Vec::new(),
                 _ => layer.inputs.iter().map(|input| Read::new(*input)).collect(),
             };
-            steps.push(Step { layer: id, reads, kind, grid: None });
+            steps.push(Step { layer: id, reads, kind, output: Rounding::None });
         }
         mark_last_reads(&mut steps, architecture.layers.len());
-        Self { steps, input_grid: None, layers: architecture.layers.len() }
+        Self { steps, input: Rounding::None, layers: architecture.layers.len() }
     }
 }
 
 impl Read {
     const fn new(layer: LayerId) -> Self {
         Self { layer, is_last: false, rounding: Rounding::None }
+    }
+}
+
+/// The largest integer of a layer's weights.
+fn largest_integer(layer: &Layer) -> f32 {
+    match layer.precision.weights {
+        NumberFormat::Int4 => 7.0,
+        _ => 127.0,
     }
 }
 
@@ -239,7 +308,7 @@ impl<'a> Planner<'a> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Shape};
+    use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Precision, Shape, Sparsity};
 
     use super::*;
     use crate::network::statistics::LayerStatistics;
@@ -302,6 +371,31 @@ mod tests {
             kinds(&Plan::calibration(&own, &weights, &statistics)),
             [["FixedBatchNorm", "FoldedConv", "Pass", "Activate"], plain_ends].concat()
         );
+    }
+
+    #[test]
+    fn rounded_training_rounds_integer_layers_only() {
+        let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
+        b.set_input_format(NumberFormat::Int8);
+        b.set_compression(Precision::uniform(NumberFormat::Int8), Sparsity::Dense);
+        let x = b.conv("conv", b.input(), 3, 3, 1, 1).unwrap();
+        let x = b.batch_norm("norm", x).unwrap();
+        let x = b.add("relu", Op::Activation { kind: ActivationKind::Relu }, &[x], None).unwrap();
+        b.set_compression(Precision::default(), Sparsity::Dense);
+        let x = b.global_pool("pool", x).unwrap();
+        b.linear("head", x, 3).unwrap();
+        let plan = Plan::rounded_training(&b.finish().unwrap());
+        assert_eq!(kinds(&plan), ["RoundedConv", "BatchNorm", "Activate", "GlobalPool", "Linear"]);
+        let is_rounded = |rounding: &Rounding| matches!(rounding, Rounding::OwnRange);
+        assert!(is_rounded(&plan.input));
+        let rounded: Vec<bool> = plan.steps.iter().map(|step| is_rounded(&step.output)).collect();
+        assert_eq!(
+            rounded,
+            [false, false, true, false, false],
+            "only the output of the nonlinearity is stored"
+        );
+        let float = architecture();
+        assert_eq!(kinds(&Plan::rounded_training(&float)), kinds(&Plan::training(&float)));
     }
 
     #[test]

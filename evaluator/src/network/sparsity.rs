@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kiln_export::pruning::{Mask, scores::magnitude};
 use kiln_space::{Architecture, Op, Sparsity};
 
 use super::weights::Values;
@@ -34,41 +35,13 @@ pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item =
     sums.filter(|layer| layer.sparsity != Sparsity::Dense).map(|layer| (layer.name.as_str(), layer.sparsity))
 }
 
-/// Computes a mask with 1 for each weight that is kept, and 0 for each weight that is set to zero. If
-/// magnitudes are equal, N-of-M sparsity keeps the weights that come first, and unstructured sparsity sets
-/// the weights that come first to zero.
+/// Computes a mask by magnitude, with 1 for each weight that is kept, and 0 for each weight that is set to
+/// zero ([`Mask::new`]).
 ///
 /// # Shapes
 /// `weights`: `[outputs, inputs, ..]`
 pub(crate) fn kept(sparsity: Sparsity, shape: &[usize], weights: &[f32]) -> Vec<f32> {
-    let mut kept = vec![1.0; weights.len()];
-    let by_magnitude = |a: &usize, b: &usize| weights[*a].abs().total_cmp(&weights[*b].abs());
-    match sparsity {
-        Sparsity::Dense => {}
-        Sparsity::Unstructured { permille } => {
-            let zeros = weights.len() * usize::from(permille.min(1000)) / 1000;
-            let mut order: Vec<usize> = (0..weights.len()).collect();
-            order.sort_by(by_magnitude);
-            order[..zeros].iter().for_each(|index| kept[*index] = 0.0);
-        }
-        Sparsity::NOfM { n, m } => {
-            let (n, m) = (usize::from(n), usize::from(m).max(1));
-            let window: usize = shape[2..].iter().product();
-            let inputs = shape[1];
-            for row in 0..shape[0] {
-                for position in 0..window {
-                    // Input channels after the last whole group are never pruned.
-                    for group in 0..inputs / m {
-                        let index = |channel: usize| (row * inputs + group * m + channel) * window + position;
-                        let mut order: Vec<usize> = (0..m).map(index).collect();
-                        order.sort_by(|a, b| by_magnitude(b, a));
-                        order[n.min(m)..].iter().for_each(|index| kept[*index] = 0.0);
-                    }
-                }
-            }
-        }
-    }
-    kept
+    Mask::new(sparsity, shape, &magnitude(weights)).factors()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! layer.
 
 use burn::tensor::Tensor;
-use kiln_export::Grid;
 use kiln_kernels::{Activation, FixedConv2d};
 use kiln_space::{ActivationKind, Layer, LayerId, Op, PoolKind, Shape};
 
@@ -16,12 +15,12 @@ pub(super) struct Step {
     pub(super) layer: LayerId,
     pub(super) reads: Vec<Read>,
     pub(super) kind: StepKind,
-    /// The quantization grid to which the value is rounded.
-    pub(super) grid: Option<Grid>,
+    /// How the value is rounded.
+    pub(super) output: Rounding,
 }
 
 /// A value that a step reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Read {
     /// The layer whose value the step reads.
     pub(super) layer: LayerId,
@@ -42,6 +41,14 @@ pub(super) enum StepKind {
     Conv(Window),
     /// A convolution with the normalization after it folded into weight and bias.
     FoldedConv { kernel: Tensor<4>, bias: Tensor<1>, window: Window },
+    /// A fully connected layer with the given weights, `[out, in]`.
+    FoldedLinear { matrix: Tensor<2>, bias: Tensor<1> },
+    /// A convolution whose weights are rounded by output channel. The executor looks them up by key. The
+    /// number is the largest integer of a weight.
+    RoundedConv(Window, f32),
+    /// A fully connected layer whose weights are rounded by output channel. The executor looks them up by
+    /// key.
+    RoundedLinear(f32),
     /// A convolution whose weights are already packed for the kernels. It includes the normalization and the
     /// nonlinearity after it.
     FixedConv(FixedConv2d),

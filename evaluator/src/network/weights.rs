@@ -253,6 +253,14 @@ impl Weights {
         }
     }
 
+    /// Returns the vector with this name. Returns `None` if there is none.
+    pub(crate) fn named_vector(&self, name: &str) -> Option<Tensor<1>> {
+        match self.slots.get(name)? {
+            Slot::Vector(index) => Some(self.parameters.vectors[*index].val()),
+            _ => None,
+        }
+    }
+
     /// Returns the bias of a convolution or fully connected layer. Returns `None` if the layer has none.
     pub(crate) fn bias(&self, layer: &Layer) -> Option<Tensor<1>> {
         let has_bias = matches!(layer.op, Op::Conv2d { bias: true, .. } | Op::Linear { bias: true, .. });

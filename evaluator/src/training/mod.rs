@@ -6,6 +6,8 @@ mod checkpoint_error;
 pub(crate) mod class_weights;
 pub(crate) mod clip_norm;
 mod clipping;
+pub(crate) mod distillation;
+pub(crate) mod form;
 mod fused_optimizer;
 #[cfg(feature = "cuda")]
 pub(crate) mod gradient_sum;

@@ -1,16 +1,19 @@
 //! Trains one stand-alone network.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use kiln_search::{EvalError, Progress};
-use kiln_space::Architecture;
+use kiln_space::{Architecture, LayerId};
 
-use crate::data::{Batcher, DataSet};
+use crate::data::{Batch, Batcher, DataSet};
 use crate::deploy::inference;
 use crate::network::executor;
+use crate::network::observer::Outputs;
 use crate::network::parameters::Parameters;
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
+use crate::training::distillation::feature_layer;
+use crate::training::form::How;
 use crate::training::learner::Learner;
 use crate::training::loss;
 use crate::training::pruning::Pruning;
@@ -47,6 +50,8 @@ pub(crate) struct Training<'a> {
     pub(crate) calibration: usize,
     /// The device without autodiff. The training enables autodiff.
     pub(crate) device: &'a Device,
+    /// Where the training differs from the usual one.
+    pub(crate) how: How<'a>,
 }
 
 impl Training<'_> {
@@ -79,7 +84,7 @@ impl Training<'_> {
         let total = u64::from(epochs) * per_epoch;
         let fresh = NetworkState {
             learner: Learner::new(weights, settings, self.examples.len(), self.device),
-            pruning: Pruning::new(self.architecture, settings.epochs),
+            pruning: Pruning::new(self.architecture, if self.how.keeps_zeros { 1 } else { settings.epochs }),
             loss: 0.0,
         };
         let mut state = kept.restored(fresh, total)?;
@@ -137,18 +142,16 @@ impl Training<'_> {
     ) -> (GradientsParams, f64) {
         let mut accumulator: GradientsAccumulator<Parameters> = GradientsAccumulator::new();
         let mut sum = 0.0;
-        let plan = Plan::training(self.architecture);
+        let epoch = learner.step / self.settings.steps_per_epoch(self.examples.len());
+        let plan = match self.how.form {
+            Some(form) => form.plan(epoch as u32, &learner.weights),
+            None => Plan::training(self.architecture),
+        };
         for (index, piece) in self.settings.batches(examples).enumerate() {
             let batch =
                 batcher.training(piece, learner.step * self.settings.accumulate as u64 + index as u64);
             let weights = &learner.weights;
-            let outputs = executor::forward(&plan, self.architecture, weights, batch.images, &mut ());
-            let loss = loss::against_targets(
-                outputs,
-                &batch.targets,
-                self.settings.label_smoothing,
-                &self.settings.class_weights,
-            );
+            let loss = self.loss(&plan, weights, batch);
             let share = piece.len() as f64 / examples.len() as f64;
             let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
             let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);
@@ -157,6 +160,28 @@ impl Training<'_> {
             sum += loss::value(&loss) * share;
         }
         (accumulator.grads(), sum)
+    }
+
+    /// Computes the loss of a batch.
+    fn loss(&self, plan: &Plan, weights: &Weights, batch: Batch) -> Tensor<1> {
+        let Some(teacher) = self.how.teacher else {
+            let outputs = executor::forward(plan, self.architecture, weights, batch.images, &mut ());
+            return loss::against_targets(
+                outputs,
+                &batch.targets,
+                self.settings.label_smoothing,
+                &self.settings.class_weights,
+            );
+        };
+        let (layer, mut features) = (feature_layer(self.architecture), None);
+        let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+            if Some(id) == layer {
+                features = Some(value.clone().flatten::<2>(1, 3));
+            }
+        });
+        let images = batch.images.clone();
+        let outputs = executor::forward(plan, self.architecture, weights, images, &mut observer);
+        teacher.loss(outputs, features, &batch, self.settings, self.data.is_regression())
     }
 
     /// Computes the loss on the validation split. Returns `None` if the loss is not finite.

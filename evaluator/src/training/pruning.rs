@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kiln_export::pruning::Ramp;
 use kiln_space::{Architecture, Sparsity};
 
 use crate::network::sparsity::{kept, sparse_layers};
@@ -15,8 +16,7 @@ const KEPT: &str = "kept ";
 /// from epoch to epoch in the first half of the training. N-of-M patterns are chosen once, in the last epoch
 /// of that half. In the second half, the masks do not change.
 ///
-/// Source: M. Zhu and S. Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model
-/// compression", arXiv:1710.01878, equation 1, with an epoch as step.
+/// The schedule is a [`Ramp`] with an epoch as step.
 pub(crate) struct Pruning {
     layers: Vec<(String, Sparsity)>,
     masks: Vec<(String, Values)>,
@@ -35,8 +35,8 @@ impl Pruning {
     pub(crate) fn begin(&mut self, epoch: u32, weights: &mut Weights) {
         let ramp = (self.epochs / 2).max(1);
         if epoch < ramp {
-            let part = f64::from(epoch + 1) / f64::from(ramp);
-            let level = 1.0 - (1.0 - part).powi(3);
+            let level =
+                Ramp { begin: 0, end: ramp.into(), initial: 0.0, target: 1.0 }.share(u64::from(epoch) + 1);
             self.masks = Vec::new();
             for (name, sparsity) in &self.layers {
                 let sparsity = match sparsity {

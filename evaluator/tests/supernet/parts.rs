@@ -44,6 +44,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
         data: Arc::clone(data),
         objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
+        costs: kiln_search::CostSet::default(),
         exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     }

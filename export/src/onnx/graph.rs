@@ -34,13 +34,15 @@ pub(super) struct GraphBuilder {
     graph: GraphProto,
     names: BTreeSet<String>,
     scalars: BTreeMap<&'static str, String>,
+    /// Names of the constants that layers share.
+    shared: BTreeSet<String>,
 }
 
 impl GraphBuilder {
     /// Creates an empty graph. The caller itself uses the `reserved` names, so `unique` avoids them.
     pub(super) fn new(name: &str, reserved: BTreeSet<String>) -> Self {
         let graph = GraphProto { name: Some(name.to_owned()), ..GraphProto::default() };
-        Self { graph, names: reserved, scalars: BTreeMap::new() }
+        Self { graph, names: reserved, scalars: BTreeMap::new(), shared: BTreeSet::new() }
     }
 
     /// Returns `wanted`, with a number appended if that name is already in use.
@@ -85,9 +87,40 @@ impl GraphBuilder {
         self.graph.initializer.push(tensor(name, DataType::Int64, &[data.len()], bytes));
     }
 
-    /// Adds an unsigned 8-bit integer.
-    pub(super) fn byte(&mut self, name: &str, value: u8) {
-        self.graph.initializer.push(tensor(name, DataType::Uint8, &[], vec![value]));
+    /// Adds an array of unsigned 8-bit integers.
+    pub(super) fn unsigned(&mut self, name: &str, shape: &[usize], data: &[u8]) {
+        self.graph.initializer.push(tensor(name, DataType::Uint8, shape, data.to_vec()));
+    }
+
+    /// Adds an array of numbers in half precision, given as bits.
+    pub(super) fn half(&mut self, name: &str, shape: &[usize], data: &[u16]) {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor(name, DataType::Float16, shape, bytes));
+    }
+
+    /// Adds an array of 4-bit integers. The first of two integers is in the lower bits of their byte.
+    pub(super) fn nibbles(&mut self, name: &str, shape: &[usize], data: &[i8]) {
+        let nibble = |value: Option<&i8>| value.map_or(0, |value| value.cast_unsigned() & 15);
+        let bytes = data.chunks(2).map(|pair| nibble(pair.first()) | nibble(pair.get(1)) << 4).collect();
+        self.graph.initializer.push(tensor(name, DataType::Int4, shape, bytes));
+    }
+
+    /// Returns the name of an array of unsigned 8-bit integers that layers share.
+    pub(super) fn shared_bytes(&mut self, name: &str, shape: &[usize], data: &[u8]) -> String {
+        if self.shared.insert(name.to_owned()) {
+            self.names.insert(name.to_owned());
+            self.unsigned(name, shape, data);
+        }
+        name.to_owned()
+    }
+
+    /// Returns the name of a list of integers that layers share.
+    pub(super) fn shared_integers(&mut self, name: &str, data: &[i64]) -> String {
+        if self.shared.insert(name.to_owned()) {
+            self.names.insert(name.to_owned());
+            self.integers(name, data);
+        }
+        name.to_owned()
     }
 
     /// Adds an array of 8-bit integers.
@@ -140,6 +173,11 @@ pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
 /// Creates a floating-point attribute.
 pub(super) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
+}
+
+/// Creates a text attribute.
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: Some(value.as_bytes().to_vec()), ..attribute(name, AttributeType::String) }
 }
 
 /// Creates an attribute that contains a tensor with a single zero.

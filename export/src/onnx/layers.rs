@@ -11,7 +11,7 @@ use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKin
 use super::INPUT;
 use super::graph::{GraphBuilder, GraphValue, Rank, float, int, ints, zero_tensor};
 use super::proto::{AttributeProto, GraphProto};
-use crate::{QuantizedNetwork, TrainedModel, expected_arrays};
+use crate::{QuantizedNetwork, StoredWeights, TrainedModel, expected_arrays, stored_weights};
 
 /// Builds the graph of a checked model.
 pub(super) fn graph(model: &TrainedModel) -> GraphProto {
@@ -27,6 +27,7 @@ pub(super) fn graph(model: &TrainedModel) -> GraphProto {
     let mut layers = Layers {
         model,
         integers: QuantizedNetwork::of(model),
+        stored: stored_weights(model),
         graph: GraphBuilder::new(name, reserved),
         fixed,
         values: BTreeMap::new(),
@@ -52,6 +53,8 @@ pub(super) fn graph(model: &TrainedModel) -> GraphProto {
 pub(super) struct Layers<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
+    /// Weights in narrow formats, of layers that compute in single precision.
+    pub(super) stored: BTreeMap<LayerId, StoredWeights>,
     pub(super) graph: GraphBuilder,
     /// Reserved names. If a layer has such a name, its value gets another name.
     fixed: BTreeSet<String>,
@@ -189,13 +192,13 @@ impl Layers<'_> {
                 ("ConstantOfShape", vec![zero_tensor("value")])
             }
             Op::Conv2d { kernel, stride, padding, groups, bias, .. } => {
-                inputs.extend(self.kernel(id).unwrap_or_else(|| weights(&part, *bias)));
+                inputs.extend(self.weights(id, *bias));
                 let mut attributes = window(*kernel, *stride, *padding);
                 attributes.push(int("group", *groups as i64));
                 ("Conv", attributes)
             }
             Op::Linear { bias, .. } => {
-                inputs.extend(self.kernel(id).unwrap_or_else(|| weights(&part, *bias)));
+                inputs.extend(self.weights(id, *bias));
                 ("Gemm", vec![int("transB", 1)])
             }
             Op::BatchNorm => {
@@ -220,6 +223,16 @@ impl Layers<'_> {
         };
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         self.graph.node(op_type, &layer.name, &inputs, &value.name, attributes);
+    }
+
+    /// Returns the names of the weights and, if the layer has one, of the bias.
+    fn weights(&mut self, id: LayerId, bias: bool) -> Vec<String> {
+        if let Some(names) = self.kernel(id) {
+            return names;
+        }
+        let name = &self.model.architecture.layer(id).name;
+        let (weight, bias) = (format!("{name}.weight"), bias.then(|| format!("{name}.bias")));
+        std::iter::once(self.narrow(id).unwrap_or(weight)).chain(bias).collect()
     }
 
     /// Appends the nodes before the last node of an activation. Afterwards, `inputs` contains the inputs of
@@ -298,15 +311,6 @@ impl Layers<'_> {
         }
         value
     }
-}
-
-/// Returns the names of the arrays of a kernel.
-fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
-    [("weight", true), ("bias", bias)]
-        .into_iter()
-        .filter(|(_, is_there)| *is_there)
-        .map(|(name, _)| part(name))
-        .collect()
 }
 
 /// Returns the attributes of a sliding window. Padding is equal on opposite sides.

@@ -3,6 +3,8 @@
 pub(crate) mod arrays;
 mod graph;
 mod layers;
+mod narrow;
+mod optimize;
 mod proto;
 mod quantized;
 mod reading;
@@ -16,9 +18,10 @@ use std::io;
 use prost::Message;
 use serde::Serialize;
 
-use crate::quantization::check_precision;
-use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
-use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use crate::quantization::{Formats, check_precision};
+use crate::{ExportError, Exporter, ExporterPart, GraphOptimization, ReadBack, TrainedModel, folded};
+use proto::tensor_proto::DataType;
+use proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 pub use reading::OnnxError;
 
 /// Name of the graph's input.
@@ -28,10 +31,15 @@ const INPUT: &str = "input";
 const OPSET: i64 = 17;
 /// Version of the file format that belongs to this operator set.
 const IR_VERSION: i64 = 8;
+/// Version of the operator set that files with 4-bit integers need, and the version of the file format that
+/// belongs to it.
+const OPSET_INT4: i64 = 21;
+const IR_VERSION_INT4: i64 = 10;
 /// Protobuf's limit for the size of a message, in bytes.
 const LIMIT: usize = i32::MAX as usize;
 
-/// Writes ONNX files with operator set 17, in single precision and in 8 bits.
+/// Writes ONNX files with operator set 17, in every number format but `bf16`. Files with 4-bit integers have
+/// operator set 21, because earlier ones have no such integers.
 ///
 /// # Shapes
 /// - Input `input`: raw values, `[batch, channels, height, width]`, or `[batch, features]` if the
@@ -41,19 +49,29 @@ const LIMIT: usize = i32::MAX as usize;
 ///
 /// The file accepts any batch size.
 ///
-/// # Names
-/// A node and its value have the name of their layer. Weights are named `<layer>.<part>` (see
-/// [`TrainedModel`]). If a layer becomes several nodes, the last node has the layer's name, and the others
-/// are named `<layer>.<step>`. If a name is already in use, a number is appended to it. Names of weights
-/// never change. The first two nodes normalize the raw input.
+/// # Optimization
+/// Batch normalizations are folded into the convolutions and fully connected layers before them. Identities,
+/// sums with constant zeros and repeated rounding are removed. Equal constants are shared. The card states
+/// the counts of nodes and bytes before and after ([`GraphOptimization`]). In single precision, outputs
+/// differ by rounding errors only; layers that compute in integers give the same bits.
 ///
-/// # 8-bit layers
-/// Every rounded value ([`crate::QuantizationPlan`]) passes through two nodes, `QuantizeLinear` and
-/// `DequantizeLinear`. The nodes are named `<layer>.quantize` and `<layer>.dequantize`. The constants of both
-/// nodes are `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step
-/// per output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights
-/// and biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
-/// [`crate::Grid`].
+/// # Names
+/// The last node of a layer has the layer's name. Arrays in single precision are named `<layer>.<part>` (see
+/// [`TrainedModel`]). All other names are short numbers, because names would take more bytes than the weights
+/// of small networks. The file states no shapes inside the graph; shape inference finds all of them. The
+/// first two nodes normalize the raw input.
+///
+/// # Layers that compute in integers
+/// Every rounded value ([`crate::QuantizationPlan`]) passes through `QuantizeLinear` and `DequantizeLinear`.
+/// Weights and biases are integers, and pass through `DequantizeLinear` with a step for each output channel.
+/// Batch normalizations are folded into them. Weights are signed. Activations are unsigned, and their
+/// integers are 128 higher than on their [`crate::Grid`]. If every activation has the zero point 0,
+/// activations are signed, as TensorRT demands. ONNX Runtime computes 8-bit layers in integers, and layers
+/// with 4-bit weights in single precision.
+///
+/// # Weights in narrow formats
+/// `Cast` widens weights in half precision, `DequantizeLinear` integers, and `Gather` codebooks. The layer
+/// itself computes in single precision.
 ///
 /// If the input and the output of a single-precision convolution are 8-bit values, ONNX Runtime rounds the
 /// convolution to 8 bits too. To avoid this, disable ONNX Runtime's graph optimizations.
@@ -82,8 +100,8 @@ impl Exporter for Onnx {
 
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
-        check_precision(model, "ONNX")?;
-        let proto = model_proto(model)?;
+        check_precision(model, "ONNX", Formats::Narrow)?;
+        let proto = model_proto(model, graph(model))?;
         let bytes = proto.encoded_len();
         if bytes > LIMIT {
             return Err(ExportError::TooLarge {
@@ -95,13 +113,39 @@ impl Exporter for Onnx {
         out.write_all(&proto.encode_to_vec())?;
         Ok(())
     }
+
+    fn written(&self, model: &TrainedModel) -> TrainedModel {
+        folded(model)
+    }
+
+    fn optimization(&self, model: &TrainedModel) -> Result<Option<GraphOptimization>, ExportError> {
+        model.check()?;
+        check_precision(model, "ONNX", Formats::Narrow)?;
+        let size = |graph: GraphProto| {
+            let nodes = graph.node.len() as u64;
+            Ok::<_, ExportError>((nodes, model_proto(model, graph)?.encoded_len() as u64))
+        };
+        let (nodes_before, bytes_before) = size(layers::graph(model))?;
+        let (nodes, bytes) = size(graph(model))?;
+        Ok(Some(GraphOptimization { nodes_before, nodes, bytes_before, bytes }))
+    }
+}
+
+/// Builds the graph of a checked model and optimizes it. Arrays in single precision keep their names, and the
+/// last node of each layer the name of the layer.
+fn graph(model: &TrainedModel) -> GraphProto {
+    let model = folded(model);
+    let mut graph = layers::graph(&model);
+    let layers = model.architecture.layers.iter().map(|layer| layer.name.clone()).collect();
+    optimize::optimize(&mut graph, &model.arrays.keys().cloned().collect(), &layers);
+    graph
 }
 
 fn json(part: &'static str, value: &impl Serialize) -> Result<String, ExportError> {
     serde_json::to_string(value).map_err(|source| ExportError::Json { part, source })
 }
 
-fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
+fn model_proto(model: &TrainedModel, graph: GraphProto) -> Result<ModelProto, ExportError> {
     let card = &model.card;
     let classes = json("list of classes", &card.classes)?;
     let metadata = [
@@ -120,12 +164,14 @@ fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
         .into_iter()
         .map(|(key, value)| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) })
         .collect();
+    let has_int4 = graph.initializer.iter().any(|tensor| tensor.data_type() == i32::from(DataType::Int4));
+    let (opset, ir_version) = if has_int4 { (OPSET_INT4, IR_VERSION_INT4) } else { (OPSET, IR_VERSION) };
     Ok(ModelProto {
-        ir_version: Some(IR_VERSION),
-        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
+        ir_version: Some(ir_version),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) }],
         producer_name: Some("kiln".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-        graph: Some(layers::graph(model)),
+        graph: Some(graph),
         metadata_props,
         ..ModelProto::default()
     })

@@ -1,5 +1,5 @@
-//! Exports 8-bit layers as single-precision operators between `QuantizeLinear` and `DequantizeLinear` nodes.
-//! Integer runtimes fuse each such group into one integer operator.
+//! Exports layers that compute in integers as single-precision operators between `QuantizeLinear` and
+//! `DequantizeLinear` nodes. Integer runtimes fuse each such group into one integer operator.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ impl Layers<'_> {
         let kernels = self.integers.plan.kernels();
         let names = kernels.flat_map(|(id, norm)| std::iter::once(layer(id)).chain(norm.map(layer)));
         let parts = ["weight", "bias", "scale", "shift", "mean", "variance"];
-        names.flat_map(|name| parts.map(|part| format!("{name}.{part}"))).collect()
+        let replaced = names.flat_map(|name| parts.map(|part| format!("{name}.{part}")));
+        replaced.chain(self.stored.keys().map(|id| format!("{}.weight", layer(*id)))).collect()
     }
 
     /// Returns the value that the graph stores for a layer. If the plan stores the layer's output in 8 bits,
@@ -61,9 +62,19 @@ impl Layers<'_> {
         let (layer, grid) = (&self.model.architecture.layer(owner).name, self.integers.grids[&owner]);
         let names = ["step", "zero_point"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
         self.graph.array(&names[0], &[], &[grid.scale]);
-        self.graph.byte(&names[1], unsigned(grid.zero_point));
+        if self.is_symmetric() {
+            self.graph.bytes(&names[1], &[], &[grid.zero_point]);
+        } else {
+            self.graph.unsigned(&names[1], &[], &[unsigned(grid.zero_point)]);
+        }
         self.grids.insert(owner, names.clone());
         names
+    }
+
+    /// Whether every activation has the zero point 0. The file then contains signed activations, because the
+    /// runtimes that demand this zero point, such as TensorRT, demand it of signed integers.
+    fn is_symmetric(&self) -> bool {
+        self.integers.grids.values().all(|grid| grid.zero_point == 0)
     }
 
     /// Adds the integer weights and bias of a layer. Returns the names of the dequantized values. Returns
@@ -71,25 +82,18 @@ impl Layers<'_> {
     pub(super) fn kernel(&mut self, id: LayerId) -> Option<Vec<String>> {
         let kernel = self.integers.kernels.get(&id)?.clone();
         let layer = self.model.architecture.layer(id).name.clone();
-        let [weight, weight_step, weight_zero, bias, bias_step] =
-            ["weight_int8", "weight_step", "weight_zero_point", "bias_int32", "bias_step"]
-                .map(|part| self.graph.unique(&format!("{layer}.{part}")));
+        let weight = format!("weight_{}", kernel.format);
+        let [weight, weight_step, bias, bias_step] = [&weight, "weight_step", "bias_int32", "bias_step"]
+            .map(|part| self.graph.unique(&format!("{layer}.{part}")));
         let channels = kernel.scales.len();
-        self.graph.bytes(&weight, &kernel.shape, &kernel.weights);
+        self.weight_integers(kernel.format, &weight, &kernel.shape, &kernel.weights);
         self.graph.array(&weight_step, &[channels], &kernel.scales);
-        self.graph.bytes(&weight_zero, &[channels], &vec![0; channels]);
         self.graph.words(&bias, &kernel.bias);
         self.graph.array(&bias_step, &[channels], &kernel.bias_scales);
         let [weights, biases] =
             ["weight_value", "bias_value"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
         let axis = || vec![int("axis", 0)];
-        self.graph.node(
-            "DequantizeLinear",
-            &weights,
-            &[&weight, &weight_step, &weight_zero],
-            &weights,
-            axis(),
-        );
+        self.graph.node("DequantizeLinear", &weights, &[&weight, &weight_step], &weights, axis());
         self.graph.node("DequantizeLinear", &biases, &[&bias, &bias_step], &biases, axis());
         Some(vec![weights, biases])
     }

@@ -14,6 +14,7 @@ mod tensors;
 mod tests;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::graph::FileGraph;
@@ -65,6 +66,7 @@ impl TrainedModel {
     /// #         ("head.bias".to_owned(), one(0.5)),
     /// #     ]),
     /// #     quantization: BTreeMap::new(),
+    /// #     weight_codes: BTreeMap::new(),
     /// #     card: ModelCard {
     /// #         classes: vec!["only".to_owned()],
     /// #         preprocessing: Preprocessing {
@@ -90,7 +92,7 @@ impl TrainedModel {
         let parts = reading.finish()?;
         let card = metadata::card(&message.metadata, &parts, predicts)?;
         let layers::Parts { architecture, arrays, quantization, .. } = parts;
-        let model = Self { architecture, arrays, quantization, card };
+        let model = Self { architecture, arrays, quantization, weight_codes: BTreeMap::new(), card };
         model.check()?;
         Ok(model)
     }

@@ -13,6 +13,11 @@ fn export(model: &TrainedModel) -> Vec<u8> {
     bytes
 }
 
+/// The file without optimization, which contains names and shapes.
+fn plain(model: &TrainedModel) -> Vec<u8> {
+    model_proto(model, layers::graph(model)).unwrap().encode_to_vec()
+}
+
 fn decode(bytes: &[u8]) -> ModelProto {
     ModelProto::decode(bytes).unwrap()
 }
@@ -29,14 +34,24 @@ fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
 /// Checks that every value is defined once and before its use, that names are unique, and that every layer
 /// has a node.
 fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
+    check_values(name, model, graph);
+    let nodes: BTreeSet<&str> = graph.node.iter().map(|node| node.name()).collect();
+    assert_eq!(nodes.len(), graph.node.len(), "{name}: two nodes have one name");
+    let plan = QuantizationPlan::new(&model.architecture);
+    for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
+        let layer = &model.architecture.layer(id).name;
+        assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
+    }
+}
+
+/// Checks that every value is defined once and before its use, and that every constant is read.
+fn check_values(name: &str, model: &TrainedModel, graph: &GraphProto) {
     let mut values: BTreeSet<&str> = BTreeSet::new();
     for tensor in &graph.initializer {
         assert!(values.insert(tensor.name()), "{name}: `{}` twice", tensor.name());
     }
     values.insert(INPUT);
-    let mut nodes = BTreeSet::new();
     for node in &graph.node {
-        assert!(nodes.insert(node.name()), "{name}: two nodes `{}`", node.name());
         for input in &node.input {
             assert!(values.contains(input.as_str()), "{name}: `{input}` is read before it is made");
         }
@@ -45,11 +60,6 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
         }
     }
     assert!(values.contains(model.card.predicts.outputs()), "{name}");
-    let plan = QuantizationPlan::new(&model.architecture);
-    for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
-        let layer = &model.architecture.layer(id).name;
-        assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
-    }
     let read: BTreeSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
     for tensor in &graph.initializer {
         assert!(read.contains(tensor.name()), "{name}: nothing reads `{}`", tensor.name());
@@ -67,7 +77,7 @@ fn graph_is_well_formed_and_declares_every_shape() {
     let int8: Vec<(String, TrainedModel)> = int8.collect();
     models.extend(int8);
     for (name, model) in &models {
-        let bytes = export(model);
+        let bytes = plain(model);
         let proto = decode(&bytes);
         assert_eq!(proto.encode_to_vec(), bytes, "{name}: what is read back is not what was written");
         let graph = proto.graph.unwrap();
@@ -83,6 +93,32 @@ fn graph_is_well_formed_and_declares_every_shape() {
             let vector = format!(" -> [batch, {channels}]");
             let fits = line.ends_with(&map) || (layer.output.positions() == 1 && line.ends_with(&vector));
             assert!(fits, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn optimized_graphs_are_well_formed_and_smaller() {
+    let mut models = testing::sample_models();
+    models.extend(random_models(100));
+    for (name, model) in models {
+        let mut all = testing::narrow(&model);
+        all.extend([("f32", model.clone()), ("int8", testing::quantized(&model, &[]))]);
+        for (format, model) in all {
+            let name = format!("{name} as {format}");
+            let bytes = export(&model);
+            let proto = decode(&bytes);
+            let saved = Onnx.optimization(&model).unwrap().unwrap();
+            let graph = proto.graph.as_ref().unwrap();
+            assert_eq!((saved.bytes, saved.nodes), (bytes.len() as u64, graph.node.len() as u64), "{name}");
+            assert!(
+                saved.bytes < saved.bytes_before && saved.nodes <= saved.nodes_before,
+                "{name}: {saved:?}"
+            );
+            let has_int4 = graph.initializer.iter().any(|tensor| tensor.data_type() == DataType::Int4 as i32);
+            let opset = if has_int4 { 21 } else { 17 };
+            assert_eq!(proto.opset_import[0].version(), opset, "{name}");
+            check_values(&name, &model, graph);
         }
     }
 }
@@ -104,7 +140,7 @@ fn graphs_equal_golden_files() {
         ("int8", include_str!("golden/int8.txt")),
     ];
     for (name, expected) in goldens {
-        let found = testing::graph_text(&export(&models[name]));
+        let found = testing::graph_text(&plain(&models[name]));
         assert!(
             found == expected,
             "the graph of `{name}` is not the one in golden/{name}.txt, but:\n{found}"
@@ -138,18 +174,19 @@ fn output_of_regression_is_called_values() {
     let proto = decode(&export(&model));
     let graph = proto.graph.as_ref().unwrap();
     assert_eq!(graph.output[0].name(), "values");
-    check_graph("perceptron", &model, graph);
+    check_values("perceptron", &model, graph);
     assert!(proto.metadata_props.iter().any(|entry| entry.key() == "values"));
 }
 
 #[test]
 fn export_refuses_unsupported_precision() {
     let mut model = testing::perceptron();
-    model.architecture.layers[3].precision.weights = NumberFormat::Int8;
+    model.architecture.layers[3].precision.weights = NumberFormat::Bf16;
     let error = Onnx.export(&model, &mut Vec::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ONNX cannot express layer `head` (int8 weights and f32 activations; both may be f32 or int8)"
+        "ONNX cannot express layer `head` (bf16 weights and f32 activations; weights may be f32, f16, int8 \
+         or int4 with f32 activations, and int8 or int4 with int8 activations)"
     );
 }
 
@@ -157,7 +194,7 @@ fn export_refuses_unsupported_precision() {
 fn file_holds_integers_of_quantized_network() {
     for (name, model) in random_models(40) {
         let model = testing::quantized(&model, &[]);
-        let graph = decode(&export(&model)).graph.unwrap();
+        let graph = decode(&plain(&model)).graph.unwrap();
         let bytes = |part: String| {
             let found = graph.initializer.iter().find(|tensor| tensor.name() == part);
             found.unwrap_or_else(|| panic!("{name}: no `{part}`")).raw_data().to_vec()

@@ -46,6 +46,18 @@ impl Grid {
         Some(Self { scale, zero_point: zero_point.clamp(RANGE[0].into(), RANGE[1].into()) as i8 })
     }
 
+    /// Returns the grid with the zero point 0 that covers the range from `min` to `max`. Its integers from
+    /// -127 to 127 represent this range. Returns `None` if an end is not finite.
+    #[must_use]
+    pub fn symmetric(min: f32, max: f32) -> Option<Self> {
+        if !(min.is_finite() && max.is_finite()) {
+            return None;
+        }
+        let scale = (f64::from(min.abs().max(max.abs())) / f64::from(RANGE[1])) as f32;
+        // If all values are (nearly) zero, any grid can represent them.
+        Some(Self { scale: if scale.is_normal() { scale } else { 1.0 }, zero_point: 0 })
+    }
+
     /// Returns the integer whose grid value is nearest to `value`.
     #[must_use]
     pub fn quantize(self, value: f32) -> i8 {
@@ -100,6 +112,16 @@ mod tests {
         assert_eq!(Grid::covering(f32::NEG_INFINITY, 1.0), None);
         assert_eq!(Grid::covering(0.0, f32::NAN), None);
         assert!(Grid::covering(f32::MIN, f32::MAX).unwrap().scale.is_finite());
+    }
+
+    #[test]
+    fn symmetric_grid_matches_hand_computation() {
+        let grid = Grid::symmetric(-1.0, 12.7).unwrap();
+        assert_eq!(grid.zero_point, 0);
+        assert!((grid.scale - 0.1).abs() < 1e-7);
+        assert_eq!([-99.0, -1.0, 0.26, 12.7, 99.0].map(|x| grid.quantize(x)), [-128, -10, 3, 127, 127]);
+        assert_eq!(Grid::symmetric(0.0, 0.0), Some(Grid { scale: 1.0, zero_point: 0 }));
+        assert_eq!(Grid::symmetric(f32::NAN, 1.0), None);
     }
 
     #[test]

@@ -1,18 +1,14 @@
-//! 8-bit weights of a convolution or fully connected layer. If a batch normalization follows, it is folded
-//! into the weights.
+//! Integer weights of a convolution or fully connected layer that computes in integers. If a batch
+//! normalization follows, it is folded into the weights.
 
 use std::collections::BTreeMap;
 
-use kiln_space::{Architecture, BATCH_NORM_EPSILON, LayerId};
+use kiln_space::{Architecture, LayerId, NumberFormat};
 
+use super::steps::{default_step, in_steps, largest_integer};
 use crate::Array;
+use crate::folding::factors;
 
-/// Maximum magnitude of a weight's integer. The range is symmetric about zero.
-const WEIGHT_MAX: f64 = 127.0;
-/// Maximum magnitude of the sum of two weights with the same sign. x86 processors without VNNI add two 8-bit
-/// products in 16 bits and saturate silently. With this limit, the largest sum is 255 * 128, which fits into
-/// 16 bits.
-const PAIR_MAX: f64 = 128.0;
 /// Maximum magnitude of a bias's integer. This limit is far below 2^31, so that sums with the bias do not
 /// overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
@@ -22,9 +18,11 @@ const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 /// [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
+    /// Format of the stored weights: [`NumberFormat::Int8`] or [`NumberFormat::Int4`].
+    pub format: NumberFormat,
     /// Shape of the weights. Output channels are the first axis.
     pub shape: Vec<usize>,
-    /// Integers of the weights, from -127 to 127, in row-major order.
+    /// Integers of the weights in row-major order, from -127 to 127, or from -7 to 7 in 4 bits.
     pub weights: Vec<i8>,
     /// For each output channel, the value that one unit of a weight's integer represents.
     pub scales: Vec<f32>,
@@ -37,7 +35,10 @@ pub struct QuantizedKernel {
 
 impl QuantizedKernel {
     /// Rounds the weights and the bias of a layer to integers. `norm` is the batch normalization to fold into
-    /// them. `arrays` belong to a valid [`crate::TrainedModel`].
+    /// them. `steps` are the values of one unit of the weights, for each output channel. Without them, the
+    /// step is the smallest that represents the channel's largest weight, or in 4 bits the one with the
+    /// smallest mean squared error. `arrays` belong to a valid
+    /// [`crate::TrainedModel`].
     ///
     /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias); R. Krishnamoorthi, arXiv:1806.08342, section
     /// 3.1 (one scale per output channel). Difference: a channel gets a larger scale if its bias would not
@@ -45,61 +46,45 @@ impl QuantizedKernel {
     pub(super) fn new(
         architecture: &Architecture,
         arrays: &BTreeMap<String, Array>,
-        layer: LayerId,
-        norm: Option<LayerId>,
+        steps: Option<&[f32]>,
+        (layer, norm): (LayerId, Option<LayerId>),
         input_scale: f32,
     ) -> Self {
-        let name = &architecture.layer(layer).name;
-        let part =
-            |name: &str, part: &str| arrays.get(&format!("{name}.{part}")).map(|array| array.data.as_slice());
-        let weight = &arrays[&format!("{name}.weight")];
+        let format = architecture.layer(layer).precision.weights;
+        let weight = &arrays[&format!("{}.weight", architecture.layer(layer).name)];
         let outputs = weight.shape[0];
-        let own = part(name, "bias");
-        let bias = |channel: usize| own.map_or(0.0, |bias| f64::from(bias[channel]));
-        let folded: Vec<(f64, f64)> = match norm {
-            None => (0..outputs).map(|channel| (1.0, bias(channel))).collect(),
-            Some(norm) => {
-                let norm = &architecture.layer(norm).name;
-                let [scale, shift, mean, variance] =
-                    ["scale", "shift", "mean", "variance"].map(|p| part(norm, p).expect("a whole model"));
-                let fold = |channel: usize| {
-                    let [scale, shift, mean, variance] =
-                        [scale, shift, mean, variance].map(|values| f64::from(values[channel]));
-                    let factor = scale / (variance + f64::from(BATCH_NORM_EPSILON)).sqrt();
-                    (factor, shift - (mean - bias(channel)) * factor)
-                };
-                (0..outputs).map(fold).collect()
-            }
-        };
         let mut kernel = Self {
+            format,
             shape: weight.shape.clone(),
             weights: Vec::with_capacity(weight.data.len()),
             scales: Vec::with_capacity(outputs),
             bias: Vec::with_capacity(outputs),
             bias_scales: Vec::with_capacity(outputs),
         };
+        let folded = factors(architecture, arrays, layer, norm);
         let rows = weight.data.chunks_exact((weight.data.len() / outputs.max(1)).max(1));
-        for (row, (factor, bias)) in rows.zip(folded) {
-            kernel.push(row, factor, bias, input_scale);
+        for (channel, (row, (factor, bias))) in rows.zip(folded).enumerate() {
+            let row: Vec<f64> = row.iter().map(|weight| f64::from(*weight) * factor).collect();
+            kernel.push(&row, bias, input_scale, steps.map(|steps| steps[channel]));
         }
         kernel
     }
 
+    /// Returns the values of the weights in row-major order.
+    #[must_use]
+    pub fn values(&self) -> Vec<f32> {
+        let row = (self.weights.len() / self.scales.len().max(1)).max(1);
+        let value = |(index, weight): (usize, &i8)| f32::from(*weight) * self.scales[index / row];
+        self.weights.iter().enumerate().map(value).collect()
+    }
+
     /// Rounds and appends one output channel.
-    fn push(&mut self, row: &[f32], factor: f64, bias: f64, input_scale: f32) {
-        // `largest[sign]` contains the two largest magnitudes among weights of that sign.
-        let mut largest = [[0.0_f64; 2]; 2];
-        for weight in row.iter().map(|weight| f64::from(*weight) * factor) {
-            let [first, second] = &mut largest[usize::from(weight < 0.0)];
-            let magnitude = weight.abs();
-            *second = second.max(magnitude.min(*first));
-            *first = first.max(magnitude);
-        }
-        let needed = largest.map(|[first, second]| (first / WEIGHT_MAX).max((first + second) / PAIR_MAX));
+    fn push(&mut self, row: &[f64], bias: f64, input_scale: f32, stated: Option<f32>) {
+        let step = stated.map_or_else(|| default_step(row, self.format), f64::from);
         let for_bias = bias.abs() / (BIAS_MAX * f64::from(input_scale));
-        let scale = needed[0].max(needed[1]).max(for_bias).max(f64::from(f32::MIN_POSITIVE)) as f32;
-        let round = |weight: &f32| (f64::from(*weight) * factor / f64::from(scale)).round_ties_even();
-        self.weights.extend(row.iter().map(|weight| round(weight).clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8));
+        let scale = step.max(for_bias).max(f64::from(f32::MIN_POSITIVE)) as f32;
+        let limit = largest_integer(self.format, stated.is_some());
+        self.weights.extend(row.iter().map(|weight| in_steps(*weight, scale, limit)));
         let bias_scale = (input_scale * scale).max(f32::MIN_POSITIVE);
         self.scales.push(scale);
         self.bias_scales.push(bias_scale);
@@ -109,16 +94,9 @@ impl QuantizedKernel {
 
 #[cfg(test)]
 mod tests {
-    use kiln_space::{ArchitectureBuilder, Shape};
+    use kiln_space::{ArchitectureBuilder, Precision, Shape, Sparsity};
 
     use super::*;
-
-    /// Returns the dequantized weights in row-major order.
-    fn weight_values(kernel: &QuantizedKernel) -> Vec<f32> {
-        let row = kernel.weights.len() / kernel.scales.len();
-        let value = |(index, weight): (usize, &i8)| f32::from(*weight) * kernel.scales[index / row];
-        kernel.weights.iter().enumerate().map(value).collect()
-    }
 
     fn array(shape: &[usize], data: &[f32]) -> Array {
         Array { shape: shape.to_vec(), data: data.to_vec() }
@@ -127,6 +105,7 @@ mod tests {
     #[test]
     fn kernel_matches_hand_computation() {
         let mut b = ArchitectureBuilder::new(Shape::vector(2));
+        b.set_compression(Precision::uniform(NumberFormat::Int8), Sparsity::Dense);
         let x = b.linear("head", b.input(), 2).unwrap();
         b.batch_norm("norm", x).unwrap();
         let architecture = b.finish().unwrap();
@@ -138,7 +117,7 @@ mod tests {
             ("norm.mean".to_owned(), array(&[2], &[1.25, 0.0])),
             ("norm.variance".to_owned(), array(&[2], &[0.25 - 1e-5, 1.0 - 1e-5])),
         ]);
-        let plain = QuantizedKernel::new(&architecture, &arrays, x, None, 0.5);
+        let plain = QuantizedKernel::new(&architecture, &arrays, None, (x, None), 0.5);
         assert_eq!(plain.weights, [127, -50, 0, 0]);
         assert!((plain.scales[0] - 0.01).abs() < 1e-8);
         // The first bias is 0.25 / (0.5 * 0.01) = 50 units. The second channel has zero weights, so its bias
@@ -147,22 +126,47 @@ mod tests {
         assert!((plain.bias[1] as f32 * plain.bias_scales[1] - 3.0).abs() < 1e-6);
         assert!(plain.bias[1] <= 1 << 30);
         // The normalization multiplies by 2 / 0.5 = 4. The integers stay the same, and the scale grows.
-        let folded = QuantizedKernel::new(&architecture, &arrays, x, Some(LayerId(2)), 0.5);
+        let folded = QuantizedKernel::new(&architecture, &arrays, None, (x, Some(LayerId(2))), 0.5);
         assert_eq!(folded.weights, plain.weights);
         assert!((folded.scales[0] - 0.04).abs() < 1e-7);
         // The folded bias is (0.25 - 1.25) * 4 + 0.1 = -3.9, which is -195 units of 0.02.
         assert_eq!(folded.bias[0], -195);
-        assert!((weight_values(&folded)[0] - 5.08).abs() < 1e-5);
+        assert!((folded.values()[0] - 5.08).abs() < 1e-5);
+    }
+
+    #[test]
+    fn stated_steps_and_4_bits_match_hand_computation() {
+        let mut b = ArchitectureBuilder::new(Shape::vector(3));
+        b.set_compression(Precision::with_weights(NumberFormat::Int4), Sparsity::Dense);
+        let x = b.linear("head", b.input(), 2).unwrap();
+        let mut architecture = b.finish().unwrap();
+        let arrays = BTreeMap::from([
+            ("head.weight".to_owned(), array(&[2, 3], &[0.7, -0.34, 0.05, 1.0, -1.0, 0.1])),
+            ("head.bias".to_owned(), array(&[2], &[0.0, 0.5])),
+        ]);
+        let kernel = QuantizedKernel::new(&architecture, &arrays, None, (x, None), 0.5);
+        // The steps are 0.1 and 1 / 7. A weight of 0.05 is half a step, which rounds to the even 0.
+        assert_eq!(kernel.weights, [7, -3, 0, 7, -7, 1]);
+        let kernel = QuantizedKernel::new(&architecture, &arrays, Some(&[0.05, 0.25]), (x, None), 0.5);
+        assert_eq!(kernel.weights, [7, -7, 1, 4, -4, 0], "0.7 and -0.34 are clipped to 7 steps of 0.05");
+        assert_eq!((kernel.scales, kernel.bias), (vec![0.05, 0.25], vec![0, 4]));
+        // With stated steps, 8-bit weights end at 64, so that no pair overflows sums of 16 bits.
+        architecture.layers[1].precision = Precision::uniform(NumberFormat::Int8);
+        let kernel = QuantizedKernel::new(&architecture, &arrays, Some(&[0.01, 0.01]), (x, None), 0.5);
+        assert_eq!(kernel.weights, [64, -34, 5, 64, -64, 10]);
     }
 
     #[test]
     fn quantized_weights_are_within_half_a_step() {
         for seed in 0..20 {
-            let model = crate::testing::random_model(seed);
+            let mut model = crate::testing::random_model(seed);
+            for layer in &mut model.architecture.layers {
+                layer.precision = Precision::uniform(NumberFormat::Int8);
+            }
             for id in model.architecture.ids() {
                 let layer = model.architecture.layer(id);
                 let Some(weight) = model.arrays.get(&format!("{}.weight", layer.name)) else { continue };
-                let kernel = QuantizedKernel::new(&model.architecture, &model.arrays, id, None, 0.1);
+                let kernel = QuantizedKernel::new(&model.architecture, &model.arrays, None, (id, None), 0.1);
                 let row = weight.data.len() / kernel.scales.len();
                 for channel in kernel.weights.chunks_exact(row) {
                     let pairs = channel
@@ -172,8 +176,7 @@ mod tests {
                     let sums = pairs.map(|(a, b)| i16::from(a) + i16::from(b));
                     assert!(sums.into_iter().all(|sum| (-128..=128).contains(&sum)), "{channel:?}");
                 }
-                for (index, (found, expected)) in weight_values(&kernel).iter().zip(&weight.data).enumerate()
-                {
+                for (index, (found, expected)) in kernel.values().iter().zip(&weight.data).enumerate() {
                     let step = kernel.scales[index / row];
                     assert!((found - expected).abs() <= step * 0.501, "{found} is not {expected}");
                 }

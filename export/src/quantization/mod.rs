@@ -1,19 +1,38 @@
-//! Defines the arithmetic of 8-bit networks: quantization grids, rounding and integer weights. Every executor
-//! and exporter uses this module. So the exported network computes the same outputs as the evaluated network.
+//! Defines the arithmetic of networks in narrow number formats: quantization grids, rounding, integer
+//! weights, half precision and codebooks. Every executor and exporter uses this module. So the exported
+//! network computes the same outputs as the evaluated network.
 
+mod bias_correction;
+mod calibration;
+mod codebook;
+mod equalization;
 mod grid;
 mod kernel;
+mod options;
 mod plan;
 mod precision;
+mod steps;
+mod stored;
 
 use std::collections::BTreeMap;
 
 use kiln_space::{Architecture, LayerId};
 
+pub use self::bias_correction::bias_corrected;
+pub use self::calibration::{ActivationStatistics, Calibration, Calibrator, Histogram};
+pub use self::codebook::with_codebooks;
+pub use self::equalization::equalized;
 pub use self::grid::Grid;
 pub use self::kernel::QuantizedKernel;
+pub use self::options::QuantizationOptions;
 pub use self::plan::QuantizationPlan;
-pub(crate) use self::precision::check_precision;
+pub(crate) use self::precision::{Formats, check_precision};
+pub use self::steps::stated_limit;
+pub use self::stored::{
+    CODEBOOK_MAX, StoredWeights, WeightCode, best_steps, rounded_arrays, stored_weights,
+    stores_narrow_weights, with_narrow_weights,
+};
+pub(crate) use self::stored::{index_bits, nearest, pack, unpack};
 use crate::{Array, TrainedModel};
 
 /// The integers of a network with 8-bit layers. Empty for a network without such layers.
@@ -38,6 +57,17 @@ impl QuantizedNetwork {
         arrays: &BTreeMap<String, Array>,
         grids: &BTreeMap<String, Grid>,
     ) -> Self {
+        Self::with_codes(architecture, arrays, grids, &BTreeMap::new())
+    }
+
+    /// Like [`QuantizedNetwork::new`], with the steps of integer weights that `codes` states
+    /// ([`TrainedModel::weight_codes`]).
+    fn with_codes(
+        architecture: &Architecture,
+        arrays: &BTreeMap<String, Array>,
+        grids: &BTreeMap<String, Grid>,
+        codes: &BTreeMap<String, WeightCode>,
+    ) -> Self {
         let plan = QuantizationPlan::new(architecture);
         let grids: BTreeMap<LayerId, Grid> = architecture
             .ids()
@@ -47,7 +77,11 @@ impl QuantizedNetwork {
             // Only constant zeros have no grid. Any scale can represent them.
             let input = architecture.layer(id).inputs[0];
             let scale = grids.get(&input).map_or(1.0, |grid| grid.scale);
-            (id, QuantizedKernel::new(architecture, arrays, id, norm, scale))
+            let steps = match codes.get(&architecture.layer(id).name) {
+                Some(WeightCode::Steps(steps)) => Some(steps.as_slice()),
+                _ => None,
+            };
+            (id, QuantizedKernel::new(architecture, arrays, steps, (id, norm), scale))
         };
         let kernels = plan.kernels().map(kernel).collect();
         Self { plan, grids, kernels }
@@ -59,7 +93,7 @@ impl QuantizedNetwork {
     /// In the same cases as [`QuantizedNetwork::new`].
     #[must_use]
     pub fn of(model: &TrainedModel) -> Self {
-        Self::new(&model.architecture, &model.arrays, &model.quantization)
+        Self::with_codes(&model.architecture, &model.arrays, &model.quantization, &model.weight_codes)
     }
 
     /// Returns the grid to which a layer rounds an input before use. Returns `None` if the layer uses the

@@ -158,10 +158,10 @@ impl QuantizationPlan {
     }
 }
 
-/// Whether a layer has an 8-bit output and, if it has weights, 8-bit weights.
+/// Whether a layer has an 8-bit output and, if it has weights, integer weights.
 fn is_int8(layer: &Layer) -> bool {
-    let weights = !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. })
-        || layer.precision.weights == NumberFormat::Int8;
+    let weights =
+        !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }) || layer.precision.weights.is_integer();
     layer.precision.activations == NumberFormat::Int8 && weights
 }
 

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::quantization::check_precision;
+use crate::quantization::{Formats, check_precision};
 use crate::safetensors::read_back;
 use crate::{ExportError, Exporter, ExporterPart, QuantizationPlan, ReadBack, Safetensors, TrainedModel};
 
@@ -65,7 +65,7 @@ impl Exporter for RustModule {
     /// Writes only `src/lib.rs`. The whole package is in the [folder](Exporter::folder).
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
-        check_precision(model, "the Rust module")?;
+        check_precision(model, "the Rust module", Formats::Basic)?;
         out.write_all(source::library(model).as_bytes())?;
         Ok(())
     }

@@ -1,10 +1,15 @@
-//! The arrays of a file: single-precision arrays, and integers for 8-bit layers.
+//! The arrays of a file: single-precision arrays, integers, half precision and codebooks.
 
 use std::collections::BTreeMap;
 
 use ::safetensors::Dtype;
 
-use crate::{Array, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
+use kiln_space::NumberFormat;
+
+use crate::{
+    Array, Grid, QuantizedKernel, QuantizedNetwork, StoredWeights, TrainedModel, index_bits, pack,
+    stored_weights,
+};
 
 /// An array as it is written to the file, in little-endian bytes.
 #[derive(Debug, PartialEq)]
@@ -23,6 +28,15 @@ impl StoredArray {
     fn bytes(shape: &[usize], values: &[i8]) -> Self {
         let bytes = values.iter().map(|value| value.cast_unsigned()).collect();
         Self { dtype: Dtype::I8, shape: shape.to_vec(), bytes }
+    }
+
+    fn halves(dtype: Dtype, shape: &[usize], values: &[u16]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype, shape: shape.to_vec(), bytes }
+    }
+
+    fn packed(bytes: Vec<u8>) -> Self {
+        Self { dtype: Dtype::U8, shape: vec![bytes.len()], bytes }
     }
 
     fn words(shape: &[usize], values: &[i32]) -> Self {
@@ -44,14 +58,16 @@ pub(super) fn stored_arrays(model: &TrainedModel) -> BTreeMap<String, StoredArra
     let kept = model.arrays.iter().filter(|(name, _)| is_kept(name));
     let mut arrays: BTreeMap<String, StoredArray> =
         kept.map(|(name, array)| (name.clone(), StoredArray::from(array))).collect();
-    let mut put = |layer: &str, parts: Vec<(&str, StoredArray)>| {
-        arrays.extend(parts.into_iter().map(|(part, array)| (format!("{layer}.{part}"), array)));
-    };
     for (id, kernel) in &integers.kernels {
-        put(layer(*id), kernel_parts(kernel));
+        put(&mut arrays, layer(*id), kernel_parts(kernel));
+    }
+    for (id, stored) in stored_weights(model) {
+        let weight = arrays.remove(&format!("{}.weight", layer(id)));
+        let shape = weight.map_or_else(Vec::new, |weight| weight.shape);
+        put(&mut arrays, layer(id), stored_parts(&stored, &shape));
     }
     for (owner, grid) in &model.quantization {
-        put(owner, grid_parts(*grid));
+        put(&mut arrays, owner, grid_parts(*grid));
     }
     arrays
 }
@@ -62,10 +78,40 @@ impl From<&Array> for StoredArray {
     }
 }
 
+fn put(arrays: &mut BTreeMap<String, StoredArray>, layer: &str, parts: Vec<(&str, StoredArray)>) {
+    arrays.extend(parts.into_iter().map(|(part, array)| (format!("{layer}.{part}"), array)));
+}
+
+/// The parts that replace the weights of a layer that computes in single precision.
+fn stored_parts(stored: &StoredWeights, shape: &[usize]) -> Vec<(&'static str, StoredArray)> {
+    match stored {
+        StoredWeights::Half(bits) => vec![("weight", StoredArray::halves(Dtype::F16, shape, bits))],
+        StoredWeights::Brain(bits) => vec![("weight", StoredArray::halves(Dtype::BF16, shape, bits))],
+        StoredWeights::Integers { format, integers, steps } => vec![
+            integers_part(*format, shape, integers),
+            ("weight_step", StoredArray::floats(&[steps.len()], steps)),
+        ],
+        StoredWeights::Codebook { indices, values } => vec![
+            ("weight_indices", StoredArray::packed(pack(indices, index_bits(values.len())))),
+            ("weight_codebook", StoredArray::floats(&[values.len()], values)),
+        ],
+    }
+}
+
+/// Integer weights. The format has no 4-bit integers, so two are in a byte, the first in the lower bits.
+fn integers_part(format: NumberFormat, shape: &[usize], integers: &[i8]) -> (&'static str, StoredArray) {
+    let nibble = |value: Option<&i8>| value.map_or(0, |value| value.cast_unsigned() & 15);
+    let pair = |pair: &[i8]| nibble(pair.first()) | nibble(pair.get(1)) << 4;
+    match format {
+        NumberFormat::Int4 => ("weight_int4", StoredArray::packed(integers.chunks(2).map(pair).collect())),
+        _ => ("weight_int8", StoredArray::bytes(shape, integers)),
+    }
+}
+
 fn kernel_parts(kernel: &QuantizedKernel) -> Vec<(&'static str, StoredArray)> {
     let outputs = [kernel.scales.len()];
     vec![
-        ("weight_int8", StoredArray::bytes(&kernel.shape, &kernel.weights)),
+        integers_part(kernel.format, &kernel.shape, &kernel.weights),
         ("weight_step", StoredArray::floats(&outputs, &kernel.scales)),
         ("bias_int32", StoredArray::words(&outputs, &kernel.bias)),
         ("bias_step", StoredArray::floats(&outputs, &kernel.bias_scales)),
@@ -127,6 +173,38 @@ mod tests {
         assert_eq!(file.tensor("head.weight_int8").unwrap().data(), weights);
         let step = file.tensor("input.step").unwrap().data().to_vec();
         assert_eq!(step, model.quantization["input"].scale.to_le_bytes());
+    }
+
+    #[test]
+    fn narrow_weights_take_the_bytes_of_their_format() {
+        let model = testing::perceptron();
+        let head = model.architecture.layers.len() - 1;
+        let bytes = |format: NumberFormat, part: &str| {
+            let mut model = model.clone();
+            model.architecture.layers[head].precision.weights = format;
+            let (found, bytes) = read(&model);
+            assert_eq!(found.contains_key("head.weight"), part == "weight", "{format}");
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let array = file.tensor(&format!("head.{part}")).unwrap();
+            (array.dtype(), array.data().len())
+        };
+        // The head has 15 weights.
+        assert_eq!(bytes(NumberFormat::F16, "weight"), (Dtype::F16, 30));
+        assert_eq!(bytes(NumberFormat::Bf16, "weight"), (Dtype::BF16, 30));
+        assert_eq!(bytes(NumberFormat::Int8, "weight_int8"), (Dtype::I8, 15));
+        assert_eq!(bytes(NumberFormat::Int4, "weight_int4"), (Dtype::U8, 8));
+        let mut model = model.clone();
+        let weight = model.arrays.get_mut("head.weight").unwrap();
+        weight.data.iter_mut().enumerate().for_each(|(index, weight)| *weight = (index % 3) as f32);
+        let codebook = crate::WeightCode::Codebook(vec![0.0, 1.0, 2.0]);
+        model.weight_codes.insert("head".to_owned(), codebook);
+        let (_, bytes) = read(&model);
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        // The indices are 0, 1, 2, 0, 1, ... in four planes of four, of two bits each.
+        assert_eq!(
+            file.tensor("head.weight_indices").unwrap().data(),
+            [0b0010_0100, 0b0100_1001, 0b1001_0010, 0b0010_0100].map(|byte: u8| byte & 0xff)
+        );
     }
 
     #[test]

@@ -27,6 +27,18 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
 /// | `bias_step` | `F32 [out]` | value of one unit of the bias and of sums of `weight * (input - zero_point)` |
 ///
+/// Other formats of weights:
+///
+/// | format | parts instead of `weight` |
+/// |---|---|
+/// | `f16`, `bf16` | `weight` in `F16` or `BF16` |
+/// | `int8` with activations in single precision | `weight_int8` and `weight_step` |
+/// | `int4` | `weight_int4` (`U8 [bytes]`, two integers a byte, lower bits first) and `weight_step` |
+/// | codebook | `weight_codebook` (`F32 [values]`) and `weight_indices` (`U8 [bytes]`) |
+///
+/// Indices have 1, 2, 4 or 8 bits: the fewest with which they reach every value. The lowest bits of all bytes
+/// contain the first indices, the next bits of all bytes the following ones, and so on.
+///
 /// Each layer that owns a quantization grid ([`crate::Grid`]) also has the arrays `step` (`F32 []`) and
 /// `zero_point` (`I8 []`). [`crate::Onnx`] uses the same names.
 ///

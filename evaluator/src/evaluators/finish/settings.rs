@@ -40,6 +40,9 @@ pub(super) struct FinishSettings {
     pub(super) train_on_validation: bool,
     #[serde(default = "onnx")]
     pub(super) formats: Vec<String>,
+    /// Recipes by which each finished network is compressed.
+    #[serde(default)]
+    pub(super) recipes: Vec<String>,
 }
 
 /// Source of the initial weights.

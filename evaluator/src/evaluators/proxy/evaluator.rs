@@ -67,7 +67,8 @@ fn build(
             finish::build(finish, &training(&context.data), asked, context, &devices, None)
         })
         .transpose()?;
-    let (finisher, network) = finisher.unzip();
+    let network = finisher.as_ref().map(|finishing| finishing.effort);
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let judged = if proxy == Proxy::Naswot { naswot::IMAGES as u64 } else { 1 };
     let workload = Workload {
         prepare: Effort::default(),
@@ -77,7 +78,7 @@ fn build(
     };
     let evaluator = Arc::new(ProxyEvaluator { proxy, devices, context });
     let metrics = vec![proxy.metric().to_owned()];
-    Ok(Built { evaluator, finisher, workload, metrics, optional: Vec::new() })
+    Ok(Built { evaluator, finisher, compressor, workload, metrics, optional: Vec::new() })
 }
 
 /// The training settings that `[finish]` inherits by default.

@@ -10,10 +10,13 @@ use kiln_space::{Architecture, Genotype, Samples, Settings, SettingsError};
 
 use super::correction::FEWEST_POINTS;
 use super::corrections::Corrections;
+use super::extremes::{self, Extreme};
 use super::saved::Saved;
 use super::settings::SupernetSettings;
 use super::trained::Trained;
 use super::{anchors, training};
+use crate::compression::error::CompressionError;
+use crate::compression::teachers::SharedTeacher;
 use crate::data::Split;
 use crate::deploy::frozen::Frozen;
 use crate::deploy::inference;
@@ -23,6 +26,7 @@ use crate::evaluators::fingerprint;
 use crate::evaluators::finish::{self, Inheritance};
 use crate::evaluators::workload::{Effort, Workload};
 use crate::judging::metrics;
+use crate::network::stand_alone::stand_alone;
 use crate::network::weights::Weights;
 use crate::training::settings::TrainingSettings;
 
@@ -97,7 +101,8 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
             finish::build(finish, &training, asked, context, devices, Some(source))
         })
         .transpose()?;
-    let (finisher, network) = finisher.unzip();
+    let network = finisher.as_ref().map(|finishing| finishing.effort);
+    let (finisher, compressor) = finisher.map(|finishing| (finishing.finisher, finishing.compressor)).unzip();
     let settings = &evaluator.settings;
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };
     let steps = epochs * training.steps_per_epoch(data.split(Split::Train).len());
@@ -113,7 +118,7 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
         examples_in_memory: (settings.batch * settings.subnets).max(anchored),
     };
     let (metrics, optional) = (settings.metrics.names(&data), metrics::optional_names(&data));
-    Ok(Built { evaluator, finisher, workload, metrics, optional })
+    Ok(Built { evaluator, finisher, compressor, workload, metrics, optional })
 }
 
 impl SupernetEvaluator {
@@ -214,6 +219,16 @@ impl Evaluator for SupernetEvaluator {
             Some(corrections) => corrections.corrected(&self.context, request.genotype, judged),
             None => Ok(judged),
         }
+    }
+}
+
+impl SharedTeacher for SupernetEvaluator {
+    fn largest(&self, device: &Device) -> Result<(Architecture, Weights), CompressionError> {
+        let ready = self.ready.get().ok_or(CompressionError::NoSupernet)?;
+        let space = self.context.space.as_ref();
+        let architecture = space.decode(&extremes::find(space, Extreme::Largest))?;
+        let weights = ready.weights[0].inherit(&architecture, device);
+        Ok((stand_alone(&architecture).0, weights))
     }
 }
 

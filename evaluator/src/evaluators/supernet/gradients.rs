@@ -74,7 +74,12 @@ impl StepGradients {
         let main = devices.main().clone().autodiff();
         let share = 1.0 / subnets.len() as f64;
         let forward = |subnet: &Architecture, leaves: &Weights, batch: &Batch| {
-            executor::forward(&Plan::training(subnet), subnet, leaves, batch.images.clone(), &mut ())
+            let plan = if settings.quantization_aware {
+                Plan::rounded_training(subnet)
+            } else {
+                Plan::training(subnet)
+            };
+            executor::forward(&plan, subnet, leaves, batch.images.clone(), &mut ())
         };
         let fork = |subnet: &Architecture, device: &Device| weights.forked(subnet, device).depositing();
         let backward = |(leaves, deposits): (Weights, Deposits), loss: Tensor<1>| {

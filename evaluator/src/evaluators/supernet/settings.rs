@@ -53,6 +53,10 @@ pub(crate) struct SupernetSettings {
     /// Differs: the source applies this to the batch norms of cells, Kiln to all batch norms.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
+    /// Whether subnets with 8-bit or 4-bit layers are trained on rounded weights and values. Otherwise they
+    /// are only evaluated with them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) quantization_aware: bool,
     /// Number of training images from which a subnet's batch-norm statistics are computed.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
@@ -114,6 +118,10 @@ const fn subnets() -> usize {
 }
 const fn yes() -> bool {
     true
+}
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 const fn calibration() -> usize {
     512
@@ -203,6 +211,14 @@ mod tests {
 
     fn read(table: &Value) -> SupernetSettings {
         SupernetSettings::read(&Settings::new("evaluator", table.as_object().unwrap().clone())).unwrap()
+    }
+
+    #[test]
+    fn training_on_rounded_values_is_part_of_the_identity_only_if_set() {
+        let (without, with) =
+            (read(&json!({ "epochs": 1 })), read(&json!({ "epochs": 1, "quantization_aware": true })));
+        assert!(!without.identity().contains("quantization_aware"));
+        assert!(with.identity().contains("quantization_aware"));
     }
 
     #[test]

@@ -170,6 +170,7 @@ mod tests {
             data,
             objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
+            costs: kiln_search::CostSet::default(),
             exporters: ExporterRegistry::builtin(),
             folder: folder.path().to_owned(),
         };

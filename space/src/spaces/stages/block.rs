@@ -123,7 +123,7 @@ impl Net {
     /// Sets the compression of all layers that are added after this call.
     pub(super) const fn compress(&mut self, compression: Compression) {
         self.compression = compression;
-        self.builder.set_compression(Precision::uniform(compression.format), Sparsity::Dense);
+        self.builder.set_compression(Precision::with_weights(compression.format), Sparsity::Dense);
     }
 
     /// Adds a layer with the sparsity of the current compression. Other methods add dense layers.
@@ -135,7 +135,7 @@ impl Net {
         weights: WeightRef,
         inputs: usize,
     ) -> Result<LayerId, SpaceError> {
-        let precision = Precision::uniform(self.compression.format);
+        let precision = Precision::with_weights(self.compression.format);
         self.builder.set_compression(precision, self.compression.zeros(inputs));
         let x = self.builder.add(name, op, &[x], Some(weights));
         self.builder.set_compression(precision, Sparsity::Dense);

@@ -13,7 +13,7 @@ use crate::{
 const ZEROS_MAX: f64 = 0.99;
 /// Maximum group size of an `n:m` pattern.
 const GROUP_MAX: u8 = 16;
-const FORMATS: &str = "`f32` or `int8`";
+const FORMATS: &str = "`f32`, `f16`, `int8` or `int4`";
 const ZEROS: &str = "a share from 0 to 0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"";
 
 /// Sparsity as written in a config. `0.5` means that half of the weights are zero, at any position. `"2:4"`
@@ -98,7 +98,7 @@ impl CompressionPlan {
     }
 }
 
-/// Refuses formats that no executor supports. Also refuses patterns whose groups are larger than `inputs`,
+/// Refuses `bf16`, which few exporters support. Also refuses patterns whose groups are larger than `inputs`,
 /// the smallest number of channels that the part reads. Such a pattern would be ignored, so two options would
 /// describe the same network.
 pub(super) fn check(
@@ -108,7 +108,7 @@ pub(super) fn check(
     sparsity: &Options<Zeros>,
     inputs: usize,
 ) -> Result<(), SettingsError> {
-    let runs = |format: &NumberFormat| matches!(format, NumberFormat::F32 | NumberFormat::Int8);
+    let runs = |format: &NumberFormat| *format != NumberFormat::Bf16;
     precision.check(settings, &format!("{part}.precision"), FORMATS, runs)?;
     let expected = format!("groups of at most the {inputs} channels that the narrowest network reads here");
     let fits = |zeros: &Zeros| !matches!(zeros.0, Sparsity::NOfM { m, .. } if usize::from(m) > inputs);

@@ -2,7 +2,7 @@
 
 use super::block::{Net, Window};
 use super::compression::Compression;
-use crate::{ActivationKind, LayerId, SpaceError};
+use crate::{ActivationKind, LayerId, Precision, SpaceError};
 
 /// The first layers, whose properties are all decided.
 pub(super) struct Stem {
@@ -23,7 +23,7 @@ pub(super) struct Head {
 impl Stem {
     pub(super) fn append(&self, net: &mut Net) -> Result<LayerId, SpaceError> {
         net.compress(self.compression);
-        net.builder.set_input_format(self.compression.format);
+        net.builder.set_input_format(Precision::with_weights(self.compression.format).activations);
         let x = net.conv_bn(
             "stem",
             "",

@@ -306,8 +306,8 @@ fn impossible_settings_name_their_key() {
              `kernel`, `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
         ),
         (
-            stage("precision", json!("f16")),
-            "`space.stages.1.precision`: found `f16`, expected `f32` or `int8`",
+            stage("precision", json!("bf16")),
+            "`space.stages.1.precision`: found `bf16`, expected `f32`, `f16`, `int8` or `int4`",
         ),
         (
             stage("sparsity", json!([0, 1.5])),

@@ -10,6 +10,7 @@ use crate::evaluators::context::Context;
 use crate::evaluators::supernet::SupernetSettings;
 use crate::network::stand_alone::stand_alone;
 use crate::network::weights::Weights;
+use crate::training::form::How;
 use crate::training::learner::Learner;
 use crate::training::one_network::Training;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
@@ -55,6 +56,7 @@ pub(super) fn train(
         seed,
         calibration: supernet.calibration,
         device,
+        how: How::default(),
     };
     let batcher = Batcher::new(data, device.clone().autodiff(), seed);
     let per_epoch = settings.steps_per_epoch(examples.len());

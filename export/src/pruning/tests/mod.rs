@@ -1,0 +1,6 @@
+//! Tests of pruning, by topic.
+
+mod exactness;
+mod masks;
+mod planning;
+mod scoring;
