@@ -16,7 +16,6 @@ use kiln_files::make_folder;
 use kiln_search::{CostSet, EvalError, RunPaths, hold_folder};
 use kiln_space::{Architecture, Settings};
 use serde::Serialize;
-use serde_json::json;
 
 use super::eval;
 use crate::cli::{Common, CompressArguments};
@@ -150,9 +149,7 @@ pub(crate) fn run(arguments: &CompressArguments, common: &Common) -> Result<Exit
     let rows = rows(&model, &before.metrics, &target, &compressed, (&costs, arguments.seconds, &stop))?;
     let first = before.metrics.first().map_or("", |(name, _)| *name);
     if common.json {
-        output::print_json(
-            &json!({ "model": output::path_text(&target.model), "metric": first, "rows": rows }),
-        )?;
+        output::print_json(&rows)?;
     } else {
         output::print(&table(&rows, first).to_string())?;
     }

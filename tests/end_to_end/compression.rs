@@ -29,7 +29,7 @@ fn compress_writes_files_prints_rows_and_repeats_nothing() {
     let said = sandbox.kiln(&arguments);
     assert_eq!(said.code, 0, "{}", said.err);
     let found = said.json();
-    let rows = found["rows"].as_array().unwrap();
+    let rows = found.as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["recipe"].as_str().unwrap()).collect();
     assert_eq!(names, ["none", "ptq-int8", "unstructured-0.5:epochs=2+qat-int8:epochs=2"]);
     for row in rows {

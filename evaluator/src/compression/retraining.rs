@@ -13,6 +13,7 @@ use crate::network::weights::{Values, Weights};
 use crate::training::form::{Form, How};
 use crate::training::one_network::{Stopped, Training};
 use crate::training::optimizer_settings::OptimizerSettings;
+use crate::training::pruning::PruningRules;
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
@@ -96,7 +97,7 @@ impl Retraining {
         stage: usize,
         architecture: &Architecture,
         weights: Weights,
-        (form, keeps_zeros): (Option<&dyn Form>, bool),
+        (form, pruning): (Option<&dyn Form>, PruningRules),
     ) -> Result<Weights, CompressionError> {
         let settings = self.settings(workshop.training);
         let training = Training {
@@ -107,7 +108,7 @@ impl Retraining {
             seed: kiln_search::seed::derive(workshop.seed, "stage", &[&(stage as u64).to_le_bytes()]),
             calibration: workshop.calibration,
             device: workshop.device,
-            how: How { form, teacher: workshop.teacher.as_ref(), keeps_zeros },
+            how: How { form, teacher: workshop.teacher.as_ref(), pruning },
         };
         let identity = serde_json::to_string(&settings).expect("settings are plain data");
         let identity = format!("{}\nstage {stage}\n{identity}", workshop.identity);
@@ -123,8 +124,8 @@ impl Retraining {
         }
     }
 
-    /// Trains a network in single precision, and returns it with new batch-norm statistics. `keeps_zeros` as
-    /// in [`How`].
+    /// Trains a network in single precision, and returns it with new batch-norm statistics. `pruning` says
+    /// how the zeros of sparse layers are chosen.
     ///
     /// # Errors
     /// The same as for [`Retraining::train`].
@@ -132,11 +133,11 @@ impl Retraining {
         &self,
         workshop: &Workshop<'_>,
         draft: Draft,
-        keeps_zeros: bool,
+        pruning: PruningRules,
     ) -> Result<Draft, CompressionError> {
         let (architecture, _) = stand_alone(&draft.model.architecture);
         let weights = Weights::from_values(trainable(&draft.model), &workshop.device.clone().autodiff());
-        let trained = self.train(workshop, draft.stage, &architecture, weights, (None, keeps_zeros))?;
+        let trained = self.train(workshop, draft.stage, &architecture, weights, (None, pruning))?;
         let frozen =
             Frozen::new(&architecture, &trained, workshop.data, workshop.calibration, workshop.device);
         let frozen = frozen.ok_or(CompressionError::NotFinite { split: "training" })?;

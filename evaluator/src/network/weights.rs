@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use burn::module::{Module, Param, ParamId};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{Deposit, Deposits, SharedWeight, WeightSlice, cut};
 use kiln_space::{Architecture, Layer, Op, ParameterSpec, Segment, WeightRef};
@@ -324,6 +325,16 @@ impl Weights {
             _ => panic!("no weight `{name}`"),
         };
         Values { shape, data: data.try_to_vec::<f32>().expect("weights are single precision") }
+    }
+
+    /// Returns the gradient of the kernel or matrix with this name, in row-major order. `None` if it has none.
+    pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Option<Vec<f32>> {
+        let data = match self.slots.get(name)? {
+            Slot::Kernel(index) => gradients.get::<4>(self.parameters.kernels[*index].id)?.into_data(),
+            Slot::Matrix(index) => gradients.get::<2>(self.parameters.matrices[*index].id)?.into_data(),
+            Slot::Vector(_) => return None,
+        };
+        Some(data.try_to_vec::<f32>().expect("gradients are single precision"))
     }
 
     /// Multiplies a kernel or matrix by a mask of the same shape.

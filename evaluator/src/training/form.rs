@@ -4,6 +4,7 @@
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 use crate::training::distillation::Distillation;
+use crate::training::pruning::PruningRules;
 
 /// The way in which a training runs a network, other than with the statistics of each batch.
 pub(crate) trait Form: Send + Sync {
@@ -18,7 +19,6 @@ pub(crate) struct How<'a> {
     pub(crate) form: Option<&'a dyn Form>,
     /// A teacher whose outputs the network learns too.
     pub(crate) teacher: Option<&'a Distillation>,
-    /// Whether the zeros of sparse layers are those of the first weights. Otherwise their number grows in the
-    /// first half of the training.
-    pub(crate) keeps_zeros: bool,
+    /// How the zeros of sparse layers are chosen.
+    pub(crate) pruning: PruningRules,
 }

@@ -18,7 +18,7 @@ pub(crate) mod one_network;
 mod optimizer;
 pub(crate) mod optimizer_settings;
 mod patience;
-mod pruning;
+pub(crate) mod pruning;
 mod schedule;
 pub(crate) mod settings;
 pub(crate) mod state;

@@ -84,7 +84,7 @@ impl Training<'_> {
         let total = u64::from(epochs) * per_epoch;
         let fresh = NetworkState {
             learner: Learner::new(weights, settings, self.examples.len(), self.device),
-            pruning: Pruning::new(self.architecture, if self.how.keeps_zeros { 1 } else { settings.epochs }),
+            pruning: Pruning::new(self.architecture, settings.epochs, self.how.pruning),
             loss: 0.0,
         };
         let mut state = kept.restored(fresh, total)?;
@@ -114,7 +114,9 @@ impl Training<'_> {
             if step.is_multiple_of(20) {
                 progress.report(stage, step, total, &format!("loss {value:.4}"));
             }
-            state.learner = state.learner.advance_and(gradients, |weights| state.pruning.hold(weights));
+            state.pruning.observe(epoch, &state.learner.weights, &gradients);
+            state.learner =
+                state.learner.advance_and(gradients, |weights| state.pruning.hold(epoch, weights));
             if state.learner.step.is_multiple_of(per_epoch) {
                 let mean = state.loss / per_epoch as f64;
                 if mean > EXPLODED * guessing {

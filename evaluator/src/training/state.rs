@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::network::weights::Weights;
     use crate::training::optimizer_settings::OptimizerSettings;
+    use crate::training::pruning::PruningRules;
     use crate::training::settings::TrainingSettings;
 
     /// Returns the state of a small network after `step` steps.
@@ -170,7 +171,11 @@ mod tests {
         let weights = Weights::initialize(&specs, step, &device.clone().autodiff());
         let mut learner = Learner::new(weights, &settings, 20, &device);
         learner.step = step;
-        NetworkState { learner, pruning: Pruning::new(&b.finish().unwrap(), 9), loss: 0.5 }
+        NetworkState {
+            learner,
+            pruning: Pruning::new(&b.finish().unwrap(), 9, PruningRules::default()),
+            loss: 0.5,
+        }
     }
 
     fn kept(folder: &std::path::Path, epochs: u32) -> Kept {

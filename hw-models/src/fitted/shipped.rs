@@ -26,7 +26,7 @@ const BEYOND: f64 = 0.1;
 /// device.
 const SAME: f64 = 1.25;
 /// What the rounding of a predictor's coefficients may add to its deviation.
-const ROUNDED: f64 = 0.01;
+const ROUNDED: f64 = 1e-4;
 
 /// Fitted predictors of devices, all of one space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,14 +241,14 @@ impl ShippedPredictor {
         let coefficients_us: Vec<f64> = coefficients[1..]
             .iter()
             .zip(&scales)
-            .map(|(coefficient, scale)| significant(coefficient * unit * scale))
+            .map(|(coefficient, scale)| rounded(coefficient * unit * scale))
             .collect();
         let shift: f64 =
             coefficients_us.iter().zip(ranges).map(|(coefficient, range)| coefficient * range[0]).sum();
         let mut fitted = Self {
             networks: table.len(),
             bounds_us: bounds_us.map(significant),
-            constant_us: significant(coefficients[0] * unit - shift),
+            constant_us: rounded(coefficients[0] * unit - shift),
             coefficients_us,
             ..self.clone()
         };
@@ -407,7 +407,13 @@ fn spread(predicted: &[f64], measured: &[f64]) -> (f64, f64) {
     (middle, median(&mut apart))
 }
 
-/// A number with five significant digits, which a file needs.
+/// A coefficient with ten significant digits. Large terms cancel in a prediction, so fewer digits would change
+/// it.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.9e}").parse().unwrap_or(value)
+}
+
+/// A number for people, with five significant digits.
 fn significant(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }

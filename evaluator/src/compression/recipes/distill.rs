@@ -9,6 +9,7 @@ use crate::compression::error::CompressionError;
 use crate::compression::recipe::{Recipe, RecipePart, Teaching, no_value};
 use crate::compression::retraining::{KEYS, Retraining};
 use crate::compression::workshop::Workshop;
+use crate::training::pruning::PruningRules;
 
 /// Share of the finish stage's learning rate.
 const RATE: f64 = 0.5;
@@ -101,8 +102,7 @@ impl Recipe for Distill {
             return Ok(draft);
         }
         draft.require_single_precision(workshop.recipe)?;
-        let keeps_zeros = draft.is_sparse();
-        self.retraining.run(workshop, draft, keeps_zeros)
+        self.retraining.run(workshop, draft, PruningRules::keeping_zeros())
     }
 
     fn teaching(&self) -> Option<&Teaching> {

@@ -11,6 +11,7 @@ use crate::compression::recipe::{Recipe, RecipePart, no_value};
 use crate::compression::retraining::{KEYS, Retraining};
 use crate::compression::workshop::Workshop;
 use crate::training::form::Form;
+use crate::training::pruning::PruningRules;
 
 use super::post_training::calibrator;
 
@@ -84,7 +85,7 @@ impl Recipe for Aware {
         let ramp = if self.incremental { epochs / 2 } else { 1 };
         let (form, weights) =
             QuantizationAware::new(workshop, &draft.model, self.format, self.calibrator, ramp)?;
-        let how = (Some(&form as &dyn Form), draft.is_sparse());
+        let how = (Some(&form as &dyn Form), PruningRules::keeping_zeros());
         let trained = self.retraining.train(workshop, draft.stage, form.target(), weights, how)?;
         draft.model = form.result(&trained, draft.model.card);
         let more = self.retraining.describe(workshop);

@@ -15,6 +15,7 @@ use crate::data::Split;
 use crate::deploy::frozen::Frozen;
 use crate::deploy::inference;
 use crate::judging::judgement::Judgement;
+use crate::training::pruning::PruningRules;
 
 /// Share of the finish stage's learning rate. A network without half its channels has much to learn again.
 const RATE: f64 = 0.5;
@@ -179,7 +180,7 @@ impl Recipe for Structured {
         draft.model.card.parameters = counts.parameters;
         draft.model.card.macs = counts.macs;
         draft.describe(&format!("channels removed: from {before:.0} to {after:.0} {}", self.budget.name()));
-        self.retraining.run(workshop, draft, false)
+        self.retraining.run(workshop, draft, PruningRules::default())
     }
 
     fn epochs(&self, epochs: u32) -> u32 {
