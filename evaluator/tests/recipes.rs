@@ -279,7 +279,10 @@ fn finishing_applies_recipes_and_records_their_results_and_files() {
     for recipe in ["ptq-int8", "distill+qat-int8:epochs=2"] {
         let name = format!("test_accuracy_percent@{recipe}");
         assert!(metrics.contains_key(&name), "{metrics:?}");
-        assert!(model.card.metrics.iter().any(|metric| metric.name == name));
+        let entry = model.card.compressed.iter().find(|entry| entry.recipe == recipe).unwrap();
+        assert_eq!(entry.metrics["test_accuracy_percent"].to_bits(), metrics[&name].to_bits());
+        let file = into.join(entry.file.as_ref().unwrap());
+        assert_eq!(std::fs::metadata(file).unwrap().len(), entry.file_bytes.unwrap());
     }
     for file in ["ptq-int8/model.onnx", "distill+qat-int8_epochs=2/result.json", "model.onnx"] {
         assert!(files.iter().any(|found| found == file) && into.join(file).is_file(), "{file}: {files:?}");

@@ -80,6 +80,26 @@ pub struct GraphOptimization {
     pub bytes: u64,
 }
 
+/// A compressed form of a network, in a folder of its own beside the card.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompressedRecord {
+    /// The recipes, such as `structured-0.5+qat-int8`.
+    pub recipe: String,
+    /// The exported file, relative to the card. `None` if no format can express the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Size of that file in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_bytes: Option<u64>,
+    /// Bytes of the weights in exported files, without names.
+    pub weight_bytes: u64,
+    /// Multiply-accumulates for one example.
+    pub macs: u64,
+    /// Metrics on the test split. Names contain the unit.
+    pub metrics: BTreeMap<String, f64>,
+}
+
 /// What a network predicts: classes (classification) or values (regression).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,6 +183,9 @@ pub struct ModelCard {
     /// What optimizing the graph saved, by export format. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub optimization: BTreeMap<String, GraphOptimization>,
+    /// Compressed forms of the network, in the order of the recipes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compressed: Vec<CompressedRecord>,
     /// Day on which the network was finished, in UTC: `2026-11-29`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub date: String,
@@ -182,6 +205,7 @@ impl ModelCard {
         self.metrics.clear();
         self.test = None;
         self.optimization.clear();
+        self.compressed.clear();
     }
 
     /// Checks that every number is finite, and that every standard deviation and every class weight is

@@ -26,7 +26,7 @@ pub mod testing;
 
 pub use self::safetensors::Safetensors;
 pub use calendar::{Date, civil};
-pub use card::{GraphOptimization, MetricRecord, ModelCard, Prediction, Preprocessing};
+pub use card::{CompressedRecord, GraphOptimization, MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;
 pub use error::ExportError;
 pub use files::write_files;

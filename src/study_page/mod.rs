@@ -2,6 +2,7 @@
 //! reads no clock and no file.
 
 mod audit;
+mod compressed;
 mod front;
 mod health;
 mod history;
@@ -154,6 +155,7 @@ impl StudyPage {
                 .then(|| Section { title: "Files of finished networks".to_owned(), parts: problems }),
             Some(self.front_section(&axes)),
             results::section(&self.cards),
+            compressed::section(&self.cards),
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),
             self.supernet_section(),

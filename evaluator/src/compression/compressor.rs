@@ -276,7 +276,7 @@ impl Compressor {
             })
             .collect();
         card.test = Some(score.results.clone());
-        card.optimization = BTreeMap::new();
+        card.compressed.clear();
         card.date = provenance::today();
         card.machine = provenance::machine(&self.device_class);
         model.card.optimization = self.optimization(&model)?;

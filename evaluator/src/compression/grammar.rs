@@ -8,6 +8,9 @@ use super::error::CompressionError;
 use super::recipe::{Recipe, Teaching};
 use super::registry::{N_OF_M, RecipeRegistry};
 
+/// Maximum length of the name of a compressed network's folder.
+const LONGEST_FOLDER: usize = 150;
+
 /// Recipes that are applied one after another.
 pub struct Combination {
     text: String,
@@ -22,11 +25,16 @@ impl Combination {
     }
 
     /// The name of the folder with the compressed network: the text, with `_` for characters that file names
-    /// of some systems cannot have.
+    /// of some systems cannot have. Long texts are cut, and end with a hash.
     #[must_use]
     pub fn folder(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "+-.=".contains(c) { c } else { '_' };
-        self.text.chars().map(plain).collect()
+        let name: String = self.text.chars().map(plain).collect();
+        if name.len() <= LONGEST_FOLDER {
+            return name;
+        }
+        let hash = blake3::hash(self.text.as_bytes()).to_hex();
+        format!("{}-{}", &name[..LONGEST_FOLDER - 17], &hash[..16])
     }
 
     /// How the combination's retrainings are taught, if one of its recipes brings a teacher.

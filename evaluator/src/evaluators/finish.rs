@@ -71,9 +71,8 @@ pub(crate) struct Finishing {
     pub(crate) effort: Effort,
 }
 
-/// Builds the finisher and the compressor. `inherited` contains the training
-/// settings of `[evaluator]`. `source` contains the evaluator's shared weights if there are any. `asked`
-/// contains the optional metrics.
+/// Builds the finisher and the compressor. `inherited` contains the training settings of `[evaluator]`.
+/// `source` contains the evaluator's shared weights if there are any. `asked` contains the optional metrics.
 pub(crate) fn build(
     settings: &Settings,
     inherited: &TrainingSettings,
@@ -176,11 +175,11 @@ impl Finisher for NetworkFinisher {
             progress,
         )?;
         let first = score.metrics.first().map_or("", |(name, _)| *name);
-        for record in &compressed.records {
-            let Some(value) = record.metrics.get(first) else { continue };
-            let name = format!("{first}@{}", record.recipe);
-            model.card.metrics.push(recipes::result(&name, *value, record));
-            metrics.insert(name, *value);
+        for (folder, record) in &compressed.records {
+            model.card.compressed.push(recipes::entry(folder, record));
+            if let Some(value) = record.metrics.get(first) {
+                metrics.insert(format!("{first}@{}", record.recipe), *value);
+            }
         }
         let files = self.write(&model, trial, into, progress)?;
         let files = files.into_iter().chain(compressed.files).map(Into::into).collect();
@@ -346,6 +345,7 @@ impl NetworkFinisher {
             class_weights: self.training.class_weights.by_name(data),
             test: Some(score.results.clone()),
             optimization: BTreeMap::new(),
+            compressed: Vec::new(),
             date: provenance::today(),
             machine: provenance::machine(&self.device_class),
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kiln_export::MetricRecord;
+use kiln_export::CompressedRecord;
 use kiln_files::make_folder;
 use kiln_search::{EvalError, Progress, RunPaths, TrialId};
 use kiln_space::{Settings, SettingsError};
@@ -18,7 +18,8 @@ const LONGEST_BYTES: u64 = 16 << 30;
 
 /// The compressed forms of a network, and their files relative to the network's folder.
 pub(super) struct Recipes {
-    pub(super) records: Vec<Compressed>,
+    /// Each with the name of its folder.
+    pub(super) records: Vec<(String, Compressed)>,
     pub(super) files: Vec<String>,
 }
 
@@ -78,17 +79,19 @@ pub(super) fn apply(
             kiln_files::write(&to, &kiln_files::read(&place.join(&file), LONGEST_BYTES)?)?;
             done.files.push(format!("{name}/{file}"));
         }
-        done.records.push(record);
+        done.records.push((name, record));
     }
     Ok(done)
 }
 
 /// The entry in the model card for the result of a recipe.
-pub(super) fn result(name: &str, value: f64, record: &Compressed) -> MetricRecord {
-    MetricRecord {
-        name: name.to_owned(),
-        value,
-        how: format!("of the network compressed by {}, in its own folder, on the test split", record.recipe),
-        predicted_by: None,
+pub(super) fn entry(folder: &str, record: &Compressed) -> CompressedRecord {
+    CompressedRecord {
+        recipe: record.recipe.clone(),
+        file: record.file.as_ref().map(|file| format!("{folder}/{file}")),
+        file_bytes: record.file_bytes,
+        weight_bytes: record.weight_bytes,
+        macs: record.macs,
+        metrics: record.metrics.clone(),
     }
 }
