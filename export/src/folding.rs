@@ -111,7 +111,9 @@ fn fold(model: &mut TrainedModel, architecture: &Architecture, before: LayerId, 
     if let Some(weight) = model.arrays.get_mut(&format!("{layer}.weight")) {
         let row = (weight.data.len() / factors.len().max(1)).max(1);
         for (row, (factor, _)) in weight.data.chunks_exact_mut(row).zip(&factors) {
-            row.iter_mut().for_each(|weight| *weight = (f64::from(*weight) * factor) as f32);
+            for weight in row {
+                *weight = (f64::from(*weight) * factor) as f32;
+            }
         }
     }
     let bias = factors.iter().map(|(_, bias)| *bias as f32).collect();

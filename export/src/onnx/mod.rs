@@ -66,7 +66,7 @@ const LIMIT: usize = i32::MAX as usize;
 /// Weights and biases are integers, and pass through `DequantizeLinear` with a step for each output channel.
 /// Batch normalizations are folded into them. Weights are signed. Activations are unsigned, and their
 /// integers are 128 higher than on their [`crate::Grid`]. If every activation has the zero point 0,
-/// activations are signed, as TensorRT demands. ONNX Runtime computes 8-bit layers in integers, and layers
+/// activations are signed, as `TensorRT` demands. ONNX Runtime computes 8-bit layers in integers, and layers
 /// with 4-bit weights in single precision.
 ///
 /// # Weights in narrow formats

@@ -114,14 +114,13 @@ fn identity_of(
         (is_float && values.into_iter().all(|found| found.total_cmp(&value).is_eq())).then_some(())
     };
     let is_identity = match node.op_type() {
-        "Flatten" => is_same_shape,
+        "Flatten" | "GlobalAveragePool" => is_same_shape,
         "Sum" | "Concat" => node.input.len() == 1 && is_same_shape,
         "Sub" => is_same_shape && all(1, 0.0).is_some(),
         "Div" => is_same_shape && all(1, 1.0).is_some(),
         "MaxPool" | "AveragePool" => {
             is_same_shape && ints(node, "kernel_shape").is_some_and(|sizes| sizes == [1, 1])
         }
-        "GlobalAveragePool" => is_same_shape,
         // Rounding to the grid on which the value already is.
         "QuantizeLinear" => {
             let maker = makers.get(input.as_str()).filter(|maker| maker.op_type() == "DequantizeLinear")?;

@@ -72,7 +72,7 @@ impl Layers<'_> {
     }
 
     /// Whether every activation has the zero point 0. The file then contains signed activations, because the
-    /// runtimes that demand this zero point, such as TensorRT, demand it of signed integers.
+    /// runtimes that demand this zero point, such as `TensorRT`, demand it of signed integers.
     fn is_symmetric(&self) -> bool {
         self.integers.grids.values().all(|grid| grid.zero_point == 0)
     }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_space::{Architecture, LayerId, NumberFormat};
 use prost::Message;
 
-use super::proto::{GraphProto, ModelProto};
+use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::*;
 use crate::{Prediction, QuantizationPlan, QuantizedNetwork, testing};
 
@@ -35,7 +35,7 @@ fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
 /// has a node.
 fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
     check_values(name, model, graph);
-    let nodes: BTreeSet<&str> = graph.node.iter().map(|node| node.name()).collect();
+    let nodes: BTreeSet<&str> = graph.node.iter().map(NodeProto::name).collect();
     assert_eq!(nodes.len(), graph.node.len(), "{name}: two nodes have one name");
     let plan = QuantizationPlan::new(&model.architecture);
     for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {

@@ -28,7 +28,7 @@ struct Pair {
 /// factors. Between both layers may be ReLU, pooling and flattening, if no other layer reads their outputs.
 ///
 /// Source: M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV
-/// 2019, section 4.1, equation 11. Differs: ReLU6 is not replaced by ReLU, so it separates layers.
+/// 2019, section 4.1, equation 11. Differs: `ReLU6` is not replaced by ReLU, so it separates layers.
 ///
 /// # Panics
 /// When an array is missing. [`TrainedModel::check`] reports which one.

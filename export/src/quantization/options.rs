@@ -26,7 +26,7 @@ use crate::{ExportError, TrainedModel};
 pub struct QuantizationOptions {
     /// How the ranges of activations follow from the calibration examples.
     pub calibration: Calibrator,
-    /// Whether the zero point of every activation is 0, as TensorRT and many accelerators demand.
+    /// Whether the zero point of every activation is 0, as `TensorRT` and many accelerators demand.
     pub symmetric: bool,
     /// Whether biases are corrected by the expected errors of the rounded weights.
     pub bias_correction: bool,

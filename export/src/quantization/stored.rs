@@ -398,7 +398,7 @@ mod tests {
         let head = model.architecture.layers.len() - 1;
         for (format, expected) in [
             (NumberFormat::F16, [0.099_975_586, -3.0, 0.333_251_95]),
-            (NumberFormat::Bf16, [0.100_097_656, -3.0, 0.333_984_375]),
+            (NumberFormat::Bf16, [0.100_097_656, -3.0, 0.333_984_38]),
         ] {
             model.architecture.layers[head].precision.weights = format;
             assert!(stores_narrow_weights(&model.architecture));

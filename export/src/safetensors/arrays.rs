@@ -203,7 +203,7 @@ mod tests {
         // The indices are 0, 1, 2, 0, 1, ... in four planes of four, of two bits each.
         assert_eq!(
             file.tensor("head.weight_indices").unwrap().data(),
-            [0b0010_0100, 0b0100_1001, 0b1001_0010, 0b0010_0100].map(|byte: u8| byte & 0xff)
+            [0b0010_0100_u8, 0b0100_1001, 0b1001_0010, 0b0010_0100]
         );
     }
 

@@ -6,7 +6,7 @@ use super::histogram::{BINS, Histogram};
 /// distribution and its quantization. `signed` states whether the grid covers both signs, so that half of its
 /// values represent magnitudes.
 ///
-/// Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017, slides 33 to 35.
+/// Source: S. Migacz, "8-bit inference with `TensorRT`", GPU Technology Conference 2017, slides 33 to 35.
 /// Differs: clipped values count in the last bin with values, so that no divergence is infinite.
 pub(super) fn entropy_threshold(histogram: &Histogram, signed: bool) -> f64 {
     let [negative, positive] = histogram.bins();
@@ -59,7 +59,9 @@ mod tests {
                 .collect();
             let filled: Vec<usize> = group.iter().copied().filter(|bin| counts[*bin] > 0).collect();
             let sum: f64 = group.iter().map(|bin| counts[*bin] as f64).sum();
-            filled.iter().for_each(|bin| q[*bin] = sum / filled.len() as f64);
+            for bin in &filled {
+                q[*bin] = sum / filled.len() as f64;
+            }
         }
         p[bins - 1] += counts[bins..].iter().map(|count| *count as f64).sum::<f64>();
         let (total_p, total_q): (f64, f64) = (p.iter().sum(), q.iter().sum());
