@@ -279,11 +279,12 @@ fn own_predictor_is_recognized_by_latencies_alone() {
         assert!(!names.contains(&device), "{device} is its own known device");
         assert!(names.len() >= 15, "{names:?}");
     };
-    // Others, such as `pixel3` and `eyeriss`, are recognized by their names alone.
-    for device in ["edgegpu", "raspi4", "edgetpu"] {
+    for device in ["edgegpu", "raspi4", "edgetpu", "pixel3", "eyeriss", "fpga"] {
         column("hw_nas_bench/nasbench201_cifar10.csv.gz", &format!("{device}_latency_ms"), device);
     }
-    column("help/nasbench201_latency_ms.csv.gz", "raspi4", "raspi4");
+    for device in ["raspi4", "eyeriss", "silver_4114", "titanx_256"] {
+        column("help/nasbench201_latency_ms.csv.gz", device, device);
+    }
 }
 
 /// The text of a gzipped file.
@@ -309,7 +310,7 @@ fn damaged_networks_of_a_device_file_are_refused() {
     let (device, _) = fit(folder.path(), &cells(997, |_, latency| format!("{latency},-1"))).unwrap();
     let text = device.to_toml();
     for (old, new) in [
-        ("version = 2", "version = 1"),
+        ("version = 3", "version = 2"),
         ("threads = 1\n", "threads = 0\n"),
         ("latencies_us = [", "latencies_us = [-1.0, "),
         ("quantile = ", "quantile = -"),

@@ -22,6 +22,11 @@ use crate::network::straight_through::{LearnedGrid, WeightBounds};
 use crate::network::weights::{Values, Weights};
 use crate::training::form::Form;
 
+/// Smallest first step of a layer whose weights are all zero.
+const LEAST_STEP: f32 = 1e-6;
+/// Smallest first step of a channel, as a share of the layer's largest. A channel of zeros has it.
+const LEAST_SHARE: f32 = 1e-3;
+
 /// The name of a layer's trained parameter: the logarithm of its output's scale.
 fn scale_of(layer: &str) -> String {
     format!("{layer}.log_scale")
@@ -92,7 +97,10 @@ impl QuantizationAware {
         }
         let codes = best_steps(&TrainedModel { architecture: target.clone(), ..model.clone() }, format);
         let scales = grids.iter().map(|(layer, grid)| (scale_of(layer), vector(vec![grid.scale.ln()])));
-        let logs = |steps: &[f32]| steps.iter().map(|step| step.max(f32::MIN_POSITIVE).ln()).collect();
+        let logs = |steps: &[f32]| {
+            let most = steps.iter().copied().fold(LEAST_STEP, f32::max);
+            steps.iter().map(|step| step.max(LEAST_SHARE * most).ln()).collect()
+        };
         let weight_steps = codes.iter().filter_map(|(layer, code)| match code {
             WeightCode::Steps(steps) => Some((steps_of(layer), vector(logs(steps)))),
             WeightCode::Codebook(_) => None,

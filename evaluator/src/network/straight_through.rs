@@ -18,6 +18,9 @@ pub(crate) struct LearnedGrid {
     pub(crate) log_scale: Tensor<1>,
 }
 
+/// Scales below this one are trained as if they were this large.
+const SMALLEST_SCALE: f32 = 1e-12;
+
 impl LearnedGrid {
     /// Rounds values to the grid, exactly as [`Grid::round`] does. Gradients flow to the values inside the
     /// range of the grid, and to the logarithm of the scale.
@@ -31,7 +34,8 @@ impl LearnedGrid {
         // The derivative of the rounded value by the scale: `round(v) - v` inside the range, and the end of
         // the range outside.
         let slope = integers.clone() - scaled * inside.clone();
-        let weight = gradient_scale(channels * height * width, least.abs().max(most)) / grid.scale;
+        let size = grid.scale.max(SMALLEST_SCALE);
+        let weight = gradient_scale(channels * height * width, least.abs().max(most)) / size;
         let by_scale = slope * weight * change(log_scale.clone()).reshape([1, 1, 1, 1]);
         let by_value = change(value * inside);
         integers * grid.scale + by_value + by_scale
@@ -62,6 +66,9 @@ pub(super) fn round_by_channel<const D: usize>(weight: Tensor<D>, largest: f32) 
     let rounded = (rows / step.clone()).round().clamp(-largest, largest) * step;
     rounded.reshape(dims) + change(weight)
 }
+
+/// Bounds below this share of the layer's largest bound are trained as if they were this large.
+const SMALLEST_BOUND: f32 = 0.02;
 
 /// Trained bounds of a layer's weights, one for each output channel. Weights beyond a bound are set to it
 /// before they are rounded.
@@ -98,8 +105,11 @@ impl WeightBounds {
         let elements: usize = dims[1..].iter().product();
         let weight_of_gradient = gradient_scale(elements, self.largest);
         // The derivative by the step is `largest` times as large. It is divided by the step itself, because
-        // the parameter is its logarithm.
-        let by_bound = slope * (self.largest * self.largest * weight_of_gradient) / bound
+        // the parameter is its logarithm. A channel whose weights are all zero has a tiny step, which one
+        // training step must not multiply by a huge factor.
+        let most = self.bounds.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        let divisor = self.bounds.iter().map(|bound| bound.max(SMALLEST_BOUND * most)).collect();
+        let by_bound = slope * (self.largest * self.largest * weight_of_gradient) / per_channel(divisor)
             * change(self.log_steps.clone()).reshape(each);
         rounded + change(weight * inside) + by_bound
     }
@@ -257,6 +267,21 @@ mod tests {
             let found = found[channel];
             assert!((found - expected).abs() < 2e-3 * expected.abs(), "{channel}: {found} is not {expected}");
         }
+    }
+
+    #[test]
+    fn channel_of_zeros_has_finite_gradients() {
+        let device = device();
+        let weights = [0.0, 0.0, 0.0, 0.0, -0.2, 0.15, 0.05, 0.4_f32];
+        let bounds = vec![f32::MIN_POSITIVE, 0.4];
+        let log_steps = vector(vec![f32::MIN_POSITIVE.ln(), 0.4_f32.ln()], &device).require_grad();
+        let inputs =
+            Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [2, 4]), &device).require_grad();
+        let rounded = Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [2, 4]), &device);
+        let trained = WeightBounds { log_steps: log_steps.clone(), bounds, largest: 127.0 };
+        let gradients = weighted(trained.through(inputs.clone(), rounded)).backward();
+        assert_eq!(to_vec(inputs.grad(&gradients).unwrap()), factors());
+        assert!(to_vec(log_steps.grad(&gradients).unwrap()).iter().all(|value| value.is_finite()));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Class {
 }
 
 /// What is counted of each class: of the kernels that run, and of the layers that do not.
-const OF_CLASS: [&str; 5] = ["kernels", "operations", "bytes", "path_kernels", "idle_layers"];
+const OF_CLASS: [&str; 5] = ["kernels", "operations", "moved_bytes", "path_kernels", "idle_layers"];
 /// What is counted once.
 const OF_NETWORK: [&str; 16] = [
     "kernels",
@@ -346,5 +346,20 @@ impl Paths {
     /// Kernels of the path with the largest latency, the last first.
     fn longest(&self) -> impl Iterator<Item = usize> {
         std::iter::successors(self.last, |kernel| self.before[*kernel])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_feature_has_a_name_of_its_own() {
+        let names = names();
+        assert_eq!(names.len(), COUNT);
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), COUNT, "files name features, so each name must mean one of them");
     }
 }

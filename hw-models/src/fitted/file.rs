@@ -11,7 +11,7 @@ use super::shipped::Transfer;
 use crate::{Agreement, Conditions, HwError, Interval};
 
 /// Version of the format. Features of another version have other meanings.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Maximum number of networks in a file.
 pub(super) const NETWORKS_MAX: usize = 1000;
 /// A network with a feature outside the range of the measured ones by more than this share of the range is
@@ -142,7 +142,7 @@ impl FittedNetworks {
         let usable = |value: f64| value.is_finite() && value.abs() <= MAGNITUDE_MAX;
         let names = features::names();
         if self.version != VERSION {
-            return refuse("version", self.version.to_string(), "2; fit the device file again");
+            return refuse("version", self.version.to_string(), "3; fit the device file again, because features of earlier versions had other names");
         }
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
         if self.source.is_empty() || !self.source.chars().all(letters) {

@@ -236,27 +236,35 @@ fn sensitivity_is_the_growth_of_the_loss_and_losses_follow_it() {
     // The loss of a network is known by its widths.
     let loss = |model: &TrainedModel| {
         let width = |layer: LayerId| model.architecture.layer(layer).output.channels as f64;
-        10.0 + 0.6 * (4.0 - width(first)) + 0.01 * (4.0 - width(second))
+        let last = if width(first) < 2.0 { 1.0 } else { 0.0 };
+        10.0 + 0.6 * (4.0 - width(first)) + last + 0.01 * (4.0 - width(second))
     };
-    let found = structured::sensitivity(&model, &coupling, &scores, 0.5, loss).unwrap();
+    let found = structured::sensitivity(&model, &coupling, &scores, &[0.5, 0.75], loss).unwrap();
     let group = |layer| coupling.units()[coupling.unit(layer, 0)].group;
-    assert!((found.increases[group(first)] - 1.2).abs() < 1e-9);
-    assert!((found.increases[group(second)] - 0.02).abs() < 1e-9);
-    assert!(
-        found.increases[group(LayerId(0))].abs() < 1e-9 && found.increases[group(LayerId(3))].abs() < 1e-9
-    );
+    let near = |found: &[f64], expected: [f64; 2]| {
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?}");
+    };
+    near(&found.increases[group(first)], [1.2, 2.8]);
+    near(&found.increases[group(second)], [0.02, 0.03]);
+    near(&found.increases[group(LayerId(0))], [0.0, 0.0]);
+    near(&found.increases[group(LayerId(3))], [0.0, 0.0]);
 
     let losses = structured::losses(&coupling, &scores, Some(&found)).unwrap();
     let of = |layer| [0, 1, 2, 3].map(|channel| losses[coupling.unit(layer, channel)]);
-    // The units with scores 1 and 2 lose 1.2 together.
-    assert!(of(first).iter().zip([1.6, 0.4, 0.8, 1.2]).all(|(a, b)| (a - b).abs() < 1e-9), "{:?}", of(first));
-    assert!(of(second).iter().all(|loss| (loss - 0.01).abs() < 1e-9), "{:?}", of(second));
+    // The units with scores 1 and 2 lose 1.2 together, the one with score 3 loses 1.6 more, and the last one
+    // as much again.
+    let expected = [1.6, 0.6, 0.6, 1.6];
+    assert!(of(first).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{:?}", of(first));
+    assert!(of(first)[1] < of(first)[2] && of(first)[3] < of(first)[0], "in the order of the scores");
+    assert!(of(second).iter().all(|loss| (loss - 0.01).abs() < 1e-5), "{:?}", of(second));
 
     let even = structured::losses(&coupling, &scores, None).unwrap();
     let sum = |layer| (0..4).map(|channel| even[coupling.unit(layer, channel)]).sum::<f64>();
     assert!((sum(first) - 1.0).abs() < 1e-9 && (sum(second) - 1.0).abs() < 1e-9);
-    let share = structured::sensitivity(&model, &coupling, &scores, 1.0, loss).unwrap_err();
+    let share = structured::sensitivity(&model, &coupling, &scores, &[1.0], loss).unwrap_err();
     assert!(matches!(share, PruningError::Share { .. }));
-    let wrong = Sensitivity { share: 0.5, increases: vec![1.0] };
+    let falling = structured::sensitivity(&model, &coupling, &scores, &[0.5, 0.5], loss).unwrap_err();
+    assert!(matches!(falling, PruningError::Share { .. }));
+    let wrong = Sensitivity { shares: vec![0.5], increases: vec![vec![1.0]] };
     assert!(structured::losses(&coupling, &scores, Some(&wrong)).is_err());
 }
