@@ -3,6 +3,7 @@
 
 mod attributes;
 mod error;
+mod explicit;
 mod graph;
 mod layers;
 mod message;
@@ -12,9 +13,9 @@ mod rounding;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::graph::FileGraph;
@@ -91,9 +92,10 @@ impl TrainedModel {
         let predicts = reading.predicts();
         let parts = reading.finish()?;
         let card = metadata::card(&message.metadata, &parts, predicts)?;
-        let layers::Parts { architecture, arrays, quantization, .. } = parts;
-        let model = Self { architecture, arrays, quantization, weight_codes: BTreeMap::new(), card };
+        let layers::Parts { architecture, arrays, weights, codes, quantization, .. } = parts;
+        let mut model = Self { architecture, arrays, quantization, weight_codes: codes, card };
         model.check()?;
+        weights::state_codes(&mut model, &weights)?;
         Ok(model)
     }
 
