@@ -10,6 +10,12 @@ use super::message::{Attribute, Node};
 const DEFAULT_EPSILON: f32 = 1e-5;
 
 impl Node<'_> {
+    /// The name by which errors refer to the node: its own, or else that of its output.
+    pub(super) fn label(&self) -> String {
+        let output = self.outputs.first().copied().unwrap_or_default();
+        (if self.name.is_empty() { output } else { self.name }).to_owned()
+    }
+
     /// The error that an attribute is not as expected.
     pub(super) fn attribute_error(&self, attribute: &str, expected: &'static str) -> OnnxError {
         OnnxError::Attribute {

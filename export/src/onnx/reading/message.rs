@@ -134,12 +134,6 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The name by which errors refer to the node: its own, or else that of its output.
-    pub(super) fn label(&self) -> String {
-        let output = self.outputs.first().copied().unwrap_or_default();
-        (if self.name.is_empty() { output } else { self.name }).to_owned()
-    }
-
     fn read(bytes: &'a [u8], names: usize) -> Result<Self, OnnxError> {
         let mut node = Self::default();
         for field in Fields::new(bytes, "node") {
