@@ -49,8 +49,8 @@ impl TrainedModel {
     ///   that integer runtimes do not fuse with another, with the smallest stride.
     /// - Sparsity and shared weights. Every layer is dense and has weights of its own, under its own name.
     /// - Whether a layer that computes in integers had a bias. It is read with one.
-    /// - The single-precision weights of a layer whose weights are stored in a narrow format. They are read as
-    ///   the values that the file stores.
+    /// - The single-precision weights of a layer whose weights are in a narrow format. They are read as the
+    ///   values that the file stores.
     /// - Whether an operation between rounded values computes in 8 bits. It is read as an 8-bit layer. If no
     ///   choice of 8-bit layers gives the file's roundings, layers named `rounded_<number>` express them.
     /// - Grids that no value of the file is rounded to.
@@ -63,7 +63,7 @@ impl TrainedModel {
     /// # Exporting again
     /// [`crate::Onnx`] writes the same bytes, except in these cases, in which the new file computes the same:
     /// - The exported network had zeros, layers that are not in the file, or a second batch normalization
-    ///   after a folded one. Without them, a batch normalization may follow a layer that it can be folded into.
+    ///   after a folded one. Without them, one more batch normalization may be folded.
     /// - A vector was rearranged for a layer that only passed it on. The new file does not rearrange it.
     /// - The network has 8-bit layers beside others. Its roundings may come in another order.
     /// - A batch normalization was folded into a channel with a single 8-bit weight. The step of that weight

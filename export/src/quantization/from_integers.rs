@@ -11,8 +11,8 @@ const ENDS: usize = 2;
 
 /// Returns single-precision weights that round to these integers with these steps, one step for each output
 /// channel. If integers are too large for stated steps ([`super::stated_limit`]), the weights must determine
-/// the steps themselves. Then a channel's largest weights of both signs are off by units of the last place where
-/// this gives exactly its step.
+/// the steps themselves. Then a channel's largest weights are off by units of the last place, if this gives
+/// exactly its step.
 pub(crate) fn weights_of(format: NumberFormat, integers: &[i8], steps: &[f32]) -> Vec<f32> {
     let row = (integers.len() / steps.len().max(1)).max(1);
     let rows = integers.chunks(row).zip(steps);

@@ -99,7 +99,7 @@ fn plain_networks_with_8_bit_layers_read_back_with_the_same_roundings() {
                 }
                 continue;
             }
-            // A value that two formats of its layer round alike may be rounded at another place among the nodes.
+            // If two formats of a layer round its value alike, the nodes may come in another order.
             let sorted = |bytes: &[u8]| {
                 let mut outline = outline(bytes);
                 outline.sort_unstable();
