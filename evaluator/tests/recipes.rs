@@ -11,7 +11,7 @@ use kiln_evaluator::data::{DataRegistry, DataSet, Opening, Split};
 use kiln_evaluator::{
     Built, Compressed, CompressionError, Context, EvaluatorRegistry, RecipeRegistry, predict,
 };
-use kiln_export::{ExporterRegistry, TrainedModel, run_reference};
+use kiln_export::{Exporter, ExporterRegistry, Onnx, TrainedModel, run_reference};
 use kiln_search::{Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Trial};
 use kiln_space::{Genotype, NumberFormat, Op, Settings, SpaceRegistry, Sparsity};
 use serde_json::{Value, json};
@@ -257,7 +257,7 @@ fn teachers_with_other_classes_and_unfit_recipes_are_refused_and_nothing_is_writ
     let taught = format!("distill:epochs=2;teacher={}", teacher.display());
     assert!(refused(&taught, "a").contains("cannot teach this network"), "{}", refused(&taught, "a"));
     assert!(refused("distill", "b").contains("no supernet"));
-    assert!(refused("distill:teacher=x.onnx", "c").contains("a teacher is a model file"));
+    assert!(refused("distill:teacher=x.pt", "c").contains("a teacher is a model file"));
     assert!(refused("ptq-int8+unstructured-0.5", "d").contains("not in single precision any more"));
     assert!(refused("ptq-int8:examples=0", "e").contains("calibration gives no values"));
     assert!(refused("structured-0.999", "f").contains("the best reached is"));
@@ -266,6 +266,13 @@ fn teachers_with_other_classes_and_unfit_recipes_are_refused_and_nothing_is_writ
     other.save(&teacher).unwrap();
     let features = format!("{taught};features=1;temperature=2;share=0.7");
     let (_, record) = study.compress(&model, &features, "h", &never).unwrap();
+    assert!(accuracy(&record) > 70.0, "{record:?}");
+    let onnx = study.folder.path().join("teacher.onnx");
+    let mut bytes = Vec::new();
+    Onnx.export(&other, &mut bytes).unwrap();
+    std::fs::write(&onnx, bytes).unwrap();
+    let taught = format!("distill:epochs=2;teacher={}", onnx.display());
+    let (_, record) = study.compress(&model, &taught, "i", &never).unwrap();
     assert!(accuracy(&record) > 70.0, "{record:?}");
 }
 

@@ -84,7 +84,11 @@ pub enum CompressionError {
     )]
     NoSupernet,
     /// The file is no network that can teach.
-    #[error("{}: a teacher is a model file (`.kiln`); files of this kind cannot be read", path.display())]
+    #[error(
+        "{}: a teacher is a model file (`.kiln`) or an ONNX file of Kiln's operations (`.onnx`); files of \
+         this kind cannot be read",
+        path.display()
+    )]
     TeacherFile {
         /// Path of the file.
         path: PathBuf,

@@ -22,7 +22,8 @@ pub(super) const SUPERNET: &str = "supernet";
 type Reader = fn(&Path) -> Result<TrainedModel, CompressionError>;
 
 /// File name extensions of networks that can teach. A new kind of file is one line.
-const READERS: [(&str, Reader); 1] = [("kiln", |path| Ok(TrainedModel::load(path)?))];
+const READERS: [(&str, Reader); 2] =
+    [("kiln", |path| Ok(TrainedModel::load(path)?)), ("onnx", |path| Ok(TrainedModel::load_onnx(path)?))];
 
 /// The shared weights of a study, and the largest architecture that they serve.
 pub(crate) trait SharedTeacher: Send + Sync {

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod error;
+mod explicit;
 mod graph;
 mod layers;
 mod message;
@@ -12,9 +13,9 @@ mod rounding;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::graph::FileGraph;
@@ -28,23 +29,45 @@ impl TrainedModel {
     /// Reads an ONNX file of Kiln's own operations: the architecture, the weights, and as much of the card as
     /// the file's metadata states.
     ///
-    /// The nodes, attributes and types are those that [`crate::Onnx`] writes. The nodes that normalize the
-    /// raw input may be absent; the mean is then 0 and the deviation 1.
+    /// The nodes, attributes and types are those that [`crate::Onnx`] writes, or those that earlier builds
+    /// wrote: with names of all nodes, and with shapes. The nodes that normalize the raw input may be absent;
+    /// the mean is then 0 and the deviation 1.
+    ///
+    /// The network computes the outputs of the exported network. Layers that compute in integers have the
+    /// integers of the file. Weights in narrow formats have the values that the file stores, and
+    /// [`TrainedModel::weight_codes`] states the steps that do not follow from these values.
     ///
     /// # What a file does not say
-    /// - Layers that the output does not depend on are absent from the file.
+    /// - Layers that the output does not depend on are absent from the file. If it does not depend on the
+    ///   input at all, neither do mean and deviation appear.
+    /// - Layers that only pass a value on are absent: sums and concatenations of one value, pooling of single
+    ///   values, flattening of vectors. So are zeros in sums. If such a layer rounds to a grid of its own, a
+    ///   layer named `rounded_<number>` replaces it.
+    /// - A batch normalization that is folded into the layer before it ([`crate::folded`]). Its effect is in
+    ///   that layer's weights and bias.
     /// - The input of a layer of zeros and its stride. The reader uses the latest earlier layer that fits and
     ///   that integer runtimes do not fuse with another, with the smallest stride.
     /// - Sparsity and shared weights. Every layer is dense and has weights of its own, under its own name.
-    /// - A batch normalization that is folded into an 8-bit layer. Its effect is in that layer's weights and
-    ///   bias, and every such layer has a bias.
-    /// - The single-precision weights of an 8-bit layer. They are read as the values of its integers.
-    /// - Whether an operation between rounded values computes in 8 bits. It is read as an 8-bit layer.
+    /// - Whether a layer that computes in integers had a bias. It is read with one.
+    /// - The single-precision weights of a layer whose weights are in a narrow format. They are read as the
+    ///   values that the file stores.
+    /// - Whether an operation between rounded values computes in 8 bits. It is read as an 8-bit layer. If no
+    ///   choice of 8-bit layers gives the file's roundings, layers named `rounded_<number>` express them.
+    /// - Grids that no value of the file is rounded to.
     /// - A `Mul` whose second input is a `Sigmoid` of the first is read as `silu` if the node of the `Sigmoid`
-    ///   is named `<layer>.sigmoid`. Likewise, a `Flatten` of a vector is no layer if its node is named
-    ///   `<layer>.vector`.
+    ///   has no name. In files of earlier builds it is named `<layer>.sigmoid`. Likewise, a `Flatten` of a
+    ///   vector is no layer if its node has no name, or is named `<layer>.vector` in such files.
     /// - Most of the card. Name, genotype, classes, data, training, seed and preprocessing are read; the
     ///   version of the reading rules is not in the file.
+    ///
+    /// # Exporting again
+    /// [`crate::Onnx`] writes the same bytes, except in these cases, in which the new file computes the same:
+    /// - The exported network had zeros, layers that are not in the file, or a second batch normalization
+    ///   after a folded one. Without them, one more batch normalization may be folded.
+    /// - A vector was rearranged for a layer that only passed it on. The new file does not rearrange it.
+    /// - The network has 8-bit layers beside others. Its roundings may come in another order.
+    /// - A batch normalization was folded into a channel with a single 8-bit weight. The step of that weight
+    ///   may differ in its last place.
     ///
     /// # Errors
     /// [`ExportError::OnnxFile`] names the node and the operation that cannot be read, or the damaged part.
@@ -91,9 +114,10 @@ impl TrainedModel {
         let predicts = reading.predicts();
         let parts = reading.finish()?;
         let card = metadata::card(&message.metadata, &parts, predicts)?;
-        let layers::Parts { architecture, arrays, quantization, .. } = parts;
-        let model = Self { architecture, arrays, quantization, weight_codes: BTreeMap::new(), card };
+        let layers::Parts { architecture, arrays, weights, codes, quantization, .. } = parts;
+        let mut model = Self { architecture, arrays, quantization, weight_codes: codes, card };
         model.check()?;
+        weights::state_codes(&mut model, &weights)?;
         Ok(model)
     }
 

@@ -14,17 +14,15 @@ use crate::training::pruning::PruningRules;
 /// Share of the finish stage's learning rate.
 const RATE: f64 = 0.5;
 
-pub(in crate::compression) const PART: RecipePart = RecipePart::new(
-    "learns a teacher's outputs too: the largest subnet of the supernet, or a model file",
-    build,
-)
-.with_keys(&[KEYS, OWN_KEYS])
-.tested_with(&["distill", "distill:teacher=a.kiln;temperature=2;share=0.9;features=1;epochs=3"]);
+pub(in crate::compression) const PART: RecipePart =
+    RecipePart::new("learns a teacher's outputs too: the largest subnet of the supernet, or a file", build)
+        .with_keys(&[KEYS, OWN_KEYS])
+        .tested_with(&["distill", "distill:teacher=a.kiln;temperature=2;share=0.9;features=1;epochs=3"]);
 
 const OWN_KEYS: &str = r#"
 [teacher]
 type = "string"
-description = "`supernet` for the largest subnet, or the path of a model file (`.kiln`)."
+description = "`supernet` for the largest subnet, or the path of a model file (`.kiln`) or ONNX file."
 default = "supernet"
 
 [temperature]

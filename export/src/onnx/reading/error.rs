@@ -43,7 +43,7 @@ pub enum OnnxError {
         known.join(", ")
     )]
     Operation {
-        /// Name of the node.
+        /// Name of the node, or of its output if the node has none.
         node: String,
         /// Its operation.
         operation: String,
@@ -53,7 +53,7 @@ pub enum OnnxError {
     /// An attribute is missing, unknown, or has a value that Kiln does not write.
     #[error("attribute `{attribute}` of the `{operation}` node `{node}` must be {expected}")]
     Attribute {
-        /// Name of the node.
+        /// Name of the node, or of its output if the node has none.
         node: String,
         /// Its operation.
         operation: String,
@@ -65,7 +65,7 @@ pub enum OnnxError {
     /// A node has inputs that its operation does not accept here.
     #[error("the `{operation}` node `{node}` cannot be read: expected {expected}")]
     Inputs {
-        /// Name of the node.
+        /// Name of the node, or of its output if the node has none.
         node: String,
         /// Its operation.
         operation: String,
@@ -77,7 +77,7 @@ pub enum OnnxError {
         "the `{operation}` node `{node}` reads `{value}`, which no earlier node and no initializer defines"
     )]
     Undefined {
-        /// Name of the node.
+        /// Name of the node, or of its output if the node has none.
         node: String,
         /// Its operation.
         operation: String,
@@ -87,7 +87,7 @@ pub enum OnnxError {
     /// The shapes of a node's inputs do not fit its operation.
     #[error("the shapes of the `{operation}` node `{node}` do not fit")]
     Shapes {
-        /// Name of the node.
+        /// Name of the node, or of its output if the node has none.
         node: String,
         /// Its operation.
         operation: String,
@@ -116,6 +116,15 @@ pub enum OnnxError {
          no choice of 8-bit layers gives this file"
     )]
     Rounding {
+        /// Name of the layer.
+        layer: String,
+    },
+    /// The integers of a layer's weights or biases are not those that Kiln's rounding gives.
+    #[error(
+        "the integers of layer `{layer}` cannot be read: Kiln rounds the values that they represent to other \
+         integers"
+    )]
+    Integers {
         /// Name of the layer.
         layer: String,
     },

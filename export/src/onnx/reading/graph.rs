@@ -6,10 +6,10 @@ use kiln_space::Shape;
 
 use super::error::OnnxError;
 use super::message::{Info, Message, Node, Tensor};
-use super::tensors::FLOAT;
+use super::tensors::{FLOAT, INT4};
 use crate::Prediction;
-use crate::onnx::OPSET;
 use crate::onnx::graph::Rank;
+use crate::onnx::{OPSET, OPSET_INT4};
 
 /// Maximum of a size in a shape. The product of three such numbers stays below 2^64.
 pub(super) const SIZE_MAX: u64 = 1 << 21;
@@ -25,6 +25,9 @@ pub(super) struct FileGraph<'a> {
     /// Name of the output.
     pub(super) output: &'a str,
     pub(super) predicts: Prediction,
+    /// Whether the file declares shapes of values between nodes. Such a file was written by an earlier build,
+    /// which named the steps of layers too.
+    pub(super) names_steps: bool,
     /// Declared shapes of values between nodes.
     shapes: BTreeMap<&'a str, &'a Info<'a>>,
     /// For each value, the nodes that read it.
@@ -67,6 +70,7 @@ impl<'a> FileGraph<'a> {
             input: (input.name, shape, rank),
             output: output.name,
             predicts,
+            names_steps: !message.infos.is_empty(),
             shapes: message.infos.iter().chain([output]).map(|info| (info.name, info)).collect(),
             readers,
         })
@@ -102,10 +106,13 @@ fn check_operator_sets(message: &Message<'_>) -> Result<(), OnnxError> {
     if message.operator_sets.is_empty() {
         return Err(OnnxError::Damaged { part: "model", problem: "it names no operator set" });
     }
+    // Earlier operator sets have no 4-bit integers.
+    let has_int4 = message.tensors.iter().any(|tensor| tensor.kind == INT4);
+    let expected = if has_int4 { OPSET_INT4 } else { OPSET };
     for &(domain, found) in &message.operator_sets {
-        if !is_standard(domain) || found != OPSET {
+        if !is_standard(domain) || found != expected {
             let domain = if domain.is_empty() { "ai.onnx" } else { domain };
-            return Err(OnnxError::OperatorSet { domain: domain.to_owned(), found, expected: OPSET });
+            return Err(OnnxError::OperatorSet { domain: domain.to_owned(), found, expected });
         }
     }
     Ok(())

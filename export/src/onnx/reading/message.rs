@@ -25,7 +25,7 @@ pub(super) struct Message<'a> {
     pub(super) infos: Vec<Info<'a>>,
 }
 
-/// A node of the graph.
+/// A node of the graph. Without a name, it is an intermediate step of a layer.
 #[derive(Debug, Default)]
 pub(super) struct Node<'a> {
     pub(super) name: &'a str,
@@ -43,6 +43,7 @@ pub(super) struct Attribute<'a> {
     pub(super) int: Option<i64>,
     pub(super) float: Option<f32>,
     pub(super) ints: Vec<i64>,
+    pub(super) text: Option<&'a [u8]>,
     pub(super) tensor: Option<Tensor<'a>>,
     /// Whether the attribute has a value of another kind.
     pub(super) is_other: bool,
@@ -167,6 +168,7 @@ impl<'a> Attribute<'a> {
                 (1, Content::Bytes(bytes)) => attribute.name = text(bytes)?,
                 (2, Content::Word(word)) => attribute.float = Some(f32::from_le_bytes(word)),
                 (3, Content::Number(number)) => attribute.int = Some(number.cast_signed()),
+                (4, Content::Bytes(bytes)) => attribute.text = Some(bytes),
                 (5, Content::Bytes(bytes)) => attribute.tensor = Some(Tensor::read(bytes)?),
                 (8, content) => numbers(content, "attribute", &mut |number| {
                     limit("number of integers of an attribute", attribute.ints.len(), FEW)?;

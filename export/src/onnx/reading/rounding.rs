@@ -1,14 +1,72 @@
 //! Finds the number formats of layers from the values that a file rounds to 8 bits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_space::{Architecture, LayerId, NumberFormat, Op, Precision};
 
 use super::error::OnnxError;
+use super::explicit;
+use crate::onnx::graph::Rank;
 use crate::{Grid, QuantizationPlan};
 
 /// Maximum number of layers in single precision that are found one after the other in an 8-bit network.
 const PASSES_MAX: usize = 4096;
+
+/// What a file says about the rounding of layers. Each list has an entry for each layer.
+#[derive(Debug)]
+pub(super) struct Rounding {
+    /// The grids of the values that the layer reads.
+    pub(super) reads: Vec<Vec<Option<Grid>>>,
+    /// The arrangement of the layer's value in the graph.
+    pub(super) ranks: Vec<Rank>,
+    /// The number formats of a convolution or fully connected layer, which its weights show.
+    pub(super) kernels: BTreeMap<LayerId, Precision>,
+    /// The grids to which the values of layers are rounded.
+    pub(super) grids: BTreeMap<LayerId, Grid>,
+}
+
+impl Rounding {
+    /// Creates the description of a network that has only its input.
+    pub(super) fn new(input: Rank) -> Self {
+        Self { reads: vec![Vec::new()], ranks: vec![input], kernels: BTreeMap::new(), grids: BTreeMap::new() }
+    }
+
+    /// Appends a layer that reads values of these grids.
+    pub(super) fn add(&mut self, reads: Vec<Option<Grid>>, rank: Rank) {
+        self.reads.push(reads);
+        self.ranks.push(rank);
+    }
+
+    /// Whether a layer computes in integers.
+    pub(super) fn computes_in_integers(&self, id: LayerId) -> bool {
+        self.kernels.get(&id).is_some_and(|precision| precision.activations == NumberFormat::Int8)
+    }
+}
+
+/// Names in use, and new names for layers that only round.
+#[derive(Debug)]
+pub(super) struct Names {
+    taken: BTreeSet<String>,
+    next: u64,
+}
+
+impl Names {
+    /// Creates the list of the names in use.
+    pub(super) fn new<'a>(taken: impl Iterator<Item = &'a str>) -> Self {
+        Self { taken: taken.map(str::to_owned).collect(), next: 1 }
+    }
+
+    /// Returns a name that is not in use yet.
+    pub(super) fn unique(&mut self) -> String {
+        loop {
+            let name = format!("rounded_{}", self.next);
+            self.next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
 
 /// An edge where the file and a plan differ.
 struct Difference {
@@ -18,43 +76,59 @@ struct Difference {
 }
 
 /// Sets the number formats of all layers, and returns the grids by the names of the layers that own them.
-/// `reads` contains, for each layer, the grids of the values that it reads, `has_integers` whether its
-/// weights are integers, and `grids` the grids to which the values of layers are rounded.
 ///
-/// A convolution or fully connected layer computes in 8 bits if its weights are integers. All other layers
-/// are first taken to be 8-bit layers. Where the plan of this network rounds other values than the file, a
-/// layer is set to single precision, until plan and file agree.
+/// The weights of convolutions and fully connected layers show their formats. All other layers are first
+/// taken to be 8-bit layers. Where the plan of this network rounds other values than the file, a layer is set
+/// to single precision, until plan and file agree. If they never do, every rounding becomes a layer of its
+/// own ([`explicit::explicit`]).
 pub(super) fn formats(
     architecture: &mut Architecture,
-    reads: &[Vec<Option<Grid>>],
-    has_integers: &[bool],
-    grids: &BTreeMap<LayerId, Grid>,
+    rounding: &Rounding,
 ) -> Result<BTreeMap<String, Grid>, OnnxError> {
-    if grids.is_empty() && !has_integers.contains(&true) {
+    for (id, precision) in &rounding.kernels {
+        architecture.layers[id.0].precision = *precision;
+    }
+    let integers = architecture.ids().any(|id| rounding.computes_in_integers(id));
+    if rounding.grids.is_empty() && !integers {
         return Ok(BTreeMap::new());
     }
-    for id in architecture.ids() {
-        let layer = &mut architecture.layers[id.0];
-        let is_int8 = !is_kernel(&layer.op) || has_integers[id.0];
-        let format = if is_int8 { NumberFormat::Int8 } else { NumberFormat::F32 };
-        layer.precision = Precision::uniform(format);
+    let mut found = architecture.clone();
+    infer(&mut found, rounding);
+    if let Ok(grids) = checked_grids(&found, rounding) {
+        *architecture = found;
+        return Ok(grids);
     }
-    let mut passes = 0;
-    let plan = loop {
+    let (found, rounding) = explicit::explicit(architecture, rounding);
+    let grids = checked_grids(&found, &rounding)?;
+    *architecture = found;
+    Ok(grids)
+}
+
+/// Sets the number formats of the layers without weights, so that the plan rounds what the file rounds.
+fn infer(architecture: &mut Architecture, rounding: &Rounding) {
+    let Rounding { reads, kernels, grids, .. } = rounding;
+    for id in architecture.ids().filter(|id| !kernels.contains_key(id)) {
+        architecture.layers[id.0].precision = Precision::uniform(NumberFormat::Int8);
+    }
+    for _ in 0..PASSES_MAX {
         let plan = QuantizationPlan::new(architecture);
         let lowered = match difference(architecture, &plan, reads) {
             Some(difference) => lowered(architecture, &plan, reads, &difference),
-            None => match with_other_grid(architecture, &plan, reads, grids) {
-                None => break plan,
-                other => other,
-            },
+            None => with_other_grid(architecture, &plan, reads, grids),
         };
-        passes += 1;
-        match lowered.filter(|_| passes < PASSES_MAX) {
-            Some(id) => architecture.layers[id.0].precision = Precision::uniform(NumberFormat::F32),
-            None => break plan,
-        }
-    };
+        let Some(id) = lowered else { return };
+        architecture.layers[id.0].precision = Precision::uniform(NumberFormat::F32);
+    }
+}
+
+/// Returns the grids by the names of the layers that own them. Refuses a network that rounds other values
+/// than the file, or to other grids.
+fn checked_grids(
+    architecture: &Architecture,
+    rounding: &Rounding,
+) -> Result<BTreeMap<String, Grid>, OnnxError> {
+    let Rounding { reads, grids, .. } = rounding;
+    let plan = QuantizationPlan::new(architecture);
     if let Some(difference) = difference(architecture, &plan, reads) {
         return Err(refuse(architecture, difference.input));
     }

@@ -1,18 +1,25 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod earlier_builds;
+mod narrow;
+mod round_trips;
+
+use std::collections::BTreeMap;
 
 use kiln_damage::check_damaged;
-use kiln_space::{Architecture, LayerId, Op};
 use prost::Message as _;
 
 use crate::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
-use crate::{
-    Exporter, Onnx, Prediction, QuantizationPlan, QuantizedNetwork, TrainedModel, run_reference, testing,
-};
+use crate::{Exporter, Onnx, TrainedModel, testing};
 
 fn export(model: &TrainedModel) -> Vec<u8> {
     let mut bytes = Vec::new();
     Onnx.export(model, &mut bytes).unwrap();
     bytes
+}
+
+/// The file without optimization, as earlier builds wrote it: with names of steps, and with shapes.
+fn plain(model: &TrainedModel) -> Vec<u8> {
+    let graph = crate::onnx::layers::graph(model);
+    crate::onnx::model_proto(model, graph).unwrap().encode_to_vec()
 }
 
 fn models() -> BTreeMap<String, TrainedModel> {
@@ -21,173 +28,9 @@ fn models() -> BTreeMap<String, TrainedModel> {
     models
 }
 
-/// The operations, inputs and shapes of the live layers. A layer of zeros has no input, because the file does
-/// not say which.
-fn described(architecture: &Architecture) -> Vec<(String, Option<Op>, Vec<String>, String)> {
-    let live = architecture.live();
-    let ids = architecture.ids().filter(|id| live[id.0]);
-    ids.map(|id| {
-        let layer = architecture.layer(id);
-        let is_zero = matches!(layer.op, Op::Zero { .. });
-        let inputs = layer.inputs.iter().map(|input| architecture.layer(*input).name.clone());
-        let inputs = if is_zero { Vec::new() } else { inputs.collect() };
-        let op = (!is_zero).then(|| layer.op.clone());
-        (layer.name.clone(), op, inputs, layer.output.to_string())
-    })
-    .collect()
-}
-
 /// Whether the file lacks what the reader needs: no earlier layer fits a constant of zeros.
 fn lacks_source_of_zeros(error: &str) -> bool {
     error.contains("expected zeros of the size of an earlier layer")
-}
-
-#[test]
-fn single_precision_networks_read_back_as_they_were_written() {
-    let mut unread = 0;
-    for (name, mut model) in models() {
-        if name.len().is_multiple_of(2) {
-            model.card.predicts = Prediction::Values;
-        }
-        let read = match TrainedModel::from_onnx(&export(&model)) {
-            Err(error) if lacks_source_of_zeros(&error.to_string()) => {
-                unread += 1;
-                continue;
-            }
-            read => read.unwrap_or_else(|error| panic!("{name}: {error:?}")),
-        };
-        assert_eq!(described(&read.architecture), described(&model.architecture), "{name}");
-        assert_eq!(read.architecture.input, model.architecture.input, "{name}");
-        assert_eq!(read.arrays, model.arrays, "{name}");
-        assert!(read.quantization.is_empty(), "{name}");
-        let (found, card) = (&read.card, &model.card);
-        assert_eq!(
-            (&found.name, &found.genotype, found.predicts, &found.classes, found.seed),
-            (&card.name, &card.genotype, card.predicts, &card.classes, card.seed),
-            "{name}"
-        );
-        let (found, expected) = (&found.preprocessing, &card.preprocessing);
-        assert_eq!((&found.mean, &found.deviation), (&expected.mean, &expected.deviation), "{name}");
-        assert_eq!((&found.input, &found.inputs), (&expected.input, &expected.inputs), "{name}");
-        let raw = testing::raw_input(&model.architecture, 2, 3);
-        assert_eq!(run_reference(&read, &raw, 2).unwrap(), run_reference(&model, &raw, 2).unwrap(), "{name}");
-    }
-    assert!(unread <= 15, "{unread} networks were not read");
-}
-
-/// The lines of the graph without names and constants: operation, attributes and shape of each node.
-fn outline(bytes: &[u8]) -> Vec<String> {
-    let text = testing::graph_text(bytes);
-    let nodes = text.lines().filter_map(|line| line.split_once(" = ").map(|(_, node)| node));
-    let outline = nodes.filter(|node| node.contains('(') && !node.starts_with(['[', '-']));
-    outline
-        .map(|node| {
-            let (operation, rest) = node.split_once('(').unwrap();
-            format!("{operation} {}", rest.split_once(')').map_or("", |(_, rest)| rest))
-        })
-        .collect()
-}
-
-#[test]
-fn networks_with_8_bit_layers_read_back_with_the_same_roundings() {
-    let (mut read_count, mut unread) = (0, 0);
-    for (seed, (name, model)) in models().into_iter().enumerate() {
-        let half = testing::half_quantized(&model, seed as u64);
-        for (model, is_half) in [(testing::quantized(&model, &[]), false), (half, true)] {
-            let bytes = export(&model);
-            let read = match TrainedModel::from_onnx(&bytes) {
-                Err(error) if lacks_source_of_zeros(&error.to_string()) => {
-                    unread += 1;
-                    continue;
-                }
-                // Of some networks with layers of both formats, a file does not say which layer rounds.
-                Err(error) if error.to_string().contains("rounded to 8 bits") => {
-                    assert!(
-                        is_half || is_unclear(&model.architecture),
-                        "{name}: a network whose layers all compute in 8 bits"
-                    );
-                    unread += 1;
-                    continue;
-                }
-                read => {
-                    read.unwrap_or_else(|error| panic!("{name}: {error:?}\n{}", testing::graph_text(&bytes)))
-                }
-            };
-            read_count += 1;
-            // A value that two formats of its layer round alike may be rounded at another place among the nodes.
-            let sorted = |bytes: &[u8]| {
-                let mut outline = outline(bytes);
-                outline.sort_unstable();
-                outline
-            };
-            assert_eq!(sorted(&export(&read)), sorted(&bytes), "{name}");
-            check_integers(&name, &model, &read);
-        }
-    }
-    assert!(read_count > 500 && unread <= 60, "{unread} networks were not read, {read_count} were");
-}
-
-/// Whether a file does not say enough about 8-bit layers. A second batch normalization after a folded one
-/// would be folded too. Zeros that read a layer keep it from running as one with another reader.
-fn is_unclear(architecture: &Architecture) -> bool {
-    let plan = QuantizationPlan::new(architecture);
-    architecture.ids().any(|id| {
-        let layer = architecture.layer(id);
-        let mut inputs = layer.inputs.iter().map(|input| (input, &architecture.layer(*input).op));
-        match layer.op {
-            Op::BatchNorm => inputs.any(|(input, _)| plan.is_folded(*input)),
-            Op::Zero { .. } => inputs
-                .any(|(_, op)| matches!(op, Op::Conv2d { .. } | Op::Linear { .. } | Op::BatchNorm | Op::Add)),
-            _ => false,
-        }
-    })
-}
-
-/// Checks that the integers computed from the weights that were read are those of the file, and that the
-/// grids are equal.
-fn check_integers(name: &str, model: &TrainedModel, read: &TrainedModel) {
-    let (before, after) = (QuantizedNetwork::of(model), QuantizedNetwork::of(read));
-    let named = |architecture: &Architecture, id: LayerId| architecture.layer(id).name.clone();
-    let kernels: BTreeMap<String, _> =
-        after.kernels.iter().map(|(id, kernel)| (named(&read.architecture, *id), kernel)).collect();
-    assert_eq!(kernels.len(), before.kernels.len(), "{name}");
-    for (id, kernel) in &before.kernels {
-        let found = kernels[&named(&model.architecture, *id)];
-        assert_eq!(found.weights, kernel.weights, "{name}");
-        for (found, expected) in found.scales.iter().zip(&kernel.scales) {
-            assert!((found / expected - 1.0).abs() < 1e-6, "{name}: {found} is not {expected}");
-        }
-    }
-    // A flattening in single precision that 8-bit layers read has a grid of its own, equal to that of its
-    // input. It is read as an 8-bit flattening, which stays on the grid of its input.
-    let scales = |network: &QuantizedNetwork| -> BTreeSet<u32> {
-        let owners = network.plan.owners().map(|owner| network.grids[&owner].scale.to_bits());
-        owners.collect()
-    };
-    assert_eq!(scales(&after), scales(&before), "{name}");
-}
-
-#[test]
-fn files_of_earlier_builds_are_read() {
-    let files: [(&str, &[u8], &[u8]); 2] = [
-        (
-            "supernet",
-            include_bytes!("../../../../tests/fixtures/v0/supernet/runs/supernet/models/4/model.onnx"),
-            include_bytes!("../../../../tests/fixtures/v0/supernet/runs/supernet/models/4/model.kiln"),
-        ),
-        (
-            "scratch",
-            include_bytes!("../../../../tests/fixtures/v0/scratch/runs/scratch/models/1/model.onnx"),
-            include_bytes!("../../../../tests/fixtures/v0/scratch/runs/scratch/models/1/model.kiln"),
-        ),
-    ];
-    for (name, onnx, mut model) in files {
-        let read = TrainedModel::from_onnx(onnx).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        let model = TrainedModel::read(&mut model).unwrap();
-        assert_eq!(described(&read.architecture), described(&model.architecture), "{name}");
-        assert_eq!(read.arrays, model.arrays, "{name}");
-        assert_eq!(read.card.classes, model.card.classes, "{name}");
-    }
 }
 
 #[test]
@@ -195,7 +38,7 @@ fn file_without_normalization_is_read() {
     let mut model = testing::perceptron();
     model.card.preprocessing.mean.fill(0.0);
     model.card.preprocessing.deviation.fill(1.0);
-    let bytes = changed(&model, |file| {
+    let bytes = changed(&plain(&model), |file| {
         let graph = file.graph.as_mut().unwrap();
         graph.node.drain(..2);
         graph.node[0].input[0] = "input".to_owned();
@@ -205,16 +48,16 @@ fn file_without_normalization_is_read() {
     assert_eq!(read.card.preprocessing.deviation, [1.0; 5]);
 }
 
-/// The file of a model, changed.
-fn changed(model: &TrainedModel, change: impl FnOnce(&mut ModelProto)) -> Vec<u8> {
-    let mut file = ModelProto::decode(export(model).as_slice()).unwrap();
+/// A file, changed.
+fn changed(bytes: &[u8], change: impl FnOnce(&mut ModelProto)) -> Vec<u8> {
+    let mut file = ModelProto::decode(bytes).unwrap();
     change(&mut file);
     file.encode_to_vec()
 }
 
-/// Changes a file and returns the error of reading it.
+/// Changes the plain file of a sample and returns the error of reading it.
 fn refused(sample: &str, change: impl FnOnce(&mut ModelProto)) -> String {
-    let bytes = changed(&testing::sample_models()[sample], change);
+    let bytes = changed(&plain(&testing::sample_models()[sample]), change);
     TrainedModel::from_onnx(&bytes).expect_err("the change is found").to_string()
 }
 
@@ -299,7 +142,7 @@ fn broken_graphs_are_refused() {
 fn rounding_that_no_8_bit_layer_gives_is_refused() {
     let model = testing::quantized(&testing::perceptron(), &[]);
     // The integers of `head` then have an input in single precision.
-    let bytes = changed(&model, |file| node(file, "head").input[0] = "act".to_owned());
+    let bytes = changed(&plain(&model), |file| node(file, "head").input[0] = "act".to_owned());
     assert_eq!(
         TrainedModel::from_onnx(&bytes).unwrap_err().to_string(),
         "the value of layer `act` is rounded to 8 bits where Kiln does not round it, or the reverse; no \
@@ -313,11 +156,16 @@ fn reader_of_damaged_files_never_panics() {
     let mut files = vec![
         export(&testing::perceptron()),
         export(&testing::quantized(&testing::perceptron(), &[])),
+        plain(&testing::quantized(&testing::perceptron(), &[])),
+        plain(&sample("ranks")),
         export(&sample("zeros")),
         export(&sample("ranks")),
         export(&testing::half_quantized(&sample("ranks"), 1)),
     ];
     files.push(export(&sample("names")));
+    let kinds =
+        ["int4", "symmetric", "f16-weights", "int8-weights", "int4-weights", "codebook-2", "codebook-16"];
+    files.extend(kinds.map(|kind| export(&narrow::narrow(kind))));
     check_damaged(&files, |bytes| {
         if let Ok(model) = TrainedModel::from_onnx(bytes) {
             drop(Onnx.export(&model, &mut Vec::new()));
