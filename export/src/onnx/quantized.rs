@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_space::LayerId;
+use kiln_space::{LayerId, NumberFormat, Op};
 
 use super::graph::{GraphValue, int};
 use super::layers::Layers;
@@ -88,12 +88,24 @@ impl Layers<'_> {
         let channels = kernel.scales.len();
         self.weight_integers(kernel.format, &weight, &kernel.shape, &kernel.weights);
         self.graph.array(&weight_step, &[channels], &kernel.scales);
+        // Earlier builds of ONNX Runtime, such as 1.18 and 1.25, need the zero points of a matrix to have the
+        // shape of its steps, and do not fill them in.
+        let is_matrix = matches!(self.model.architecture.layer(id).op, Op::Linear { .. });
+        let needs_zero_point = is_matrix && kernel.format == NumberFormat::Int8;
+        let zero_point = self.graph.unique(&format!("{layer}.weight_zero_point"));
+        if needs_zero_point {
+            self.graph.bytes(&zero_point, &[channels], &vec![0; channels]);
+        }
         self.graph.words(&bias, &kernel.bias);
         self.graph.array(&bias_step, &[channels], &kernel.bias_scales);
         let [weights, biases] =
             ["weight_value", "bias_value"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
         let axis = || vec![int("axis", 0)];
-        self.graph.node("DequantizeLinear", &weights, &[&weight, &weight_step], &weights, axis());
+        let mut inputs = vec![weight.as_str(), &weight_step];
+        if needs_zero_point {
+            inputs.push(&zero_point);
+        }
+        self.graph.node("DequantizeLinear", &weights, &inputs, &weights, axis());
         self.graph.node("DequantizeLinear", &biases, &[&bias, &bias_step], &biases, axis());
         Some(vec![weights, biases])
     }

@@ -142,7 +142,11 @@ impl FittedNetworks {
         let usable = |value: f64| value.is_finite() && value.abs() <= MAGNITUDE_MAX;
         let names = features::names();
         if self.version != VERSION {
-            return refuse("version", self.version.to_string(), "3; fit the device file again, because features of earlier versions had other names");
+            return refuse(
+                "version",
+                self.version.to_string(),
+                "3; fit the device file again, because features of earlier versions had other names",
+            );
         }
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
         if self.source.is_empty() || !self.source.chars().all(letters) {

@@ -145,7 +145,7 @@ impl<'a> Reading<'a> {
         if steps.data.iter().any(|step| !(step.is_finite() && *step > 0.0)) {
             return Err(node.inputs_error("positive steps"));
         }
-        // Earlier builds also wrote a zero point for each output channel of the weights.
+        // Matrices have a zero point for each output channel. Earlier builds gave convolutions one too.
         if node.inputs.len() == 3 && tensor.kind == INT8 {
             let zero_point = self.tensor(node, 2)?;
             if zero_point.signed_bytes()?.iter().any(|zero| *zero != 0) || zero_point.shape() != steps.shape {
