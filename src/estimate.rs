@@ -7,7 +7,7 @@ use kiln_evaluator::data::{DataSet, ReadingRules, Split};
 use kiln_evaluator::{Effort, predict};
 use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
 use kiln_search::{Fidelities, Fidelity, Seconds};
-use kiln_space::{Architecture, ArchitectureBuilder, Shape};
+use kiln_space::{Architecture, ArchitectureBuilder, NumberFormat, Precision, Shape};
 use num_bigint::BigUint;
 
 use crate::assembly::Assembly;
@@ -52,10 +52,10 @@ impl Estimate {
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
         let memory_bytes = memory::predicted_bytes(assembly, workers)?;
-        let seconds_per_example = time_forward(survey, data)?;
+        let [training, judging] = time_forward(survey, data)?;
         let time = |effort: &Effort, times: f64| {
-            let passes = TRAINING * effort.trained as f64 + effort.judged as f64;
-            Seconds::saturating(seconds_per_example * passes * times)
+            let trained = TRAINING * effort.trained as f64 * training;
+            Seconds::saturating((trained + effort.judged as f64 * judging) * times)
         };
         let search = &assembly.config.search;
         let networks = assembly.config.finish.as_ref().map_or(0.0, |finish| finish.networks as f64);
@@ -105,24 +105,40 @@ fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     if inverse > 0.0 && full > 0.0 { count / inverse / full } else { 1.0 }
 }
 
-/// Times a forward pass of the typical network on all cores, in seconds per example. If the typical network
-/// is too large, times a smaller network and scales its time by the number of multiply-accumulates.
-fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
+/// Times a forward pass of the typical network on all cores, in seconds per example: in single precision, as
+/// in training, and in its own number formats, as in judging. If the typical network is too large, times a
+/// smaller network and scales its time by the number of multiply-accumulates.
+fn time_forward(survey: &Survey, data: &DataSet) -> Option<[f64; 2]> {
     let typical = survey.typical.as_ref()?;
     let fits = |network: &&Architecture| bytes(network, FIRST_EXAMPLES) <= MOST_BYTES;
     let timed = [Some(typical), survey.smallest.as_ref()].into_iter().flatten().find(fits);
     let (mean, deviation) = data.normalization();
-    let seconds = if let Some(network) = timed {
+    let both = if let Some(network) = timed {
         let chosen = data.split(Split::Train).iter().copied().take(EXAMPLES);
         let raw: Vec<f32> = chosen.flat_map(|index| data.example(index)).copied().collect();
-        seconds_of(&untrained(network, mean, deviation), &raw)?
+        let trained = single_precision(network);
+        let training = seconds_of(&untrained(&trained, mean, deviation), &raw)?;
+        let is_rounded = trained.layers.iter().zip(&network.layers).any(|(a, b)| a.precision != b.precision);
+        let judging =
+            if is_rounded { seconds_of(&untrained(network, mean, deviation), &raw)? } else { training };
+        [training, judging]
     } else {
         let (mean, deviation) = ([0.0; REFERENCE_UNITS], [1.0; REFERENCE_UNITS]);
         let raw = vec![0.5; EXAMPLES * REFERENCE_UNITS];
-        seconds_of(&untrained(&reference(), &mean, &deviation), &raw)?
+        [seconds_of(&untrained(&reference(), &mean, &deviation), &raw)?; 2]
     };
     let macs = |network: &Architecture| network.counts().macs.max(1) as f64;
-    Some(seconds * macs(typical) / timed.map_or_else(|| macs(&reference()), macs))
+    let scale = macs(typical) / timed.map_or_else(|| macs(&reference()), macs);
+    Some(both.map(|seconds| seconds * scale))
+}
+
+/// Returns a network with all layers in single precision, in which networks are trained.
+fn single_precision(network: &Architecture) -> Architecture {
+    let mut network = network.clone();
+    for layer in &mut network.layers {
+        layer.precision = Precision::uniform(NumberFormat::F32);
+    }
+    network
 }
 
 /// Times a forward pass, in seconds per example.
@@ -254,6 +270,26 @@ mod tests {
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();
         assert!((0.1..10.0).contains(&ratio), "{paid:?} {all:?}: the machine may be slower at one time");
+    }
+
+    #[test]
+    fn training_of_8_bit_networks_is_timed_in_single_precision() {
+        let prepare = |precision: &str| {
+            let text = format!(
+                "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'supernet', epochs \
+                 = 400 }}\nspace = {{ kind = 'stages', stem = {{ width = 16, precision = '{precision}' }}, stages = \
+                 [{{ blocks = 'conv', width = 32, precision = '{precision}' }}] }}\nsearch = {{ trials = 1 }}\n"
+            );
+            let document = Document::parse(Path::new("a.toml"), &text).unwrap();
+            let config = RunConfig::from_document(document, None).unwrap();
+            let folders = Folders { data: None, runs: Path::new("runs") };
+            let assembly = Registries::builtin().build(config, folders).unwrap();
+            let survey = Survey::new(assembly.space.as_ref(), &assembly.costs, &assembly.constraints, 1);
+            Estimate::new(&assembly, &survey, 2).unwrap().prepare.get()
+        };
+        // The integer pass takes 5 to 8 times as long. The factor of 3 allows for varying machine speed.
+        let ratio = prepare("int8") / prepare("f32");
+        assert!((1.0 / 3.0..3.0).contains(&ratio), "{ratio}");
     }
 
     #[test]
