@@ -227,7 +227,7 @@ fn bless(mut goldens: Vec<Golden>, now: Vec<Golden>) {
         if let Some(old) = goldens.iter().find(|old| is_same(old)) {
             assert_eq!(
                 old.journal, new.journal,
-                "the journal of `{}` has changed: raise `RESULTS_VERSION` (search/src/results.rs) first",
+                "the journal of `{}` has changed: raise `RESULTS_VERSION` (search/src/trials/results.rs) first",
                 new.study
             );
         }
@@ -266,7 +266,7 @@ fn goldens_of_three_studies_match_journals_and_files() {
     }
     assert!(
         wrong.is_empty(),
-        "studies give other bits; where that is meant, raise `RESULTS_VERSION` (search/src/results.rs), then \
+        "studies give other bits; where that is meant, raise `RESULTS_VERSION` (search/src/trials/results.rs), then \
          run this test with KILN_BLESS=1:\n{}",
         wrong.join("\n")
     );
