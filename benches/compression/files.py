@@ -3,18 +3,20 @@
 
     files.py --kiln target/release/kiln --data FOLDER --out OUT [--only digits] [--seeds 1] [--require]
 
-OUT and FOLDER are those of `table.py`. Each file passes `onnx.checker` and strict shape inference. ONNX Runtime
-runs it on the test split, with and without graph optimization, and its classes are compared with those of
-`kiln predict`. The largest difference is that of the logarithms of probabilities. Goals: the same class for
-99.9 % of the images if all layers compute in integers, otherwise 99.5 %, and an accuracy within 0.1 points.
+OUT and FOLDER are those of `table.py`. Each file passes `onnx.checker` and strict shape inference. ONNX
+Runtime runs it on the test split, with and without graph optimization, and its classes are compared with
+those of `kiln predict`. The largest difference is that of the logarithms of probabilities. Goals: the same
+class for 99.9 % of the images if all layers compute in integers, otherwise 99.5 %, and an accuracy within 0.1
+points.
 
 Then each file runs in several runtimes from the package index: each in an environment of its own, which the
-script makes in OUT/runtimes, and each file in a process of its own. OUT/files.md has both tables. What is done
-is kept in OUT and not repeated. With `--require`, exit code 1 if a goal is missed.
+script makes in OUT/runtimes, and each file in a process of its own. OUT/files.md has both tables. What is
+done is kept in OUT and not repeated. With `--require`, exit code 1 if a goal is missed.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,8 +31,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tests/onnx"))
 import check  # noqa: E402
 
-# Name of the environment, runtime, and packages. The first ONNX Runtime here is the oldest that knows operator
-# set 21, which files with 4-bit weights have.
+# Name of the environment, runtime, and packages. The first ONNX Runtime here is the oldest that knows
+# operator set 21, which files with 4-bit weights have.
 ENVIRONMENTS = [
     ("onnxruntime-1.18", "onnxruntime", ["onnxruntime==1.18.1", "numpy==1.26.4"]),
     ("onnxruntime-1.25", "onnxruntime", ["onnxruntime==1.25.1", "numpy==2.4.6"]),
@@ -82,7 +84,8 @@ def of_kiln(arguments: argparse.Namespace, row: dict, split: Split) -> np.ndarra
 
 
 def kept_place(arguments: argparse.Namespace, row: dict, kind: str) -> Path:
-    return arguments.out / "checked" / kind / f"{row['data']}-{row['seed']}-{studies.file_name(row['recipe'])}.json"
+    name = f"{row['data']}-{row['seed']}-{studies.file_name(row['recipe'])}.json"
+    return arguments.out / "checked" / kind / name
 
 
 def standard(path: Path) -> str:
@@ -103,15 +106,16 @@ def checked(arguments: argparse.Namespace, row: dict, split: Split) -> dict:
         "nodes": len(model.graph.node),
         "operators": sorted({node.op_type for node in model.graph.node}),
     }
+    ours = sessions.accuracy(expected, split.labels)
     for plain, name in [(False, "optimized"), (True, "plain")]:
         outputs = sessions.outputs(sessions.session(file, plain), split.images)
         found[name] = {
             "agreement_percent": sessions.agreement(outputs, expected),
             "difference": largest_difference(outputs, expected),
-            "accuracy_difference": sessions.accuracy(outputs, split.labels) - sessions.accuracy(expected, split.labels),
+            "accuracy_difference": sessions.accuracy(outputs, split.labels) - ours,
         }
     # `kiln predict` must give what `kiln compress` stated.
-    found["stated_difference"] = sessions.accuracy(expected, split.labels) - row["kiln_accuracy_percent"]
+    found["stated_difference"] = ours - row["kiln_accuracy_percent"]
     return found
 
 
@@ -147,14 +151,16 @@ def in_runtime(arguments: argparse.Namespace, place: Path, row: dict, split: Spl
     job, result, outputs = (place.with_suffix(f".{end}") for end in ("job", "result", "npy"))
     few = place.parent / f"{row['data']}-few.npy"
     np.save(few, split.images[: arguments.images])
-    named = {"file": row["file"], "float_file": row["float_file"], "images": str(few), "outputs": str(outputs)}
-    studies.write_json(job, named | {"seconds": arguments.latency_seconds})
+    files = {"file": row["file"], "float_file": row["float_file"]}
+    files |= {"images": str(few), "outputs": str(outputs)}
+    studies.write_json(job, files | {"seconds": arguments.latency_seconds})
     result.unlink(missing_ok=True)
     command = [python, HERE / "one_runtime.py", runtime, job, result]
+    # tract adds the stack to its errors otherwise.
+    variables = {**os.environ, "RUST_BACKTRACE": "0"}
+    limits = {"timeout": TIME_OUT, "preexec_fn": studies.end_with_parent}
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIME_OUT, preexec_fn=studies.end_with_parent
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, **limits)
         how = f"the process ended with code {done.returncode}"
     except subprocess.TimeoutExpired:
         how = f"no result within {TIME_OUT} s"
@@ -193,7 +199,8 @@ def runtime_row(row: dict, operators: list[str], name: str, found: dict) -> list
 
 
 def table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings), *(f"| {' | '.join(row)} |" for row in rows), ""]
+    line = lambda cells: f"| {' | '.join(cells)} |"  # noqa: E731
+    return [line(headings), "|" + "---|" * len(headings), *map(line, rows), ""]
 
 
 def read_arguments() -> argparse.Namespace:
@@ -204,7 +211,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of `table.py`")
     parser.add_argument("--only", default=",".join(images.NAMES), help="data sets, separated by commas")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--runtimes", default=",".join(entry[0] for entry in ENVIRONMENTS), help="`none` for none")
+    names = ",".join(entry[0] for entry in ENVIRONMENTS)
+    parser.add_argument("--runtimes", default=names, help="`none` for none")
     parser.add_argument("--images", type=int, default=1000, help="test images in the table of runtimes")
     parser.add_argument("--latency-seconds", type=float, default=1.0)
     parser.add_argument("--require", action="store_true")
@@ -242,8 +250,8 @@ def main() -> int:
             of_runtimes.append(runtime_row(row, found["operators"], entry[0], in_it))
             print(" ".join(of_runtimes[-1]), file=sys.stderr, flush=True)
     headings = ["data", "recipe", "operator set", "nodes", "checker and strict inference", "same class, %",
-                "without optimization, %", "largest difference", "without optimization", "accuracy difference",
-                "goals met"]  # fmt: skip
+                "without optimization, %", "largest difference", "without optimization",
+                "accuracy difference", "goals met"]  # fmt: skip
     lines = ["# Files in ONNX Runtime", "", *table(headings, of_files), *(f"- {text}" for text in missed), ""]
     if of_runtimes:
         headings = ["data", "recipe", "runtime", "loads", "same class, %", "largest difference",

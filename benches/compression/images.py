@@ -31,7 +31,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
 
 
 def write_digits(folder: Path) -> None:
-    """Writes the digits that Kiln embeds as four IDX files. Every fifth image of each class is a test image."""
+    """Writes the digits that Kiln embeds as four IDX files. Every fifth image of a class is a test image."""
     with gzip.open(ROOT / "evaluator/data/digits.csv.gz", "rt") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     pixels, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]

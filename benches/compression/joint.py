@@ -12,9 +12,9 @@ compresses each by the same recipe. The arms differ in how the search judges can
 - aware: rounded to 8 bits, and the supernet is trained on rounded weights and values.
 
 Results are the test error, the bytes of the ONNX file and the latency that the device file predicts, of the
-compressed networks. An arm's result is the hypervolume of (error, bytes) and of (error, latency), as a share of
-the rectangle below the reference point. The reference point is 1.1 times the largest value of all networks of
-all arms and seeds. Arms are compared with the first one by an exact permutation test on the differences of
+compressed networks. An arm's result is the hypervolume of (error, bytes) and of (error, latency), as a share
+of the rectangle below the reference point. The reference point is 1.1 times the largest value of all networks
+of all arms and seeds. Arms are compared with the first one by an exact permutation test on the differences of
 equal seeds: all signs are flipped, and p is the share of the sums that are at least as large as the one found
 (one-sided), or as large in size (two-sided). With 5 seeds, the smallest values are 1/32 and 2/32.
 
@@ -119,15 +119,16 @@ def volumes(results: dict, cost: str) -> dict[tuple[str, int], float]:
 
 
 def write(arguments: argparse.Namespace, results: dict) -> None:
-    seeds = [seed for seed in range(1, arguments.seeds + 1) if all((arm, seed) in results for arm in arguments.arms)]
+    seeds = range(1, arguments.seeds + 1)
     lines = ["# Search of 8-bit networks and compression after the search", ""]
-    lines += [f"Recipe `{arguments.recipe}`, {arguments.networks} networks of each front, {len(seeds)} seeds.", ""]
+    lines += [f"Recipe `{arguments.recipe}`, {arguments.networks} networks of each front.", ""]
     headings = ["arm", "seed", "minutes", "least error, %", "least bytes", "least latency, µs",
                 "(error, bytes)", "(error, latency)"]  # fmt: skip
     lines += [f"| {' | '.join(headings)} |", "|---|" + "---:|" * (len(headings) - 1)]
     by_cost = {cost: volumes(results, cost) for cost in ("bytes", "latency")}
     for (arm, seed), found in results.items():
-        least = {key: min(network[key] for network in found["networks"]) for key in ("error", "bytes", "latency")}
+        keys = ("error", "bytes", "latency")
+        least = {key: min(network[key] for network in found["networks"]) for key in keys}
         cells = [arm, seed, f"{found['seconds'] / 60:.1f}", f"{least['error']:.2f}", f"{least['bytes']:,}"]
         cells += [f"{least['latency']:.0f}", *(f"{volume[arm, seed]:.4f}" for volume in by_cost.values())]
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -136,13 +137,12 @@ def write(arguments: argparse.Namespace, results: dict) -> None:
     for arm in arguments.arms[1:]:
         for cost, volume in by_cost.items():
             differences = [volume[arm, seed] - volume[first, seed] for seed in seeds]
-            if differences:
-                one, two = sign_flip_test(differences)
-                shown = ", ".join(f"{difference:+.4f}" for difference in differences)
-                lines.append(
-                    f"- {arm} - {first}, hypervolume of (error, {cost}): {statistics.fmean(differences):+.4f} in "
-                    f"the mean ({shown}); exact sign-flip test, p = {one:.3f} one-sided, {two:.3f} two-sided"
-                )
+            one, two = sign_flip_test(differences)
+            shown = ", ".join(f"{difference:+.4f}" for difference in differences)
+            lines.append(
+                f"- {arm} - {first}, hypervolume of (error, {cost}): {statistics.fmean(differences):+.4f} in the "
+                f"mean ({shown}); exact sign-flip test, p = {one:.3f} one-sided, {two:.3f} two-sided"
+            )
     slow = [f"{arm} {seed}" for (arm, seed), found in results.items() if found["seconds"] > SECONDS]
     if slow:
         lines.append(f"- took more than {SECONDS // 60} minutes: {', '.join(slow)}")

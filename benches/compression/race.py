@@ -4,10 +4,10 @@ import statistics
 import time
 
 
-def race(first, second, seconds: float, block: float = 2e-3) -> dict:
+def race(first, second, seconds: float, block: float = 4e-4) -> dict:
     """Calls two functions in turn for about `seconds`. Returns the median duration of each in microseconds,
     and how many times as fast the second is: the median over pairs of blocks that ran one after the other.
-    Work beside the script slows both blocks of a pair alike."""
+    Blocks are short, so that few of them are interrupted by other programs."""
 
     def timed(call, count: int) -> float:
         began = time.perf_counter()

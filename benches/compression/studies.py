@@ -22,8 +22,8 @@ def end_with_parent() -> None:
 
 
 def kiln(program: Path, *arguments: object) -> dict:
-    """Runs a command of `kiln` with `--json` and returns what it printed. Results hold `seconds` of their own,
-    so the duration is under `wall_seconds`."""
+    """Runs a command of `kiln` with `--json` and returns what it printed. Results hold `seconds` of their
+    own, so the duration is under `wall_seconds`."""
     command = [str(program), *map(str, arguments), "--json"]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=end_with_parent)

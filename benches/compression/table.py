@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""Compresses one network for each data set by every recipe, and writes a table: accuracy, bytes and latency in
-ONNX Runtime.
+"""Compresses one network for each data set by every recipe, and compares accuracy, bytes and latency.
 
     table.py --kiln target/release/kiln --data FOLDER --out OUT
-    table.py --kiln target/release/kiln --out OUT --only digits --seeds 1 --recipes ptq-int8,qat-int8 --require
+    table.py --kiln target/release/kiln --out OUT --only digits --seeds 1 --recipes LIST --require 0.5
 
 FOLDER holds `mnist` and `fashion-mnist`, each with four IDX files. For each data set and seed, a small study
 (`digits.toml` and others beside this script) trains one network in single precision. `kiln compress` then
 compresses it by each recipe. ONNX Runtime runs every file on the test split, and measures its latency in turn
 with that of the float file, one example at a time on one thread.
 
-Each result is one file in OUT/rows. After an interruption, run the script again to continue: finished rows are
-not repeated. At the end, OUT/table.md has the means over the seeds and says which goals are met. `change` is
-the difference of the accuracy to the float network, on the same test images.
+Each result is one file in OUT/rows. After an interruption, run the script again to continue: finished rows
+are not repeated. At the end, OUT/table.md has the means over the seeds and says which goals are met. `change`
+is the difference of the accuracy to the float network, on the same test images.
 
 A recipe that fails has no row, and the next call tries it again. With `--require`, exit code 1 if a recipe
-fails or a goal is missed. `--require 0.5` allows half a point more loss of accuracy than the goals: on few test
-images, one image may be more than a goal.
+fails or a goal is missed. `--require 0.5` allows half a point more loss of accuracy than the goals: on few
+test images, one image may be more than a goal.
 """
 
 import argparse
