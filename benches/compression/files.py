@@ -17,6 +17,7 @@ done is kept in OUT and not repeated. With `--require`, exit code 1 if a goal is
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tests/onnx"))
 import check  # noqa: E402
 
-# Name of the environment, runtime, and packages. The first ONNX Runtime here is the oldest that knows
-# operator set 21, which files with 4-bit weights have.
+# Name of the environment, runtime, and packages. The first ONNX Runtime is the oldest that knows operator set
+# 21, which files with 4-bit weights have, but not their type.
 ENVIRONMENTS = [
     ("onnxruntime-1.18", "onnxruntime", ["onnxruntime==1.18.1", "numpy==1.26.4"]),
     ("onnxruntime-1.25", "onnxruntime", ["onnxruntime==1.25.1", "numpy==2.4.6"]),
@@ -119,8 +120,12 @@ def checked(arguments: argparse.Namespace, row: dict, split: Split) -> dict:
     return found
 
 
+def wanted_agreement(row: dict) -> float:
+    return INTEGER_AGREEMENT if is_integer(row["recipe"]) else AGREEMENT
+
+
 def problems(row: dict, found: dict) -> list[str]:
-    wanted = INTEGER_AGREEMENT if is_integer(row["recipe"]) else AGREEMENT
+    wanted = wanted_agreement(row)
     listed = [] if found["standard"] == "yes" else [found["standard"]]
     for name in ("optimized", "plain"):
         if found[name]["agreement_percent"] < wanted:
@@ -175,26 +180,30 @@ def in_runtime(arguments: argparse.Namespace, place: Path, row: dict, split: Spl
 
 
 def lacking(error: str, operators: list[str]) -> str:
-    """The operators of the file that an error names, and else the error in short."""
-    named = [operator for operator in operators if operator.lower() in error.lower()]
-    if named:
-        return ", ".join(f"`{operator}`" for operator in named)
+    """What a runtime lacks: the types and operators that its error names, and the end of the error."""
+    types = re.findall(r"tensor\(\w+\)|DatumType \w+", error)
+    nodes = re.findall(r"running (\w+) node", error)
+    named = types or nodes or [name for name in operators if re.search(rf"\b{name}\b", error)]
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return " ".join(lines)[:160].replace("|", "/")
+    end = " ".join(lines)[-100:].replace("|", "/")
+    return ": ".join([*(f"`{name}`" for name in dict.fromkeys(named)), end])
 
 
 def runtime_row(row: dict, operators: list[str], name: str, found: dict) -> list[str]:
-    ran = "agreement_percent" in found
-    loads = "yes" if ran or found.get("step") not in ("import", "load") else "no"
+    is_run = "agreement_percent" in found
+    is_loaded = is_run or found.get("step") not in ("import", "load")
+    lacks = lacking(found["error"], operators) if found.get("error") else ""
+    if is_run and found["agreement_percent"] < wanted_agreement(row):
+        lacks = "gives other classes"
     return [
         row["data"],
         f"`{row['recipe']}`",
-        f"{name} ({found.get('version', '?')})",
-        loads,
-        f"{found['agreement_percent']:.2f}" if ran else "",
-        f"{found['difference']:.1e}" if ran else "",
+        f"{name} ({found.get('version', '?').split('-')[0]})",
+        "runs" if is_run else "loads" if is_loaded else "no",
+        f"{found['agreement_percent']:.2f}" if is_run else "",
+        f"{found['difference']:.1e}" if is_run else "",
         f"{found['times_as_fast']:.2f}" if "times_as_fast" in found else "",
-        lacking(found["error"], operators) if found.get("error") else "",
+        lacks,
     ]
 
 
@@ -254,7 +263,7 @@ def main() -> int:
                 "accuracy difference", "goals met"]  # fmt: skip
     lines = ["# Files in ONNX Runtime", "", *table(headings, of_files), *(f"- {text}" for text in missed), ""]
     if of_runtimes:
-        headings = ["data", "recipe", "runtime", "loads", "same class, %", "largest difference",
+        headings = ["data", "recipe", "runtime", "loads, runs", "same class, %", "largest difference",
                     "times as fast as float", "lacking"]  # fmt: skip
         lines += ["# Runtimes", "", *table(headings, of_runtimes)]
     text = "\n".join(lines).rstrip() + "\n"

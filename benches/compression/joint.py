@@ -61,20 +61,20 @@ def spread(front: list[dict], count: int) -> list[int]:
 def result(arguments: argparse.Namespace, arm: str, seed: int) -> dict:
     """The compressed networks of an arm, and the seconds that it took."""
     runs = arguments.out / f"seed-{seed}" / arm
-    said = studies.study(arguments.kiln, config(arm, arguments.out), arguments.data, runs, seed)
-    run, seconds, networks = runs / "arm", said["wall_seconds"], []
-    trials = spread(said["front"], arguments.networks)
+    done = studies.study(arguments.kiln, config(arm, arguments.out), arguments.data, runs, seed)
+    run, seconds, front, networks = runs / "arm", done["seconds"], done["said"]["front"], []
+    trials = spread(front, arguments.networks)
     common = ["--data", arguments.data, "--runs", runs]
     for trial in trials:
         if not (run / f"models/{trial}/model.kiln").is_file():
             call = ["finish", run, trial, *common]
             done = studies.kept(runs / f"{trial}.finish.json", lambda: studies.kiln(arguments.kiln, *call))
-            seconds += done["wall_seconds"]
+            seconds += done["seconds"]
         call = ["compress", run, trial, "--recipe", arguments.recipe, "--seconds", 0, *common]
         done = studies.kept(runs / f"{trial}.compress.json", lambda: studies.kiln(arguments.kiln, *call))
-        seconds += done["wall_seconds"]
-        (before,) = (row for row in done["rows"] if row["recipe"] == "none")
-        (after,) = (row for row in done["rows"] if row["recipe"] == arguments.recipe)
+        seconds += done["seconds"]
+        (before,) = (row for row in done["said"] if row["recipe"] == "none")
+        (after,) = (row for row in done["said"] if row["recipe"] == arguments.recipe)
         networks.append({
             "trial": trial,
             "error_before": 100 - before["test_accuracy_percent"],
@@ -82,7 +82,7 @@ def result(arguments: argparse.Namespace, arm: str, seed: int) -> dict:
             "bytes": after["file_bytes"],
             "latency": next(iter(after["latency_us"].values())),
         })
-    return {"arm": arm, "seed": seed, "seconds": seconds, "front": len(said["front"]), "networks": networks}
+    return {"arm": arm, "seed": seed, "seconds": seconds, "front": len(front), "networks": networks}
 
 
 def hypervolume(points: list[tuple[float, float]], reference: tuple[float, float]) -> float:
@@ -140,8 +140,8 @@ def write(arguments: argparse.Namespace, results: dict) -> None:
             one, two = sign_flip_test(differences)
             shown = ", ".join(f"{difference:+.4f}" for difference in differences)
             lines.append(
-                f"- {arm} - {first}, hypervolume of (error, {cost}): {statistics.fmean(differences):+.4f} in the "
-                f"mean ({shown}); exact sign-flip test, p = {one:.3f} one-sided, {two:.3f} two-sided"
+                f"- {arm} - {first}, hypervolume of (error, {cost}): mean "
+                f"{statistics.fmean(differences):+.4f} ({shown}); exact sign-flip test, p = {one:.3f} one-sided, {two:.3f} two-sided"
             )
     slow = [f"{arm} {seed}" for (arm, seed), found in results.items() if found["seconds"] > SECONDS]
     if slow:

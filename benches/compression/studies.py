@@ -22,15 +22,14 @@ def end_with_parent() -> None:
 
 
 def kiln(program: Path, *arguments: object) -> dict:
-    """Runs a command of `kiln` with `--json` and returns what it printed. Results hold `seconds` of their
-    own, so the duration is under `wall_seconds`."""
+    """Runs a command of `kiln` with `--json`. Returns what it `said`, and the `seconds` that it took."""
     command = [str(program), *map(str, arguments), "--json"]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=end_with_parent)
     if done.returncode != 0:
         said = " / ".join(done.stderr.strip().splitlines()[-3:])
         raise Failed(f"{' '.join(command[1:])}: exit code {done.returncode}: {said}")
-    return json.loads(done.stdout) | {"wall_seconds": time.monotonic() - began}
+    return {"said": json.loads(done.stdout), "seconds": time.monotonic() - began}
 
 
 def write_json(path: Path, content: object) -> None:
@@ -57,7 +56,7 @@ def file_name(recipe: str) -> str:
 
 
 def study(program: Path, config: Path, data: Path, runs: Path, seed: int) -> dict:
-    """Runs a study once, and returns what `kiln search` printed."""
+    """Runs a study once, and returns what `kiln search` said, and its seconds."""
     call = ["search", config, "--plain", "--data", data, "--runs", runs, "--seed", seed]
     return kept(runs / f"{config.stem}.search.json", lambda: kiln(program, *call))
 
@@ -72,7 +71,7 @@ def log_probabilities(program: Path, model: Path, images: np.ndarray, place: Pat
     """Logarithms of the probabilities that Kiln predicts for raw images, `[n, classes]`."""
     if not place.is_file():
         np.save(place, images)
-    said = kiln(program, "predict", model, place)["predictions"]
+    said = kiln(program, "predict", model, place)["said"]["predictions"]
     values = np.array([list(one["probabilities"].values()) for one in said])
     with np.errstate(divide="ignore"):
         return np.log(values)

@@ -70,21 +70,21 @@ class Network:
         runs = arguments.out / f"seed-{seed}"
         config = HERE / f"{data}.toml"
         self.run = runs / tomllib.loads(config.read_text())["study"]["name"]
-        said = studies.study(arguments.kiln, config, self.folder, runs, seed)
-        self.trial = said["finished"][0]["trial"]
+        done = studies.study(arguments.kiln, config, self.folder, runs, seed)
+        self.trial = done["said"]["finished"][0]["trial"]
         self.float_file = self.run / f"models/{self.trial}/model.onnx"
         self.images, self.labels = images.test_split(self.folder)
 
-    def compress(self, recipe: str) -> dict:
-        """The rows of `kiln compress` for a recipe: `none` is the float network."""
+    def compress(self, recipe: str) -> tuple[dict, float]:
+        """The rows of `kiln compress` for a recipe, `none` for the float network, and the seconds."""
         call = ["compress", self.run, self.trial, "--recipe", recipe, "--seconds", 0, "--data", self.folder]
         answer = self.arguments.out / "answers" / f"{self.data}-{self.seed}-{studies.file_name(recipe)}.json"
-        said = studies.kept(answer, lambda: studies.kiln(self.arguments.kiln, *call))
-        return {row["recipe"]: row for row in said["rows"]} | {"wall_seconds": said["wall_seconds"]}
+        done = studies.kept(answer, lambda: studies.kiln(self.arguments.kiln, *call))
+        return {row["recipe"]: row for row in done["said"]}, done["seconds"]
 
     def row(self, recipe: str) -> dict:
         # The float network's accuracy and bytes are in each answer. `f16` trains nothing.
-        said = self.compress("f16" if recipe == FLOAT else recipe)
+        said, seconds = self.compress("f16" if recipe == FLOAT else recipe)
         found = said["none" if recipe == FLOAT else recipe]
         file = Path(found["file"])
         if file.suffix != ".onnx":
@@ -93,8 +93,8 @@ class Network:
         before = sessions.outputs(sessions.session(self.float_file), self.images)
         place = self.arguments.out / f"{self.data}-test.npy"
         ours = studies.log_probabilities(self.arguments.kiln, file.parent, self.images, place)
-        seconds = self.arguments.latency_seconds
-        raced = sessions.race_files(self.float_file, file, self.images[:1], seconds)
+        measured = self.arguments.latency_seconds
+        raced = sessions.race_files(self.float_file, file, self.images[:1], measured)
         accuracy = sessions.accuracy(outputs, self.labels)
         return {
             "data": self.data,
@@ -115,7 +115,7 @@ class Network:
             "latency_us": raced["second_us"],
             "float_latency_us": raced["first_us"],
             "times_as_fast": raced["times_as_fast"],
-            "recipe_seconds": said["wall_seconds"] if recipe != FLOAT else None,
+            "recipe_seconds": None if recipe == FLOAT else seconds,
             "program": studies.commit(self.arguments.kiln),
             "onnxruntime": onnxruntime.__version__,
         }
