@@ -58,7 +58,14 @@ fn seed_option_becomes_seed_of_study() {
 #[test]
 #[ignore = "needs KILN_DATA: MNIST and Fashion-MNIST"]
 fn idx_configs_run() {
-    for (file, folder) in [("mnist.toml", "mnist"), ("fashion-mnist.toml", "fashion-mnist")] {
+    let configs = [
+        ("mnist.toml", "mnist"),
+        ("mnist-small.toml", "mnist"),
+        ("mnist-tiny.toml", "mnist"),
+        ("fashion-mnist.toml", "fashion-mnist"),
+        ("fashion-mnist-tiny.toml", "fashion-mnist"),
+    ];
+    for (file, folder) in configs {
         let data = data();
         let mut config = tiny(file, "tiny");
         set(&mut config, "data", "limit", 1000.into());
