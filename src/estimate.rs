@@ -278,7 +278,7 @@ mod tests {
             let text = format!(
                 "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'supernet', epochs \
                  = 400 }}\nspace = {{ kind = 'stages', stem = {{ width = 16, precision = '{precision}' }}, stages = \
-                 [{{ blocks = 'conv', width = 32, precision = '{precision}' }}] }}\nsearch = {{ trials = 1 }}\n"
+                 [{{ blocks = 'conv', width = 32, precision = '{precision}' }}] }}\nsearch = {{ strategy = 'random', trials = 1 }}\n"
             );
             let document = Document::parse(Path::new("a.toml"), &text).unwrap();
             let config = RunConfig::from_document(document, None).unwrap();

@@ -238,7 +238,10 @@ fn every_config_has_a_test_in_this_file() {
         names,
         [
             "cifar10.toml",
+            "fashion-mnist-tiny.toml",
             "fashion-mnist.toml",
+            "mnist-small.toml",
+            "mnist-tiny.toml",
             "mnist.toml",
             "nasbench201.toml",
             "quickstart.toml",

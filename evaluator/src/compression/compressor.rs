@@ -19,7 +19,7 @@ use super::grammar::Combination;
 use super::record::Compressed;
 use super::sensitivity::{self, LayerSensitivity};
 use super::teachers::{self, SharedTeacher};
-use super::workshop::Workshop;
+use super::workshop::{Workshop, error_of};
 use crate::data::{DataSet, Split};
 use crate::deploy::matching::Matched;
 use crate::deploy::provenance;
@@ -208,9 +208,21 @@ impl Compressor {
             .recipes
             .iter()
             .any(|(_, recipe)| recipe.teaching().is_none() && recipe.epochs(self.training.epochs) > 0);
-        let teacher = (teacher.transpose()?, others_train);
+        let prepared = teacher.transpose()?;
+        let judged = prepared.as_ref().and_then(|prepared| prepared.judged.as_ref().map(error_of));
+        let teacher = (prepared.map(|prepared| prepared.distillation), others_train);
         let workshop = self.workshop(combination.text(), text, (seed, training), teacher, progress);
         let mut draft = Draft::new(model, &self.data);
+        if let Some(teacher) = judged {
+            let own = workshop.validation_error(&draft.model)?;
+            if teacher > own {
+                progress.warn(&format!(
+                    "{}: on the validation split, the teacher is worse than the network that it teaches: error \
+                     {teacher:.4} against {own:.4}",
+                    combination.text()
+                ));
+            }
+        }
         for (stage, (_, recipe)) in combination.recipes.iter().enumerate() {
             workshop.check_stop()?;
             let kept = training.join(format!("stage-{stage}-{}.kiln", &identity[..16]));

@@ -27,6 +27,11 @@ const LEAST_STEP: f32 = 1e-6;
 /// Smallest first step of a channel, as a share of the layer's largest. A channel of zeros has it.
 const LEAST_SHARE: f32 = 1e-3;
 
+/// How far training may move the logarithm of a scale or a step: to half or twice the first value, which
+/// covers the observed values or has the smallest error. The gradients of a scale that many values share are
+/// large where few channels are left, and would let it run away.
+const FARTHEST: f32 = std::f32::consts::LN_2;
+
 /// The name of a layer's trained parameter: the logarithm of its output's scale.
 fn scale_of(layer: &str) -> String {
     format!("{layer}.log_scale")
@@ -51,6 +56,8 @@ pub(super) struct QuantizationAware {
     statistics: Statistics,
     /// Zero points of the grids, by layer name.
     zero_points: BTreeMap<String, i8>,
+    /// The first logarithms of scales and steps, by parameter. Training moves them by `FARTHEST` at most.
+    first: Vec<(String, Vec<f32>)>,
     /// Number of epochs until all layers are rounded.
     ramp: u32,
 }
@@ -96,19 +103,21 @@ impl QuantizationAware {
             grids.extend(calibration.grids(stage, calibrator, false)?);
         }
         let codes = best_steps(&TrainedModel { architecture: target.clone(), ..model.clone() }, format);
-        let scales = grids.iter().map(|(layer, grid)| (scale_of(layer), vector(vec![grid.scale.ln()])));
-        let logs = |steps: &[f32]| {
+        let scales = grids.iter().map(|(layer, grid)| (scale_of(layer), vec![grid.scale.ln()]));
+        let logs = |steps: &[f32]| -> Vec<f32> {
             let most = steps.iter().copied().fold(LEAST_STEP, f32::max);
             steps.iter().map(|step| step.max(LEAST_SHARE * most).ln()).collect()
         };
         let weight_steps = codes.iter().filter_map(|(layer, code)| match code {
-            WeightCode::Steps(steps) => Some((steps_of(layer), vector(logs(steps)))),
+            WeightCode::Steps(steps) => Some((steps_of(layer), logs(steps))),
             WeightCode::Codebook(_) => None,
         });
-        let weights = Weights::from_values(trainable(model).chain(scales).chain(weight_steps), &autodiff);
+        let first: Vec<(String, Vec<f32>)> = scales.chain(weight_steps).collect();
+        let added = first.iter().map(|(name, logs)| (name.clone(), vector(logs.clone())));
+        let weights = Weights::from_values(trainable(model).chain(added), &autodiff);
         let arrays::Parts { statistics, .. } = arrays::parts(model, &autodiff);
         let zero_points = grids.iter().map(|(layer, grid)| (layer.clone(), grid.zero_point)).collect();
-        Ok((Self { steps, statistics, zero_points, ramp: ramp.max(1) }, weights))
+        Ok((Self { steps, statistics, zero_points, first, ramp: ramp.max(1) }, weights))
     }
 
     /// The architecture with the number formats of the compressed network.
@@ -156,6 +165,12 @@ impl QuantizationAware {
 }
 
 impl Form for QuantizationAware {
+    fn hold(&self, weights: &mut Weights) {
+        for (name, logs) in &self.first {
+            weights.keep_near(name, logs, FARTHEST);
+        }
+    }
+
     fn plan(&self, epoch: u32, weights: &Weights) -> Plan {
         let (architecture, plan) = &self.steps[self.rounded_layers(epoch) - 1];
         let model = self.rounded(architecture, plan, weights, ModelCard::default());
@@ -286,6 +301,16 @@ mod tests {
             assert_eq!([0, 1, 9].map(|epoch| form.rounded_layers(epoch)), [2, 3, 3]);
             let kernels: Vec<usize> = form.steps.iter().map(|(_, plan)| plan.kernels().count()).collect();
             assert_eq!(kernels, [1, 2, 3]);
+            let mut far = weights.clone();
+            for (name, logs) in &form.first {
+                far.keep_near(name, &vec![100.0; logs.len()], 0.0);
+            }
+            form.hold(&mut far);
+            for (name, logs) in &form.first {
+                for (found, first) in exponentials(&far, name).into_iter().zip(logs) {
+                    assert!((found / (2.0 * first.exp()) - 1.0).abs() < 1e-5, "{name}: {found}");
+                }
+            }
             let plan = form.plan(1, &weights);
             let images = batch.images.clone();
             let outputs = executor::forward(&plan, form.target(), &weights, images, &mut ());

@@ -8,10 +8,12 @@ use kiln_space::{Architecture, LayerId};
 
 use super::error::CompressionError;
 use super::recipe::Teaching;
-use crate::data::DataSet;
+use crate::data::{DataSet, Split};
 use crate::deploy::frozen::Frozen;
+use crate::deploy::inference;
 use crate::deploy::matching::Matched;
 use crate::deploy::target_scale;
+use crate::judging::judgement::Judgement;
 use crate::network::weights::Weights;
 use crate::training::distillation::{Distillation, Teacher, feature_layer};
 
@@ -54,6 +56,12 @@ impl Teacher for FrozenTeacher {
     }
 }
 
+/// A teacher, and how good it is on the validation split. `None` if an output is not finite.
+pub(super) struct Prepared {
+    pub(super) distillation: Distillation,
+    pub(super) judged: Option<Judgement>,
+}
+
 /// Prepares the teacher that `teaching` names. A teacher that observes no features runs faster.
 ///
 /// # Errors
@@ -65,7 +73,7 @@ pub(super) fn prepare(
     data: &DataSet,
     calibration: usize,
     device: &Device,
-) -> Result<Distillation, CompressionError> {
+) -> Result<Prepared, CompressionError> {
     let (frozen, architecture) = if teaching.teacher == SUPERNET {
         let (architecture, weights) = supernet.ok_or(CompressionError::NoSupernet)?.largest(device)?;
         let frozen = Frozen::new(&architecture, &weights, data, calibration, device)
@@ -78,8 +86,10 @@ pub(super) fn prepare(
     };
     let features = feature_layer(&architecture).filter(|_| teaching.features > 0.0);
     let Teaching { temperature, share, features: weight, .. } = *teaching;
+    let judged = inference::judge(&frozen, data, Split::Validation, device);
     let teacher = Box::new(FrozenTeacher { frozen, features });
-    Ok(Distillation { teacher, temperature, share, features: weight })
+    let distillation = Distillation { teacher, temperature, share, features: weight };
+    Ok(Prepared { distillation, judged })
 }
 
 /// Reads a network that can teach on these data.

@@ -40,6 +40,14 @@ pub(crate) struct Workshop<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// The error of a network: percentage of wrong predictions, or root mean squared error in standard deviations.
+pub(super) fn error_of(judged: &Judgement) -> f64 {
+    match judged {
+        Judgement::Classification { error_percent, .. } => *error_percent,
+        Judgement::Regression { rmse_deviations, .. } => *rmse_deviations,
+    }
+}
+
 impl Workshop<'_> {
     /// Returns the error of a network on the validation split, in the form in which it will run: percentage
     /// of wrong predictions, or root mean squared error in standard deviations. The network returns standard
@@ -51,10 +59,7 @@ impl Workshop<'_> {
         let frozen = Frozen::of(model, self.device);
         let judged = inference::judge(&frozen, self.data, Split::Validation, self.device);
         let judged = judged.ok_or(CompressionError::NotFinite { split: "validation" })?;
-        Ok(match judged {
-            Judgement::Classification { error_percent, .. } => error_percent,
-            Judgement::Regression { rmse_deviations, .. } => rmse_deviations,
-        })
+        Ok(error_of(&judged))
     }
 
     /// Returns how much worse an error is than that of the network before: in percentage points of accuracy,

@@ -346,6 +346,23 @@ impl Weights {
         }
     }
 
+    /// Sets each value of a vector that is further than `distance` from its center to the nearest value that
+    /// is not.
+    ///
+    /// # Panics
+    /// When no vector has this name, or it has another length than `centers`.
+    pub(crate) fn keep_near(&mut self, name: &str, centers: &[f32], distance: f32) {
+        let Some(Slot::Vector(index)) = self.slots.get(name) else { panic!("no vector `{name}`") };
+        let parameter = &mut self.parameters.vectors[*index];
+        let value = parameter.val();
+        let device = value.device();
+        let center = Tensor::<1>::from_data(TensorData::new(centers.to_vec(), [centers.len()]), &device);
+        let near = (value.detach() - center.clone()).clamp(-distance, distance);
+        let value = (near + center).detach();
+        let value = if device.is_autodiff() { value.require_grad() } else { value };
+        *parameter = Param::initialized(parameter.id, value);
+    }
+
     /// Copies the part of these shared weights that the architecture reads. The result fits the network that
     /// `stand_alone` returns.
     pub(crate) fn inherit(&self, architecture: &Architecture, device: &Device) -> Self {

@@ -10,6 +10,9 @@ use crate::training::pruning::PruningRules;
 pub(crate) trait Form: Send + Sync {
     /// Returns the plan for the present weights in an epoch.
     fn plan(&self, epoch: u32, weights: &Weights) -> Plan;
+
+    /// Keeps weights within the bounds that this way of training has, after an optimizer step.
+    fn hold(&self, weights: &mut Weights);
 }
 
 /// Where a training differs from the usual one. The default is the usual training.

@@ -115,8 +115,12 @@ impl Training<'_> {
                 progress.report(stage, step, total, &format!("loss {value:.4}"));
             }
             state.pruning.observe(epoch, &state.learner.weights, &gradients);
-            state.learner =
-                state.learner.advance_and(gradients, |weights| state.pruning.hold(epoch, weights));
+            state.learner = state.learner.advance_and(gradients, |weights| {
+                state.pruning.hold(epoch, weights);
+                if let Some(form) = self.how.form {
+                    form.hold(weights);
+                }
+            });
             if state.learner.step.is_multiple_of(per_epoch) {
                 let mean = state.loss / per_epoch as f64;
                 if mean > EXPLODED * guessing {

@@ -15,6 +15,9 @@ use crate::training::pruning::PruningRules;
 
 use super::post_training::calibrator;
 
+/// Loss on the validation split from which on a training is said to harm: points of accuracy, or percent of
+/// the error.
+const HARMFUL: f64 = 1.0;
 /// Share of the finish stage's learning rate. Rounding is a small change of a trained network.
 const RATE: f64 = 0.1;
 
@@ -86,8 +89,18 @@ impl Recipe for Aware {
         let (form, weights) =
             QuantizationAware::new(workshop, &draft.model, self.format, self.calibrator, ramp)?;
         let how = (Some(&form as &dyn Form), PruningRules::keeping_zeros());
+        let start = form.result(&weights.detached(), draft.model.card.clone());
+        let before = workshop.validation_error(&start)?;
         let trained = self.retraining.train(workshop, draft.stage, form.target(), weights, how)?;
         draft.model = form.result(&trained, draft.model.card);
+        let after = workshop.validation_error(&draft.model)?;
+        if workshop.loss(after, before) > HARMFUL {
+            workshop.progress.warn(&format!(
+                "{}: this training made the rounded network worse on the validation split: error {after:.4} \
+                 after {before:.4}; fewer epochs or a smaller `learning-rate` may help",
+                workshop.recipe
+            ));
+        }
         let more = self.retraining.describe(workshop);
         draft
             .describe(&format!("{more}, on {} weights and int8 activations with learned steps", self.format));
