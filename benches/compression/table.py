@@ -44,6 +44,8 @@ SEEDS = {"digits": 3, "fashion-mnist": 3, "mnist": 1}
 LOSSES = {"ptq-int8": 0.3, "qat-int8": 0.1, "qat-int4": 0.5, "structured-0.5": 0.5, "unstructured-0.7": 0.3}
 # How many times as fast as the float network in ONNX Runtime, at most this share of its MACs.
 SPEED = {"structured-0.5": (1.6, 0.5)}
+# Share of the test images for which ONNX Runtime and Kiln must predict the same class, in percent.
+AGREEMENT = 99.5
 SECONDS = 240
 
 
@@ -177,6 +179,9 @@ def goals(data: str, recipe: str, rows: list[dict], slack: float) -> list[tuple[
         # A change is a difference of two rounded sums.
         goal = f"{data}: `{recipe}` loses at most {LOSSES[recipe]} points"
         found.append((goal, f"{change:+.2f}", change >= limit - 1e-9, change >= limit - slack - 1e-9))
+    agreement = min(row["agreement_percent"] for row in rows)
+    goal = f"{data}: `{recipe}` agrees with Kiln for at least {AGREEMENT} % of the classes"
+    found.append((goal, f"{agreement:.2f} %", agreement >= AGREEMENT, agreement >= AGREEMENT - slack))
     if recipe in SPEED:
         (times, share), speed = SPEED[recipe], mean(rows, "times_as_fast")
         most = max(row["macs_share"] for row in rows)
