@@ -1,6 +1,10 @@
 //! `kiln compress` and `kiln show --sensitivity`, on a small study of digits.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use toml::Table;
@@ -54,6 +58,60 @@ fn compress_writes_files_prints_rows_and_repeats_nothing() {
     assert_eq!(measured.json()["metrics"]["test_accuracy_percent"], rows[1]["test_accuracy_percent"]);
     let table = sandbox.kiln(&["compress", "small", &trial, "--recipe", "ptq-int8", "--seconds", "1"]);
     assert!(table.out.contains("measured µs kiln") && table.out.contains("ptq-int8"), "{}", table.out);
+}
+
+/// The files of a folder with their bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let file = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(file).collect()
+}
+
+#[test]
+fn killed_recipe_continues_to_the_same_bytes() {
+    const RECIPE: &str = "unstructured-0.5:epochs=4+qat-int8:epochs=4";
+    let mut config = study("killed");
+    set(&mut config, "finish", "checkpoint_steps", 5.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let trial = finished(&sandbox);
+    let arguments = ["compress", "killed", &trial, "--recipe", RECIPE, "--seconds", "0"];
+    let folder = sandbox.run("killed").root().join("compressed").join(&trial);
+    let place = folder.join(RECIPE.replace(':', "_"));
+    let began = Instant::now();
+    assert_eq!(sandbox.kiln(&arguments).code, 0);
+    let whole_time = began.elapsed();
+    let expected = files(&place);
+    fs::remove_dir_all(&folder).unwrap();
+    let mut kills = 0;
+    // Each run lives longer than the one before, so that kills hit the start, both trainings and the end.
+    for part in 1..=60 {
+        let mut child =
+            sandbox.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + whole_time * part / 24;
+        while Instant::now() < until && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let has_ended = child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += usize::from(!has_ended);
+        // A folder that is there is whole.
+        assert!(!place.exists() || files(&place) == expected, "kill {part}");
+        if has_ended {
+            break;
+        }
+    }
+    assert!(kills >= 3, "only {kills} kills");
+    assert_eq!(sandbox.kiln(&arguments).code, 0);
+    assert!(files(&place) == expected, "the files differ after {kills} kills");
+    let left: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("training"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
