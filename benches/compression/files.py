@@ -185,7 +185,7 @@ def lacking(error: str, operators: list[str]) -> str:
     nodes = re.findall(r"running (\w+) node", error)
     named = types or nodes or [name for name in operators if re.search(rf"\b{name}\b", error)]
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    end = " ".join(lines)[-100:].replace("|", "/")
+    end = " ".join(lines)[-100:].partition(" ")[2].replace("|", "/")
     return ": ".join([*(f"`{name}`" for name in dict.fromkeys(named)), end])
 
 

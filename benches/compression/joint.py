@@ -141,7 +141,8 @@ def write(arguments: argparse.Namespace, results: dict) -> None:
             shown = ", ".join(f"{difference:+.4f}" for difference in differences)
             lines.append(
                 f"- {arm} - {first}, hypervolume of (error, {cost}): mean "
-                f"{statistics.fmean(differences):+.4f} ({shown}); exact sign-flip test, p = {one:.3f} one-sided, {two:.3f} two-sided"
+                f"{statistics.fmean(differences):+.4f} ({shown}); exact sign-flip test, "
+                f"p = {one:.3f} one-sided, {two:.3f} two-sided"
             )
     slow = [f"{arm} {seed}" for (arm, seed), found in results.items() if found["seconds"] > SECONDS]
     if slow:
