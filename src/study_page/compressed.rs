@@ -17,10 +17,13 @@ pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -
         return None;
     }
     let entries = cards.iter().flat_map(|(_, card)| &card.compressed);
-    let metrics: BTreeSet<&String> = entries.flat_map(|entry| entry.metrics.keys()).collect();
+    // The others are in the card of each compressed network.
+    let is_shown = |name: &&String| !(name.contains("balanced") || name.contains("f1"));
+    let metrics: BTreeSet<&String> =
+        entries.flat_map(|entry| entry.metrics.keys()).filter(is_shown).collect();
     let mut headings = vec!["trial".to_owned(), "recipe".to_owned()];
     headings.extend(metrics.iter().map(|name| units::shown(name, 0.0).0));
-    headings.extend(["file", "bytes of file", "bytes of weights", "MACs"].map(str::to_owned));
+    headings.extend(["file", "weights", "MACs"].map(str::to_owned));
     let missing = || "–".to_owned();
     let bytes = |bytes: u64| Cell::Number(units::bytes(bytes as f64));
     let mut rows = Vec::new();
@@ -31,14 +34,14 @@ pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -
                 let value = entry.metrics.get(*name);
                 Cell::Number(value.map_or_else(missing, |value| units::shown(name, *value).1))
             }));
-            row.push(Cell::Text(entry.file.clone().unwrap_or_else(missing)));
             row.push(entry.file_bytes.map_or_else(|| Cell::Number(missing()), bytes));
             row.push(bytes(entry.weight_bytes));
             row.push(Cell::Number(units::count(entry.macs as f64)));
             rows.push(row);
         }
     }
-    let text = "Each network was compressed by the recipes of `[finish]`, and measured on the test split.";
+    let text = "Each network was compressed by the recipes of [finish], and measured on the test split. \
+                File and weights are in bytes.";
     let caption = "Compressed forms of finished networks".to_owned();
     let table = Part::Table(Table { caption: caption.clone(), headings, rows });
     Some(Section { title: caption, parts: vec![Part::Text(text.to_owned()), table] })
