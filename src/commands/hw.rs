@@ -1,4 +1,5 @@
-//! `kiln hw`: lists devices, predicts the cost of networks, measures them, fits device files, and judges fits.
+//! `kiln hw`: lists devices, predicts the cost of networks, measures them, fits device files, and judges
+//! fits.
 
 mod evaluate;
 mod fit;

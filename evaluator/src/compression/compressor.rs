@@ -217,8 +217,8 @@ impl Compressor {
             let own = workshop.validation_error(&draft.model)?;
             if teacher > own {
                 progress.warn(&format!(
-                    "{}: on the validation split, the teacher is worse than the network that it teaches: error \
-                     {teacher:.4} against {own:.4}",
+                    "{}: on the validation split, the teacher is worse than the network that it teaches: \
+                     error {teacher:.4} against {own:.4}",
                     combination.text()
                 ));
             }

@@ -40,7 +40,8 @@ pub(crate) struct Workshop<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
-/// The error of a network: percentage of wrong predictions, or root mean squared error in standard deviations.
+/// The error of a network: percentage of wrong predictions, or root mean squared error in standard
+/// deviations.
 pub(super) fn error_of(judged: &Judgement) -> f64 {
     match judged {
         Judgement::Classification { error_percent, .. } => *error_percent,

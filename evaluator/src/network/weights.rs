@@ -327,7 +327,8 @@ impl Weights {
         Values { shape, data: data.try_to_vec::<f32>().expect("weights are single precision") }
     }
 
-    /// Returns the gradient of the kernel or matrix with this name, in row-major order. `None` if it has none.
+    /// Returns the gradient of the kernel or matrix with this name, in row-major order. `None` if it has
+    /// none.
     pub(crate) fn gradient(&self, name: &str, gradients: &GradientsParams) -> Option<Vec<f32>> {
         let data = match self.slots.get(name)? {
             Slot::Kernel(index) => gradients.get::<4>(self.parameters.kernels[*index].id)?.into_data(),

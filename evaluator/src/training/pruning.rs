@@ -149,8 +149,8 @@ impl Pruning {
         }
     }
 
-    /// Returns the current masks and scores as named parts of a checkpoint. Each mask has one byte per weight,
-    /// which is 1 if the weight is kept. Each score has eight bytes.
+    /// Returns the current masks and scores as named parts of a checkpoint. Each mask has one byte per
+    /// weight, which is 1 if the weight is kept. Each score has eight bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         let bytes = |mask: &Values| mask.data.iter().map(|kept| u8::from(*kept > 0.5)).collect();
         let masks = self.masks.iter().map(move |(name, mask)| (format!("{KEPT}{name}"), bytes(mask)));

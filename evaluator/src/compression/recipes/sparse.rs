@@ -45,7 +45,7 @@ pub(in crate::compression) const N_OF_M: RecipePart = RecipePart::new(
 const RULE_KEYS: &str = r#"
 [score]
 enum = ["magnitude", "taylor", "movement"]
-description = "Which weights become zero: the smallest, those that change the loss least to first order, or those that training moves toward zero."
+description = "The weights that become zero: the smallest, or by change of the loss, or by movement."
 default = "magnitude"
 
 [masks]
@@ -55,19 +55,19 @@ default = "hard"
 
 [gradual]
 type = "boolean"
-description = "Whether the number of zeros grows in the first half of the epochs (cubic), or all are chosen at once."
+description = "Whether the number of zeros grows in the first half of the epochs (cubic)."
 default = true
 "#;
 
 const SHARE_KEYS: &str = r##"
 [layers]
 enum = ["equal", "sensitivity"]
-description = "Whether each layer has the same share of zeros, or fewer where they harm more on the validation split."
+description = "Equal shares of zeros, or fewer where they harm more on the validation split."
 default = "equal"
 
 [macs]
 "$ref" = "#/$defs/share"
-description = "Share of the multiply-accumulates whose weight becomes zero, instead of a share of the weights; needs `layers=sensitivity`."
+description = "Share of the multiply-accumulates to set to zero; needs `layers=sensitivity`."
 "##;
 
 #[derive(Clone, Copy, Deserialize)]
@@ -280,8 +280,8 @@ fn by_layer(
 /// Smallest rise of the validation loss that counts, in nats.
 const LEAST_HARM: f64 = 1e-3;
 
-/// Returns how many weights of convolutions and fully connected layers, or multiply-accumulates with them, are
-/// left without those that are zero by design.
+/// Returns how many weights of convolutions and fully connected layers, or multiply-accumulates with them,
+/// are left without those that are zero by design.
 fn left(architecture: &Architecture, of_macs: bool) -> f64 {
     let of_layer = |id: LayerId| {
         let (layer, counts) = (architecture.layer(id), architecture.layer_counts(id));

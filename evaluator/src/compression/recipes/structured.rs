@@ -47,7 +47,7 @@ description = "Share of the latency to remove, predicted for the first `[[hardwa
 
 [multiple]
 "$ref" = "#/$defs/count"
-description = "Layers that lose channels keep a multiple of this number; 8 unless stated, or 4 or 1 where the target cannot be met otherwise."
+description = "Layers that lose channels keep a multiple of it; else 8, or 4 or 1 if 8 cannot do."
 
 [minimum]
 "$ref" = "#/$defs/count"
