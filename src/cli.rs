@@ -225,6 +225,9 @@ pub(crate) enum Command {
     Check {
         /// Config file
         config: PathBuf,
+        /// Evaluate one network for one epoch, in a temporary folder, and show what comes back
+        #[arg(long = "try")]
+        is_tried: bool,
     },
     /// Evaluate a finished network on the test split of its data set or of another one
     Eval {
