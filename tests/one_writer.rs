@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Files that may open other files directly, each with the reason.
-const OTHERS: [(&str, &str); 19] = [
+const OTHERS: [(&str, &str); 20] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
     ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
@@ -34,6 +34,7 @@ const OTHERS: [(&str, &str); 19] = [
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
     ("src/logging.rs", "the log is written on"),
     ("src/config/document.rs", "a config may come through a pipe"),
+    ("evaluator/src/evaluators/command/kept.rs", "moves and copies what another program wrote"),
     ("evaluator/src/data/", "data sets are read in pieces, with limits of their own"),
     ("evaluator/kernels/examples/", "reads what the system says of its threads"),
     ("damage/src/lib.rs", "reads what the system says of its memory"),

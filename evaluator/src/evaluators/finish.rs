@@ -22,7 +22,7 @@ use crate::compression::grammar::Combination;
 use crate::compression::teachers::SharedTeacher;
 use crate::data::Split;
 use crate::deploy::frozen::Frozen;
-use crate::deploy::{arrays, inference, provenance, target_scale};
+use crate::deploy::{arrays, inference, provenance, random, target_scale};
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 use crate::evaluators::fingerprint;
@@ -295,7 +295,10 @@ impl NetworkFinisher {
             return Err(EvalError::Untrained { problem });
         }
         let Returned { arrays, metrics } = outside.trained(trial, shared, progress)?;
-        let (weights, statistics) = arrays::weights_and_statistics(own, &arrays, &self.device);
+        // The program need not return arrays that the output does not depend on.
+        let mut all = random::initial(own, "", 0).arrays;
+        all.extend(arrays);
+        let (weights, statistics) = arrays::weights_and_statistics(own, &all, &self.device);
         Ok(Start { weights, statistics: Some(statistics), reported: metrics })
     }
 

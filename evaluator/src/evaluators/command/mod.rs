@@ -71,6 +71,8 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
     });
     let finishing = finishing.transpose()?;
     let (finisher, compressor) = finishing.map(|all| (all.finisher, all.compressor)).unzip();
+    // Without examples, nothing can be compressed.
+    let compressor = compressor.filter(|_| evaluator.context.data.has_examples());
     // How much another program computes is not known.
     let (workload, optional) = (Workload::default(), Vec::new());
     Ok(Built { evaluator, finisher, compressor, workload, metrics, optional })
