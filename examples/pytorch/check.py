@@ -1,5 +1,5 @@
-"""Compares the module of `network.py` with ONNX Runtime. As a command of `[evaluator]`, it checks each network
-that a study proposes:
+"""Compares the module of `network.py` with ONNX Runtime. As a command of `[evaluator]`, it checks each
+network that a study proposes:
 
     command = ["python3", "check.py", "{architecture}", "{onnx}", "{initial_weights}"]
     metrics = ["difference"]
@@ -25,9 +25,13 @@ LARGEST = 1e-5
 EXAMPLES = 8
 
 
+def session_of(path):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 def difference(model, onnx, seed=0):
     """The largest difference of two outputs, relative to the largest output."""
-    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    session = session_of(onnx)
     (taken,) = session.get_inputs()
     raw = np.random.default_rng(seed).uniform(-2, 2, (EXAMPLES, *model.input)).astype(np.float32)
     # Raw values are spread as in the training data.
@@ -61,23 +65,23 @@ def check_exports(folder):
             sys.exit(f"{file}: the module differs from the ONNX graph by {found}")
         worst = max(worst, found)
     print(f"{len(files)} networks differ by at most {worst:.1e}; operations: {', '.join(sorted(kinds))}")
-    every = {"input", "zero", "conv2d", "linear", "batch_norm", "activation", "pool", "global_pool", "flatten"}
-    if missing := (every | {"add", "concat", "mul"}) - kinds:
+    every = "input zero conv2d linear batch_norm activation pool global_pool flatten add concat mul"
+    if missing := set(every.split()) - kinds:
         sys.exit(f"no network has {', '.join(sorted(missing))}")
 
 
 def check_accuracy(folder, data):
     import train
 
-    images, labels = train.read(data, "train-images-idx3-ubyte"), train.read(data, "train-labels-idx1-ubyte")
-    images, labels = images[-train.VALIDATION :].float().numpy(), labels[-train.VALIDATION :].numpy()
-    session = onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"), providers=["CPUExecutionProvider"])
+    images, labels = (all[-train.VALIDATION :].numpy() for all in train.examples(data))
+    images = images.astype(np.float32)
+    session = session_of(Path(folder) / "model.onnx")
     (taken,) = session.get_inputs()
     outputs = [session.run(None, {taken.name: part})[0] for part in np.array_split(images, 12)]
     found = 100.0 * float((np.concatenate(outputs).argmax(1) != labels).mean())
     card = json.loads((Path(folder) / "card.json").read_text())
     metric = next(metric for metric in card["metrics"] if metric["how"] == "reported by the command")
-    print(f"ONNX Runtime: {found:.4f} % of {len(labels)} images wrong; the program reported {metric['value']:.4f} %")
+    print(f"ONNX Runtime: {found:.4f} % of {len(labels)} images wrong; reported: {metric['value']:.4f} %")
     # Sums in another order may turn an image whose two largest outputs are almost equal.
     if abs(found - metric["value"]) > 100.0 / len(labels) + 1e-9:
         sys.exit("the two differ by more than one image")

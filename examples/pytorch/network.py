@@ -181,6 +181,8 @@ def read_arrays(path):
         count = math.prod(array["shape"])
         if array["dtype"] != "F32" or end - start != 4 * count:
             raise ValueError(f"{path}: `{name}` is stored as {array['dtype']}, expected F32")
-        piece = torch.frombuffer(bytearray(values[start:end]), dtype=torch.float32) if count else torch.zeros(0)
+        piece = torch.zeros(0)
+        if count:
+            piece = torch.frombuffer(bytearray(values[start:end]), dtype=torch.float32)
         found[name] = piece.reshape(array["shape"])
     return found, about

@@ -5,7 +5,8 @@
 #
 # First, the module of network.py is compared with ONNX Runtime: for exported networks with every operation,
 # and for networks of three search spaces. With DATA, the folder of Fashion-MNIST, a short search follows, in
-# which train.py trains 20 networks. ONNX Runtime's error of the winner must be the one that the script reported.
+# which train.py trains 20 networks. ONNX Runtime's error of the winner must be the one that the script
+# reported.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
