@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
-use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload};
+use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload, stated_task};
 use kiln_export::ExporterRegistry;
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
@@ -27,6 +27,8 @@ use crate::measuring::DeviceMeasurer;
 /// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
 /// set.
 pub(crate) const TABLE: &str = "table";
+/// Name of the evaluator that may state shapes instead of data.
+const COMMAND: &str = "command";
 
 /// Registries of all parts that a config can name. You can register your own parts in every registry before
 /// you build a study.
@@ -64,7 +66,7 @@ pub struct Assembly {
     pub config: RunConfig,
     /// Paths in the run folder. The folder need not exist.
     pub paths: RunPaths,
-    /// The data set, if the config names one.
+    /// The data set, if the config has a table `[data]`.
     pub data: Option<Arc<DataSet>>,
     /// The context for evaluator builders. `None` if the evaluator is `table`.
     pub context: Option<Context>,
@@ -133,11 +135,14 @@ impl Registries {
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.names())?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
-        let data = self.data(&config, data_folder)?;
-        let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
+        let stated = stated_data(&config);
+        let data = if stated.is_some() { None } else { self.data(&config, data_folder)? };
+        // What an evaluator sees: the data, or shapes alone.
+        let seen = data.clone().or(stated);
+        let space = self.space(&config, seen.as_ref().map(|data| data.task()))?;
         check_end(&config, space.as_ref())?;
         priors::check_journals(&config)?;
-        let context = data.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
+        let context = seen.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
         let Built { evaluator, finisher, compressor, workload, metrics, optional } =
             self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
@@ -147,7 +152,7 @@ impl Registries {
         effort::check_budget(&config, strategy.as_ref(), answered)?;
         let domain = Domain::new(space.as_ref(), &costs, &constraints, &config.search.objectives);
         strategy.fits(&domain).map_err(|error| config.document.explain(&error))?;
-        if let Some(data) = &data {
+        if let Some(data) = &seen {
             resolve(&mut config, data);
         }
         Ok(Assembly {
@@ -232,7 +237,10 @@ impl Registries {
             return match config.evaluator.kind.as_str() {
                 TABLE => Ok(None),
                 kind => {
-                    let expected = format!("a table `[data]`, for the evaluator `{kind}` to train on");
+                    let expected = match kind {
+                        COMMAND => "a table `[data]`, or `input` and `outputs` in `[evaluator]`".to_owned(),
+                        kind => format!("a table `[data]`, for the evaluator `{kind}` to train on"),
+                    };
                     Err(config.document.missing("data", &expected))
                 }
             };
@@ -286,6 +294,15 @@ impl Registries {
             .build(kind, settings, finish, context)
             .map_err(|error| config.document.explain(&error))
     }
+}
+
+/// Returns what a config without `[data]` states instead: the shapes in `input` and `outputs` of
+/// `[evaluator]`, for an evaluator that reads no examples. Evaluators without these keys refuse them.
+fn stated_data(config: &RunConfig) -> Option<Arc<DataSet>> {
+    if config.data.is_some() || config.evaluator.kind == TABLE {
+        return None;
+    }
+    stated_task(&config.evaluator.settings).map(|task| Arc::new(DataSet::without_examples(task)))
 }
 
 /// Checks that something ends the search: a budget, a target, or a space that is small enough to exhaust.

@@ -132,7 +132,7 @@ pub(crate) enum Command {
     Search {
         /// Config file
         config: PathBuf,
-        /// Repeat evaluations that panicked in an earlier run
+        /// Repeat evaluations that panicked, or whose command failed, in an earlier run
         #[arg(long)]
         retry_failed: bool,
         /// End before the search, with exit code 1, if a check finds that the supernet's estimates may
@@ -225,6 +225,9 @@ pub(crate) enum Command {
     Check {
         /// Config file
         config: PathBuf,
+        /// Evaluate one network for one epoch, in a temporary folder, and show what comes back
+        #[arg(long = "try")]
+        is_tried: bool,
     },
     /// Evaluate a finished network on the test split of its data set or of another one
     Eval {

@@ -45,7 +45,7 @@ pub use study::{
 };
 pub use table::{CsvFault, Direction, KeyFormat, TableError, TableEvaluator};
 pub use trials::{
-    Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues, NotFinite, NotSeconds,
-    Objectives, Origin, Outcome, Proposal, RESULTS_VERSION, Seconds, Trial, TrialId, UnansweredFidelity,
-    results_part, seed,
+    CommonReason, Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues,
+    NotFinite, NotSeconds, Objectives, Origin, Outcome, Proposal, REASON_PARTS, RESULTS_VERSION, Seconds,
+    Trial, TrialId, UnansweredFidelity, results_part, seed,
 };

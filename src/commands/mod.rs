@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Supernet { command } => supernet::run(&command, &common),
         Command::Compare { studies } => compare::run(&studies, &common),
         Command::Report { run, out, force } => report::run(&run, out, force, &common),
-        Command::Check { config } => check::run(&config, &common),
+        Command::Check { config, is_tried } => check::run(&config, is_tried, &common),
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Predict { model, files } => predict::run(&model, &files, &common),
         Command::Schema => schema::run(),

@@ -187,7 +187,7 @@ pub(super) struct SearchKeys {
     /// Metrics or costs with target values. The search ends when a feasible trial reaches all of them.
     #[serde(default)]
     target: BTreeMap<String, f64>,
-    /// Number of consecutive panics that stops the study.
+    /// Number of consecutive panics, or failures of a command that evaluates, that stops the study.
     #[schemars(range(min = 1))]
     #[serde(default = "panics_in_a_row")]
     panics_in_a_row: u32,

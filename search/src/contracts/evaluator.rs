@@ -114,6 +114,18 @@ pub enum EvalError {
         /// The missing key.
         entry: String,
     },
+    /// The program that evaluates networks cannot be run.
+    #[error("the command of `[evaluator]`: {source}")]
+    Program {
+        /// Why it cannot be run.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program that evaluates networks did not return a network that can be finished.
+    #[error("the command of `[evaluator]` did not return the trained network: {problem}")]
+    Untrained {
+        /// The problem.
+        problem: String,
+    },
     /// The evaluator does not support the requested fidelity. It never evaluates at a different fidelity
     /// instead.
     #[error("{}", UnansweredFidelity { fidelity: *fidelity, answered: *answered })]
@@ -185,6 +197,15 @@ pub trait Evaluator: Send + Sync {
     /// because a result at another fidelity would mislead the strategy. Other variants of [`EvalError`] if
     /// the environment is broken. If the architecture fails, the failure is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
+
+    /// Evaluates one architecture to show the user what happens, outside a study. Returns the outcome, and
+    /// lines that describe the evaluation. By default there are no such lines.
+    ///
+    /// # Errors
+    /// The errors of [`Evaluator::evaluate`].
+    fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {
+        self.evaluate(request).map(|outcome| (outcome, Vec::new()))
+    }
 }
 
 /// Turns a trial of the front into a trained, exported network.
