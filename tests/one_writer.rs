@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Files that may open other files directly, each with the reason.
-const OTHERS: [(&str, &str); 18] = [
+const OTHERS: [(&str, &str); 19] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
     ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
@@ -31,6 +31,7 @@ const OTHERS: [(&str, &str); 18] = [
     ("evaluator/src/deploy/provenance.rs", "reads what the system says of its processor"),
     ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
+    ("trackers/src/tensorboard.rs", "event files are written on, record by record"),
     ("src/logging.rs", "the log is written on"),
     ("src/config/document.rs", "a config may come through a pipe"),
     ("evaluator/src/data/", "data sets are read in pieces, with limits of their own"),

@@ -34,7 +34,7 @@ pub use error::{
 pub use learning::{Denoised, cluster, denoised};
 pub use persistence::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,
-    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageSeconds, Store, StoreEntry, StudyRecord,
+    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageClock, StageSeconds, Store, StoreEntry, StudyRecord,
     check_held, check_study_name, facts, hold_folder,
 };
 pub use registry::StrategyRegistry;
