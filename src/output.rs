@@ -59,27 +59,25 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
 
 /// Prints many lines of text, each with a line end. Nothing is collected, so there may be millions.
 pub(crate) fn print_lines(lines: impl IntoIterator<Item = String>) -> io::Result<()> {
-    stream(lines.into_iter().map(|line| Ok(plain_lines(&line).into_owned())))
+    stream(lines.into_iter().map(|line| Ok(format!("{}\n", plain_lines(&line)))))
 }
 
-/// Prints a list of values as JSON, with one value on each line. Nothing is collected.
+/// Prints a list of values as JSON on one line. Nothing is collected.
 pub(crate) fn print_json_list<T: Serialize>(values: impl IntoIterator<Item = T>) -> io::Result<()> {
-    let mut values = values.into_iter().peekable();
-    let rows = std::iter::from_fn(|| {
-        let value = values.next()?;
-        let comma = if values.peek().is_some() { "," } else { "" };
-        Some(serde_json::to_string(&value).map(|text| format!("{}{comma}", plain_json(&text))))
-    });
-    let brackets = |bracket: &str| std::iter::once(Ok(bracket.to_owned()));
-    stream(brackets("[").chain(rows.map(|row| row.map_err(io::Error::from))).chain(brackets("]")))
+    let part = |(index, value): (usize, T)| {
+        let comma = if index > 0 { "," } else { "" };
+        Ok(format!("{comma}{}", plain_json(&serde_json::to_string(&value)?)))
+    };
+    let bracket = |text: &str| std::iter::once(Ok(text.to_owned()));
+    stream(bracket("[").chain(values.into_iter().enumerate().map(part)).chain(bracket("]\n")))
 }
 
-/// Writes lines through a buffer until there are no more, or until the reader has left.
-fn stream(lines: impl Iterator<Item = io::Result<String>>) -> io::Result<()> {
+/// Writes parts through a buffer until there are no more, or until the reader has left.
+fn stream(parts: impl Iterator<Item = io::Result<String>>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
-    for line in lines {
-        written = line.and_then(|line| writeln!(out, "{line}"));
+    for part in parts {
+        written = part.and_then(|part| out.write_all(part.as_bytes()));
         if written.is_err() {
             break;
         }

@@ -13,8 +13,18 @@ use crate::units::{self, Numbers};
 
 /// Columns that every run has.
 const FIXED: [&str; 12] = [
-    "trial", "outcome", "reason", "fidelity", "epochs", "seconds", "operator", "parents", "cluster", "violation",
-    "front", "genotype",
+    "trial",
+    "outcome",
+    "reason",
+    "fidelity",
+    "epochs",
+    "seconds",
+    "operator",
+    "parents",
+    "cluster",
+    "violation",
+    "front",
+    "genotype",
 ];
 
 /// A value in a row.
@@ -114,15 +124,15 @@ impl<'a> TrialRows<'a> {
             ("options", Align::Left),
         ];
         let owned = |(name, align): (&str, Align)| (name.to_owned(), align);
-        let mut table =
-            TextTable::new(first.map(owned).into_iter().chain(headings).chain(last.map(owned)));
+        let mut table = TextTable::new(first.map(owned).into_iter().chain(headings).chain(last.map(owned)));
         for journaled in self.trials {
             let JournaledTrial { trial, seconds, .. } = journaled.as_ref();
             let shown = |name: &str, value: Option<f64>| {
                 value.map_or_else(|| "-".to_owned(), |value| units::shown(name, value).1)
             };
             let measured = trial.outcome.measurement();
-            let metrics = self.metrics.iter().map(|name| shown(name, measured.and_then(|found| found.get(name))));
+            let metrics =
+                self.metrics.iter().map(|name| shown(name, measured.and_then(|found| found.get(name))));
             let costs = self.costs.iter().map(|name| shown(name, trial.costs.0.get(name).copied()));
             let (origin, genotype) = (&trial.proposal.origin, &trial.proposal.genotype);
             let parents = origin.parents.iter().map(|parent| format!(" {parent}")).collect::<String>();
@@ -181,7 +191,8 @@ impl<'a> TrialRows<'a> {
             Cell::Text(proposal.genotype.to_string()),
         ];
         let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::Number);
-        let metric = |found: Option<&Measurement>, name: &str| number(found.and_then(|found| found.get(name)));
+        let metric =
+            |found: Option<&Measurement>, name: &str| number(found.and_then(|found| found.get(name)));
         let metrics = self.metrics.iter().map(|name| metric(measured, name));
         let costs = self.costs.iter().map(|name| number(trial.costs.0.get(name).copied()));
         fixed.into_iter().chain(metrics).chain(costs).chain(self.options(journaled)).collect()
@@ -195,14 +206,16 @@ impl<'a> TrialRows<'a> {
         }
         let active = variation::active(&self.decisions, genes);
         let chosen = self.decisions.iter().zip(genes).zip(active);
-        let option = |((decision, gene), active): ((&Decision, &u8), bool)| {
-            match decision.options.get(usize::from(*gene)).filter(|_| active) {
-                None => Cell::Empty,
-                Some(Choice::Flag(flag)) => Cell::Flag(*flag),
-                Some(Choice::Int(whole)) => Cell::Whole(*whole),
-                Some(Choice::Real(number)) => Cell::Number(*number),
-                Some(Choice::Text(text)) => Cell::Text(text.clone()),
-            }
+        let option = |((decision, gene), active): ((&Decision, &u8), bool)| match decision
+            .options
+            .get(usize::from(*gene))
+            .filter(|_| active)
+        {
+            None => Cell::Empty,
+            Some(Choice::Flag(flag)) => Cell::Flag(*flag),
+            Some(Choice::Int(whole)) => Cell::Whole(*whole),
+            Some(Choice::Real(number)) => Cell::Number(*number),
+            Some(Choice::Text(text)) => Cell::Text(text.clone()),
         };
         chosen.map(option).collect()
     }
@@ -252,11 +265,15 @@ mod tests {
     fn trials() -> Vec<Box<JournaledTrial>> {
         let failed = Outcome::Failed { kind: FailureKind::Diverged, reason: "=1+1, \"x\"\ny".to_owned() };
         let measured = Outcome::from_metrics([("error_percent".to_owned(), 12.5)].into());
-        vec![trial(3, vec![1, 0], measured, Fidelity::Full), trial(4, vec![0, 1], failed, Fidelity::Epochs(2))]
+        vec![
+            trial(3, vec![1, 0], measured, Fidelity::Full),
+            trial(4, vec![0, 1], failed, Fidelity::Epochs(2)),
+        ]
     }
 
     fn decisions() -> Vec<Decision> {
-        let decision = |name: &str, options: Vec<Choice>| Decision { name: name.to_owned(), options, active_if: None };
+        let decision =
+            |name: &str, options: Vec<Choice>| Decision { name: name.to_owned(), options, active_if: None };
         vec![
             decision("width", vec![Choice::Int(8), Choice::Int(16)]),
             decision("macs", vec![Choice::Flag(true), Choice::Text("a b".to_owned())]),
@@ -302,7 +319,9 @@ mod tests {
         let table = TrialRows::new(&trials, decisions(), [3].into(), 9).table(Numbers::Measured).to_string();
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].starts_with("trial  outcome"), "{table}");
-        assert!(lines[1].contains("measured, on the front") && lines[1].ends_with("1-0       width=16 macs=true"));
+        assert!(
+            lines[1].contains("measured, on the front") && lines[1].ends_with("1-0       width=16 macs=true")
+        );
         assert!(lines[2].contains("diverged") && lines[2].ends_with("width=8 macs=a b"), "{table}");
     }
 

@@ -410,7 +410,9 @@ pub(crate) mod tests {
     fn share_is_the_last_value_of_the_curve() {
         let mut volume = Volume::new(vec![None, Some(10.0)]);
         assert_eq!(volume.share(), None);
-        for (number, trial) in (1..).zip(trials(&[Some((4.0, 4.0)), Some((2.0, 6.0)), None, Some((3.0, 2.0))])) {
+        for (number, trial) in
+            (1..).zip(trials(&[Some((4.0, 4.0)), Some((2.0, 6.0)), None, Some((3.0, 2.0))]))
+        {
             volume.add(number, &trial);
             volume.settle();
             let last = volume.curve().last().map(|(_, share)| *share);
