@@ -19,9 +19,10 @@ use kiln_search::{
     Study, StudyError, StudySettings, TableError, TableEvaluator,
 };
 use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
+use kiln_trackers::{Tracker, TrackerRegistry};
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
+use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig, TRACK};
 use crate::measuring::DeviceMeasurer;
 
 /// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
@@ -46,6 +47,8 @@ pub struct Registries {
     pub strategies: StrategyRegistry,
     /// Export formats, for `[finish] formats` and for `kiln export`.
     pub exporters: ExporterRegistry,
+    /// Trackers, for `[track]`.
+    pub trackers: TrackerRegistry,
     /// Progress callback of the data readers. Its arguments are the number of data files read so far and the
     /// number of all data files.
     pub reading: fn(u64, u64),
@@ -89,6 +92,8 @@ pub struct Assembly {
     pub workload: Workload,
     /// The strategy.
     pub strategy: Box<dyn Strategy>,
+    /// The trackers. The caller gives them to a [`kiln_trackers::Tracking`] that observes the study.
+    pub trackers: Vec<Box<dyn Tracker>>,
 }
 
 impl Registries {
@@ -102,6 +107,7 @@ impl Registries {
             evaluators: EvaluatorRegistry::builtin(),
             strategies: StrategyRegistry::builtin(),
             exporters: ExporterRegistry::builtin(),
+            trackers: TrackerRegistry::builtin(),
             reading: |_, _| (),
         }
     }
@@ -134,6 +140,7 @@ impl Registries {
         let Part { kind, settings } = &config.search.strategy;
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.names())?;
+        let trackers = self.trackers.build(&config.track).map_err(|error| document.explain(&error))?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
         let stated = stated_data(&config);
         let data = if stated.is_some() { None } else { self.data(&config, data_folder)? };
@@ -169,6 +176,7 @@ impl Registries {
             compressor,
             workload,
             strategy,
+            trackers,
         })
     }
 
@@ -436,8 +444,8 @@ impl Assembly {
     ///
     /// The reading rules may change too. If a rule change alters the values that are read, the hash of the
     /// data reveals the change.
-    pub const FREE_KEYS: [&'static str; 5] =
-        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
+    pub const FREE_KEYS: [&'static str; 6] =
+        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules", TRACK];
 
     /// Whether the user can fix the error in the command, the config or the files. All other errors occur
     /// while the study runs.

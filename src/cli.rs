@@ -90,6 +90,9 @@ pub(crate) struct FinishArguments {
     /// that config
     #[arg(long)]
     pub(crate) measure: bool,
+    /// Send the results to the trackers that the run folder's config names
+    #[arg(long)]
+    pub(crate) track: bool,
 }
 
 /// Arguments of `kiln compress`.
@@ -156,6 +159,14 @@ pub(crate) enum Command {
         /// Run folder or name of a study
         run: PathBuf,
         /// Print comma-separated values (CSV)
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+    },
+    /// Show all trials of a run: outcome, metrics, costs, origin, genotype and options by name
+    Trials {
+        /// Run folder or name of a study
+        run: PathBuf,
+        /// Print comma-separated values (CSV) with a column for each decision
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },

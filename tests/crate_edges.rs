@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// For each crate, the crates of this workspace that it may use outside tests.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("kiln-damage", &[]),
     ("kiln-files", &[]),
     ("kiln-processes", &[]),
@@ -28,19 +28,32 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "kiln-space",
         ],
     ),
-    ("kiln", &["kiln-evaluator", "kiln-export", "kiln-files", "kiln-hw-models", "kiln-search", "kiln-space"]),
+    ("kiln-trackers", &["kiln-files", "kiln-search", "kiln-space"]),
+    (
+        "kiln",
+        &[
+            "kiln-evaluator",
+            "kiln-export",
+            "kiln-files",
+            "kiln-hw-models",
+            "kiln-search",
+            "kiln-space",
+            "kiln-trackers",
+        ],
+    ),
 ];
 
 /// External crates (by the start of their names) that only some crates may use.
-const OWNED: [(&str, &[&str]); 8] = [
+const OWNED: [(&str, &[&str]); 9] = [
     ("burn", &["kiln-evaluator", "kiln-kernels"]),
     ("sled", &["kiln-search"]),
     ("indicatif", &["kiln"]),
     ("ratatui", &["kiln"]),
     ("clap", &["kiln"]),
     ("ort", &["kiln"]),
-    ("prost", &["kiln-export"]),
+    ("prost", &["kiln-export", "kiln-trackers"]),
     ("rustix", &["kiln-processes"]),
+    ("ureq", &["kiln-trackers"]),
 ];
 
 fn packages() -> Vec<Package> {

@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Files that may open other files directly, each with the reason.
-const OTHERS: [(&str, &str); 20] = [
+const OTHERS: [(&str, &str); 21] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
     ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
@@ -32,6 +32,7 @@ const OTHERS: [(&str, &str); 20] = [
     ("processes/src/group.rs", "reads what the system says of processes"),
     ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
+    ("trackers/src/tensorboard.rs", "event files are written on, record by record"),
     ("src/logging.rs", "the log is written on"),
     ("src/config/document.rs", "a config may come through a pipe"),
     ("evaluator/src/evaluators/command/kept.rs", "moves and copies what another program wrote"),

@@ -34,8 +34,8 @@ pub use error::{
 pub use learning::{Denoised, cluster, denoised};
 pub use persistence::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,
-    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageSeconds, Store, StoreEntry, StudyRecord,
-    check_held, check_study_name, facts, hold_folder,
+    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageClock, StageSeconds, Store, StoreEntry,
+    StudyRecord, check_held, check_study_name, facts, hold_folder,
 };
 pub use registry::StrategyRegistry;
 pub use strategies::ENUMERABLE;

@@ -37,5 +37,6 @@ mod predictions;
 mod sandbox;
 mod screens;
 mod supernets;
+mod tracking;
 mod trainings;
 mod workers;

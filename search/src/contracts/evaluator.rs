@@ -28,6 +28,12 @@ pub trait Progress: Send + Sync {
     /// or a file name.
     fn report(&self, stage: &str, done: u64, total: u64, note: &str);
 
+    /// Reports a number of a running stage to the observers, such as the learning rate at step `step` of a
+    /// training. The number is not written to the journal.
+    fn number(&self, stage: &str, step: u64, name: &str, value: f64) {
+        let _ = (stage, step, name, value);
+    }
+
     /// Whether the user has requested a stop. Long work then saves its state and returns
     /// [`EvalError::Interrupted`].
     fn stop_requested(&self) -> bool;
