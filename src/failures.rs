@@ -26,8 +26,8 @@ pub(crate) const fn advice(kind: FailureKind) -> &'static str {
             "`kiln.log` has details; after you fix the cause, `--retry-failed` repeats them"
         }
         FailureKind::Program => {
-            "the last lines of the command say why; `kiln check CONFIG --try` runs one trial alone; after you \
-             fix the cause, `--retry-failed` repeats them"
+            "the last lines of the command say why; `kiln check CONFIG --try` runs one trial alone; after \
+             you fix the cause, `--retry-failed` repeats them"
         }
         FailureKind::Invalid => "the space contains networks that cannot be built: narrow the named decision",
     }

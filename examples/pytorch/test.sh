@@ -23,12 +23,13 @@ kiln="${KILN:-$target/release/kiln}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-cargo run --release --locked --quiet -p kiln-export --features testing --example layer_samples -- "$work/samples"
+cargo run --release --locked --quiet -p kiln-export --features testing --example layer_samples -- \
+    "$work/samples"
 python3 examples/pytorch/check.py --exports "$work/samples"
 
 cd examples/pytorch
-stages="stages = [{ blocks = ['conv', 'separable', 'mbconv', 'residual', 'identity'], depth = [1, 2], width = [8, 12],
-    kernel = [3, 5], stride = 2, squeeze_excitation = [false, true],
+stages="stages = [{ blocks = ['conv', 'separable', 'mbconv', 'residual', 'identity'], depth = [1, 2],
+    width = [8, 12], kernel = [3, 5], stride = 2, squeeze_excitation = [false, true],
     activation = ['relu', 'relu6', 'hard_swish', 'hard_sigmoid', 'sigmoid', 'silu', 'tanh', 'gelu'] }]"
 for space in "kind = 'mlp'
 layers = [1, 2]

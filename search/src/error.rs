@@ -345,9 +345,8 @@ pub enum StudyError {
     },
     /// The program that evaluates networks failed too many times in a row.
     #[error(
-        "{count} evaluations in a row failed, the last one was trial {trial}; {common}; when the cause is \
-         mended, go on with failed trials retried (`--retry-failed`), and `kiln check CONFIG --try` runs one \
-         trial alone"
+        "{count} evaluations in a row failed, the last one was trial {trial}; {common}; `kiln check CONFIG \
+         --try` runs one trial alone, and `--retry-failed` repeats them when the cause is mended"
     )]
     Failing {
         /// Number of evaluations in a row that failed.

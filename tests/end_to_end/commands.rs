@@ -41,7 +41,8 @@ impl Scripted<'_> {
             "study = {{ name = 'scripted', seed = 1 }}\n\
              space = {{ kind = 'mlp', layers = [1, 2], width = [4, 8, 16, 32] }}\n\
              [evaluator]\nkind = 'command'\ncommand = ['sh', 'train.sh', {arguments}]\n\
-             metrics = ['error_percent']\ninput = [3, 1, 1]\noutputs = 2\n{evaluator}\n[search]\n{search}\n{more}"
+             metrics = ['error_percent']\ninput = [3, 1, 1]\noutputs = 2\n{evaluator}\n\
+             [search]\n{search}\n{more}"
         ));
         fs::write(sandbox.path("train.sh"), self.script).unwrap();
         sandbox
@@ -176,8 +177,8 @@ fn failures_have_the_last_lines_and_several_in_a_row_end_the_study() {
     // The last trial may run at the same time.
     assert!((5..=6).contains(&reasons.len()), "{reasons:?}");
     assert_eq!(reasons[0], "`sh` failed (exit status: 3) | cannot find data 7");
-    let expected = "5 evaluations in a row failed, the last one was trial 4; they have in common: `sh` failed \
-                    (exit status: 3) | cannot find data 7";
+    let expected = "5 evaluations in a row failed, the last one was trial 4; they have in common: `sh` \
+                    failed (exit status: 3) | cannot find data 7";
     assert!(said.err.contains(expected), "{}", said.err);
 }
 
@@ -199,7 +200,8 @@ fn wrong_results_are_failures_that_say_what_was_found() {
             "echo '{\"loss\": 1}'",
             "'{architecture}'",
             "",
-            "`sh` gave no usable result: the result has no `error_percent`, which `metrics` names | {\"loss\": 1}",
+            "`sh` gave no usable result: the result has no `error_percent`, which `metrics` names | \
+             {\"loss\": 1}",
         ),
         (
             "echo '{\"error_percent\": Infinity}' > \"$2\"",
@@ -211,8 +213,8 @@ fn wrong_results_are_failures_that_say_what_was_found() {
             "echo '{\"epoch\": 1, \"error_percent\": NaN}'; exec sleep 600",
             "'{architecture}'",
             "epochs = 3",
-            "`sh` reported epoch 1 and gave no usable result: `error_percent` of the result is NaN, expected a \
-             finite number | {\"epoch\": 1, \"error_percent\": NaN}",
+            "`sh` reported epoch 1 and gave no usable result: `error_percent` of the result is NaN, expected \
+             a finite number | {\"epoch\": 1, \"error_percent\": NaN}",
         ),
         (
             "echo '{\"epoch\": 1, \"error_percent\": 2}'",
@@ -231,7 +233,9 @@ fn wrong_results_are_failures_that_say_what_was_found() {
 #[test]
 fn failures_of_single_networks_do_not_end_the_study() {
     // Every other run fails.
-    let script = r#"echo run >> runs.txt; [ $(($(wc -l < runs.txt) % 2)) = 0 ] || exit 1; echo '{"error_percent": 1}'"#;
+    let script = r#"echo run >> runs.txt
+[ $(($(wc -l < runs.txt) % 2)) = 0 ] || exit 1
+echo '{"error_percent": 1}'"#;
     let sandbox = Scripted { script, ..Scripted::default() }.sandbox();
     let summary = sandbox.search(&["--workers", "1"]);
     assert_eq!((summary["trials"].as_u64(), reasons(&sandbox).len()), (Some(6), 3));

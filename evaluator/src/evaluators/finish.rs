@@ -1,6 +1,8 @@
 //! The finish stage trains a network of the Pareto front, measures it once on the test split, and writes its
 //! files.
 
+mod card;
+pub(crate) mod outside;
 mod recipes;
 mod settings;
 
@@ -9,20 +11,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{
-    Arrays, CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction,
-    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
-};
-use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
+use kiln_export::{ExportError, GraphOptimization, QuantizationPlan, TrainedModel, write_files};
+use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
+use self::outside::{OutsideTraining, Returned};
 use self::settings::{FinishSettings, Mode};
 use crate::compression::compressor::Compressor;
 use crate::compression::grammar::Combination;
 use crate::compression::teachers::SharedTeacher;
 use crate::data::Split;
 use crate::deploy::frozen::Frozen;
-use crate::deploy::{arrays, inference, provenance, random, target_scale};
+use crate::deploy::{arrays, inference, random, target_scale};
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 use crate::evaluators::fingerprint;
@@ -43,31 +43,6 @@ pub(crate) trait Inheritance: SharedTeacher {
 
     /// Returns the hash of the shared weights.
     fn hash(&self) -> String;
-}
-
-/// Trains networks outside of this process.
-pub(crate) trait OutsideTraining: Send + Sync {
-    /// Trains the network of a trial with the whole schedule. `shared` is what its genotype decodes to.
-    fn trained(
-        &self,
-        trial: &Trial,
-        shared: &Architecture,
-        progress: &dyn Progress,
-    ) -> Result<Returned, EvalError>;
-
-    /// Describes the training, for model cards.
-    fn describe(&self) -> String;
-
-    /// A text that identifies everything that the trained weights depend on, except the network.
-    fn fingerprint(&self) -> String;
-}
-
-/// A network that was trained outside of this process.
-pub(crate) struct Returned {
-    /// Its arrays, which fit its architecture. Those of a regression give standardized values.
-    pub(crate) arrays: Arrays,
-    /// What the program reported.
-    pub(crate) metrics: BTreeMap<String, f64>,
 }
 
 struct NetworkFinisher {
@@ -353,135 +328,6 @@ impl NetworkFinisher {
         parts.join("\n")
     }
 
-    /// Describes how the network was trained, for its model card.
-    fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
-        if let Some(outside) = &self.outside {
-            return outside.describe();
-        }
-        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
-        format!(
-            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, \
-             momentum {}, weight decay {}, label smoothing {}{}{}{}",
-            self.training.epochs,
-            self.training.batch,
-            if inherits { "the supernet's" } else { "new" },
-            if self.settings.train_on_validation { " and validation" } else { "" },
-            self.training.optimizer.kind,
-            self.training.optimizer.learning_rate,
-            self.training.optimizer.momentum,
-            self.training.optimizer.weight_decay,
-            self.training.label_smoothing,
-            self.training.describe_options(),
-            if QuantizationPlan::new(architecture).is_empty() {
-                ""
-            } else {
-                "; rounded to 8 bits at the end"
-            },
-            trial
-                .proposal
-                .fidelity
-                .qualifier(self.full_epochs)
-                .map(|judged| format!("; the search judged the architecture {judged}"))
-                .unwrap_or_default(),
-        )
-    }
-
-    fn card(
-        &self,
-        trial: &Trial,
-        architecture: &Architecture,
-        score: Option<&Score>,
-        reported: &BTreeMap<String, f64>,
-    ) -> ModelCard {
-        let (data, space) = (&self.context.data, &self.context.space);
-        let genotype = &trial.proposal.genotype;
-        let decisions = space.decisions().iter().zip(genotype.genes()).enumerate();
-        let decisions = decisions
-            .filter(|(index, _)| {
-                kiln_space::variation::is_active(space.decisions(), genotype.genes(), *index)
-            })
-            .map(|(_, (decision, gene))| {
-                (decision.name.clone(), decision.options[usize::from(*gene)].to_string())
-            })
-            .collect();
-        let counts = architecture.counts();
-        let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
-        let mut metrics: Vec<MetricRecord> = score
-            .map_or(&[][..], |score| &score.metrics)
-            .iter()
-            .map(|(name, value)| MetricRecord {
-                name: (*name).to_owned(),
-                value: *value,
-                how: if name.contains("deviations") {
-                    format!("{tested}; in deviations of the training split")
-                } else {
-                    tested.clone()
-                },
-                predicted_by: None,
-            })
-            .collect();
-        let measured: Vec<String> = metrics.iter().map(|metric| metric.name.clone()).collect();
-        let reported = reported.iter().filter(|(name, _)| !measured.contains(name));
-        metrics.extend(reported.map(|(name, value)| MetricRecord {
-            name: name.clone(),
-            value: *value,
-            how: "reported by the command".to_owned(),
-            predicted_by: None,
-        }));
-        let predicted = || "predicted by the study's cost models from the architecture".to_owned();
-        metrics.extend(trial.costs.0.iter().map(|(name, value)| {
-            let origin = self.context.cost_origins.get(name);
-            MetricRecord {
-                name: name.clone(),
-                value: *value,
-                how: origin.map_or_else(predicted, |origin| origin.how.clone()),
-                predicted_by: origin.and_then(|origin| origin.predictor.as_ref()).map(predicted_by),
-            }
-        }));
-        let size = |split: Split| data.split(split).len() as u64;
-        let (mean, deviation) = data.normalization();
-        ModelCard {
-            version: CardVersion::CURRENT,
-            name: format!("{}/{}", self.context.study, trial.id),
-            decisions,
-            genotype: genotype.to_string(),
-            parameters: counts.parameters,
-            macs: counts.macs,
-            predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
-            classes: data.targets().names().to_vec(),
-            data: data.describe(),
-            training: self.describe_training(trial, architecture),
-            preprocessing: Preprocessing {
-                input: data.input().to_owned(),
-                mean: mean.to_vec(),
-                deviation: deviation.to_vec(),
-                inputs: data.inputs().to_vec(),
-                target_offsets: data.target_offsets().to_vec(),
-                reading: data.reading().clone(),
-                reading_rules: data.reading_rules().number(),
-            },
-            metrics,
-            seed: self.context.seed,
-            versions: BTreeMap::from([
-                ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                ("burn".to_owned(), "0.22.1".to_owned()),
-            ]),
-            fidelity: trial.proposal.fidelity.to_string(),
-            split: data.has_examples().then(|| SplitSizes {
-                seed: data.split_seed(),
-                training: size(Split::Train),
-                validation: size(Split::Validation),
-                test: size(Split::Test),
-            }),
-            class_weights: self.training.class_weights.by_name(data),
-            test: score.map(|score| score.results.clone()),
-            optimization: BTreeMap::new(),
-            compressed: Vec::new(),
-            date: provenance::today(),
-            machine: provenance::machine(&self.device_class),
-        }
-    }
-
     /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
     fn optimization(&self, model: &TrainedModel) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
         let mut all = BTreeMap::new();
@@ -530,15 +376,5 @@ impl NetworkFinisher {
         model.card.save(&into.join("card.json")).map_err(failed)?;
         files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
         Ok(files)
-    }
-}
-
-fn predicted_by(predictor: &CostPredictor) -> PredictedBy {
-    let conditions = predictor.conditions;
-    PredictedBy {
-        device: predictor.device.clone(),
-        model: predictor.model.clone(),
-        batch: conditions.map(|conditions| conditions.batch),
-        threads: conditions.map(|conditions| conditions.threads),
     }
 }

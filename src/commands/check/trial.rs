@@ -42,7 +42,8 @@ pub(super) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     if common.json {
         let genotype = genotype.to_string();
         output::print_json(&json!({
-            "genotype": genotype, "fidelity": fidelity, "outcome": outcome, "seconds": seconds, "notes": lines,
+            "genotype": genotype, "fidelity": fidelity, "outcome": outcome, "seconds": seconds,
+            "notes": lines,
         }))?;
     } else {
         let mut text =

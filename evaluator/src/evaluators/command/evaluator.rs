@@ -22,7 +22,7 @@ use super::weights;
 use super::work::Work;
 use crate::deploy::random;
 use crate::evaluators::context::Context;
-use crate::evaluators::finish::{OutsideTraining, Returned};
+use crate::evaluators::finish::outside::{OutsideTraining, Returned};
 use crate::network::stand_alone::stand_alone;
 
 /// Name of the folder that keeps states until the search ends.

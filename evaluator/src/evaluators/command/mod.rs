@@ -58,8 +58,8 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
     let finishing = finish.map(|finish| {
         let context = &evaluator.context;
         if !returns_weights {
-            let expected = "no such table, or `{weights}` in `evaluator.command`: Kiln finishes only networks \
-                            whose weights the program returns";
+            let expected = "no such table, or `{weights}` in `evaluator.command`: Kiln finishes only \
+                            networks whose weights the program returns";
             return Err(SettingsError::value(finish.path(), "a table", expected));
         }
         let training = TrainingSettings {

@@ -44,8 +44,8 @@ impl<'a> Told<'a> {
     /// Reports a trial to the observers. `epochs` is the number of epochs of all trials so far.
     ///
     /// # Errors
-    /// [`StudyError::Panics`] or [`StudyError::Failing`] if too many evaluations in a row have broken down. In
-    /// this case, too, the trial is reported to the observers.
+    /// [`StudyError::Panics`] or [`StudyError::Failing`] if too many evaluations in a row have broken down.
+    /// In this case, too, the trial is reported to the observers.
     pub(super) fn push(&mut self, answered: Answered, epochs: u64) -> Result<(), StudyError> {
         let Answered { trial, known, seconds, worker } = answered;
         self.trials.push(trial.clone());
