@@ -63,7 +63,7 @@ impl Serialize for Cell {
 
 /// The trials of a run, and the columns of their rows.
 pub(crate) struct TrialRows<'a> {
-    trials: &'a [Box<JournaledTrial>],
+    trials: &'a [JournaledTrial],
     metrics: Vec<&'a str>,
     costs: Vec<&'a str>,
     decisions: Vec<Decision>,
@@ -76,13 +76,13 @@ impl<'a> TrialRows<'a> {
     /// `front` are the trials on the Pareto front. `full_epochs` is the number of epochs of a full training,
     /// or 0.
     pub(crate) fn new(
-        trials: &'a [Box<JournaledTrial>],
+        trials: &'a [JournaledTrial],
         decisions: Vec<Decision>,
         front: BTreeSet<TrialId>,
         full_epochs: u32,
     ) -> Self {
         let (mut metrics, mut costs) = (BTreeSet::new(), BTreeSet::new());
-        for JournaledTrial { trial, .. } in trials.iter().map(AsRef::as_ref) {
+        for JournaledTrial { trial, .. } in trials {
             let measured = trial.outcome.measurement().into_iter().flat_map(|found| found.metrics().keys());
             metrics.extend(measured.map(String::as_str));
             costs.extend(trial.costs.0.keys().map(String::as_str));
@@ -126,7 +126,7 @@ impl<'a> TrialRows<'a> {
         let owned = |(name, align): (&str, Align)| (name.to_owned(), align);
         let mut table = TextTable::new(first.map(owned).into_iter().chain(headings).chain(last.map(owned)));
         for journaled in self.trials {
-            let JournaledTrial { trial, seconds, .. } = journaled.as_ref();
+            let JournaledTrial { trial, seconds, .. } = journaled;
             let shown = |name: &str, value: Option<f64>| {
                 value.map_or_else(|| "-".to_owned(), |value| units::shown(name, value).1)
             };
@@ -135,7 +135,10 @@ impl<'a> TrialRows<'a> {
                 self.metrics.iter().map(|name| shown(name, measured.and_then(|found| found.get(name))));
             let costs = self.costs.iter().map(|name| shown(name, trial.costs.0.get(name).copied()));
             let (origin, genotype) = (&trial.proposal.origin, &trial.proposal.genotype);
-            let parents = origin.parents.iter().map(|parent| format!(" {parent}")).collect::<String>();
+            let origin_said = std::iter::once(origin.operator.clone())
+                .chain(origin.parents.iter().map(ToString::to_string))
+                .collect::<Vec<_>>()
+                .join(" ");
             let options = self.decisions.iter().zip(self.options(journaled));
             let options = options.filter(|(_, option)| *option != Cell::Empty);
             let options = options.map(|(decision, option)| format!("{}={}", decision.name, option.text()));
@@ -151,7 +154,7 @@ impl<'a> TrialRows<'a> {
                 .chain(costs)
                 .chain([
                     format!("{:.2}", seconds.get()),
-                    format!("{}{parents}", origin.operator),
+                    origin_said,
                     genotype.to_string(),
                     options.collect::<Vec<_>>().join(" "),
                 ]),
@@ -254,15 +257,15 @@ mod tests {
 
     use super::*;
 
-    fn trial(id: TrialId, genes: Vec<u8>, outcome: Outcome, fidelity: Fidelity) -> Box<JournaledTrial> {
+    fn trial(id: TrialId, genes: Vec<u8>, outcome: Outcome, fidelity: Fidelity) -> JournaledTrial {
         let origin = Origin { operator: "mutation".to_owned(), parents: vec![0, 2], cluster: None };
         let proposal = Proposal { genotype: Genotype::new(genes), fidelity, origin };
         let costs = Costs([("macs".to_owned(), 1000.0)].into());
         let trial = Trial { id, proposal, outcome, costs, objectives: Objectives::default(), violation: 0.0 };
-        Box::new(JournaledTrial { trial, seconds: Seconds::saturating(1.5), worker: 0, checked: true })
+        JournaledTrial { trial, seconds: Seconds::saturating(1.5), worker: 0, checked: true }
     }
 
-    fn trials() -> Vec<Box<JournaledTrial>> {
+    fn trials() -> Vec<JournaledTrial> {
         let failed = Outcome::Failed { kind: FailureKind::Diverged, reason: "=1+1, \"x\"\ny".to_owned() };
         let measured = Outcome::from_metrics([("error_percent".to_owned(), 12.5)].into());
         vec![

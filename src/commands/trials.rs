@@ -23,7 +23,7 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
             Vec::new()
         }
     };
-    let trials: Vec<_> = record.trials.into_values().collect();
+    let trials: Vec<_> = record.trials.into_values().map(|journaled| *journaled).collect();
     let told: Vec<Trial> = trials.iter().map(|journaled| journaled.trial.clone()).collect();
     let front = study_front(&told).iter().map(|entry| entry.trial).collect();
     drop(told);

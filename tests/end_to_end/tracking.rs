@@ -14,6 +14,9 @@ use crate::sandbox::{Said, Sandbox};
 
 const TOKEN: &str = "s3cret-t0ken";
 
+/// Requests: the last part of the path, and the body.
+type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// A study of seconds, whose `[track]` has these lines.
 fn config(track: &str) -> String {
     format!(
@@ -37,7 +40,7 @@ fn event_files(sandbox: &Sandbox) -> Vec<Vec<u8>> {
 }
 
 /// Serves answers like those of MLflow, and collects the bodies of requests by call.
-fn mlflow() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
+fn mlflow() -> (String, Calls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let calls = Arc::new(Mutex::new(Vec::new()));

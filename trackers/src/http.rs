@@ -109,7 +109,13 @@ impl Client {
     /// Creates a client. It connects with the first request. `codes` are the values of `error_code` that
     /// messages may contain: a server could put a secret into any other text.
     pub(crate) fn new(address: Address, token: Option<Token>, codes: &'static [&'static str]) -> Self {
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder();
+        #[cfg(feature = "https")]
+        let config = {
+            use ureq::tls::{RootCerts, TlsConfig};
+            config.tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+        };
+        let agent = config
             .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)

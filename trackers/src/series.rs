@@ -96,50 +96,44 @@ impl Series {
 
     /// Returns the points that follow from the next event.
     pub(crate) fn see(&mut self, event: &Event, moment: Moment, source: Source) -> Vec<Point> {
-        let mut points = Points { thinning: &mut self.thinning, unix_s: moment.unix_s, found: Vec::new() };
+        let unix_s = moment.unix_s;
         self.clock.pass(moment.elapsed, event, &mut self.spent);
         let StageSeconds { prepare, search, finish } = self.spent;
         match event {
             Event::Started { .. } => self.starts += 1,
-            Event::Prepared { .. } => points.always("seconds/prepare", self.starts, prepare.get()),
+            Event::Prepared { .. } => return self.seconds("seconds/prepare", prepare, unix_s),
             Event::Searched { .. } => {
-                points.always("seconds/search", self.starts, search.get());
-                let found = points.found;
-                return [found, self.totals(moment.unix_s, Detail::All)].concat();
+                let seconds = self.seconds("seconds/search", search, unix_s);
+                return [seconds, self.totals(unix_s, Detail::All)].concat();
             }
-            Event::Ended => points.always("seconds/finish", self.starts, finish.get()),
+            Event::Ended => return self.seconds("seconds/finish", finish, unix_s),
+            Event::Progress { stage, note, .. } if stage == FINISH => {
+                self.finishing = note.strip_prefix("trial ").and_then(|trial| trial.parse().ok());
+            }
             Event::Progress { stage, done, total, note } => {
-                if stage == FINISH {
-                    self.finishing = note.strip_prefix("trial ").and_then(|trial| trial.parse().ok());
-                } else if let (Some(group), Some(loss)) = (self.group(stage), loss(note)) {
+                if let (Some(group), Some(loss)) = (self.group(stage), loss(note)) {
                     let detail = if done >= total { Detail::All } else { Detail::Fine };
-                    return self.one(&format!("{group}/loss"), *done, loss, moment.unix_s, detail);
+                    return self.one(&format!("{group}/loss"), *done, loss, (unix_s, detail));
                 }
             }
             Event::Trial { trial, .. } if source == Source::Journal => {
-                self.times.insert(trial.id, moment.unix_s);
+                self.times.insert(trial.id, unix_s);
             }
             Event::Trial { trial, known, .. } => {
                 let then = self.times.get(&trial.id).copied().filter(|_| *known);
                 self.count(trial);
-                return self.totals(then.unwrap_or(moment.unix_s), Detail::Fine);
+                return self.totals(then.unwrap_or(unix_s), Detail::Fine);
             }
             Event::Rejections { candidates, rejected } if source == Source::Study && self.told > 0 => {
-                points.add("search/candidates", self.told, *candidates as f64, Detail::Fine);
-                points.add("search/rejected", self.told, *rejected as f64, Detail::Fine);
+                let at = (unix_s, Detail::Fine);
+                let candidates = self.one("search/candidates", self.told, *candidates as f64, at);
+                return [candidates, self.one("search/rejected", self.told, *rejected as f64, at)].concat();
             }
-            Event::Finished { finished, .. } if self.finished.get(&finished.trial) != Some(finished) => {
-                self.networks += 1;
-                points.always("finished/trial", self.networks, finished.trial as f64);
-                for (name, value) in &finished.metrics {
-                    points.always(&format!("finished/{name}"), self.networks, *value);
-                }
-                self.finished.insert(finished.trial, finished.clone());
-            }
+            Event::Finished { finished, .. } => return self.network(finished, unix_s),
             Event::Retried { .. } => self.begin_again(),
             _ => {}
         }
-        points.found
+        Vec::new()
     }
 
     /// Returns the point of a number that a training reported.
@@ -151,7 +145,7 @@ impl Series {
         unix_s: f64,
     ) -> Vec<Point> {
         let Some(group) = self.group(stage) else { return Vec::new() };
-        self.one(&format!("{group}/{name}"), step, value, unix_s, Detail::Fine)
+        self.one(&format!("{group}/{name}"), step, value, (unix_s, Detail::Fine))
     }
 
     /// Returns the group of series of a training. Networks that are finished have one group each.
@@ -163,9 +157,29 @@ impl Series {
         }
     }
 
-    fn one(&mut self, series: &str, step: u64, value: f64, unix_s: f64, detail: Detail) -> Vec<Point> {
+    /// Returns the point of a series, if it is kept.
+    fn one(&mut self, series: &str, step: u64, value: f64, (unix_s, detail): (f64, Detail)) -> Vec<Point> {
         let mut points = Points { thinning: &mut self.thinning, unix_s, found: Vec::new() };
         points.add(series, step, value, detail);
+        points.found
+    }
+
+    fn seconds(&mut self, series: &str, seconds: Seconds, unix_s: f64) -> Vec<Point> {
+        self.one(series, self.starts, seconds.get(), (unix_s, Detail::All))
+    }
+
+    /// Returns the points of a finished network. A resumed study reports its networks again.
+    fn network(&mut self, finished: &Finished, unix_s: f64) -> Vec<Point> {
+        if self.finished.get(&finished.trial) == Some(finished) {
+            return Vec::new();
+        }
+        self.finished.insert(finished.trial, finished.clone());
+        self.networks += 1;
+        let mut points = Points { thinning: &mut self.thinning, unix_s, found: Vec::new() };
+        points.add("finished/trial", self.networks, finished.trial as f64, Detail::All);
+        for (name, value) in &finished.metrics {
+            points.add(&format!("finished/{name}"), self.networks, *value, Detail::All);
+        }
         points.found
     }
 
@@ -234,10 +248,6 @@ impl Points<'_> {
             self.thinning.add(series, step);
             self.found.push(Point { series: series.to_owned(), step, value, unix_s: self.unix_s });
         }
-    }
-
-    fn always(&mut self, series: &str, step: u64, value: f64) {
-        self.add(series, step, value, Detail::All);
     }
 }
 

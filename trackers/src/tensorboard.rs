@@ -67,7 +67,10 @@ impl Tracker for TensorBoard {
         if self.folder.is_symlink() {
             return Err(TrackerError::NotAFolder { path });
         }
-        let file = |action| |source| TrackerError::File { path: path.clone(), action, source };
+        let file = |action| {
+            let path = path.clone();
+            move |source| TrackerError::File { path, action, source }
+        };
         fs::create_dir_all(&self.folder).map_err(file("make the folder"))?;
         let mut names = BTreeSet::new();
         for entry in fs::read_dir(&self.folder).map_err(file("list the folder"))? {

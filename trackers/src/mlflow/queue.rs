@@ -138,6 +138,6 @@ mod tests {
         let queue = Queue::default();
         queue.finish();
         assert_eq!(queue.end(Ending::Stopped), 0);
-        assert_eq!(queue.wait(Duration::from_secs(3600)), Some(Ending::Stopped));
+        assert_eq!(queue.wait(Duration::from_hours(1)), Some(Ending::Stopped));
     }
 }

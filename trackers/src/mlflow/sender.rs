@@ -18,7 +18,7 @@ use crate::tracker::{Ending, TrackedStudy, Warn};
 
 /// Time between two batches, and the longest time between two attempts.
 const BATCH_EVERY: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 
 pub(super) struct Sender {
     api: Api,

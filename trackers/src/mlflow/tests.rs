@@ -18,7 +18,7 @@ const SECRET: &str = "s3cret-t0ken";
 fn study(folder: &TempDir, name: &str) -> TrackedStudy {
     let paths = RunPaths::new(folder.path());
     if !paths.journal().exists() {
-        let mut journal = Journal::open(&paths.journal()).unwrap().0;
+        let mut journal = Journal::open(&paths.journal()).unwrap().journal;
         journal.append(&Event::Started { study: name.to_owned(), resumed: 0, trials: None }).unwrap();
         journal.sync().unwrap();
     }
@@ -200,7 +200,7 @@ proptest! {
         let odd = Point { series: name.clone(), ..point(1) };
         api.log(&run.id, &[&odd]).unwrap();
         let state = server.state();
-        prop_assert_eq!(&state.experiments, &[name.clone()]);
+        prop_assert_eq!(&state.experiments, std::slice::from_ref(&name));
         prop_assert_eq!(&state.runs[0].name, &name);
         let paths: Vec<&str> = state.requests.iter().map(server::Request::path).collect();
         let expected = ["experiments/get-by-name", "experiments/create", "runs/search", "runs/create", "runs/log-batch"];

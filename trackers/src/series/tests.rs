@@ -77,7 +77,7 @@ fn study() -> Vec<(f64, Event)> {
         (6.0, trial(2, None, Fidelity::Full)),
         (6.0, Event::Rejections { candidates: 8, rejected: 5 }),
         (7.0, trial(3, Some(4.0), Fidelity::Full)),
-        (7.5, Event::SearchEnd { end: SearchEnd::Exhausted }),
+        (7.5, Event::SearchEnd { end: SearchEnd::Strategy { left: None, why: None } }),
         (8.0, Event::Searched { trials: 4, front: vec![3] }),
         (8.0, progress("finish", 0, 1, "trial 3")),
         (9.0, progress("network", 20, 40, "loss 0.5")),

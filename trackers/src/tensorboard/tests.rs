@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Three records that TensorBoard's own writer wrote (PyPI `tensorboard` 2.21.0, `RecordWriter`): the
+/// Three records that TensorBoard's own writer wrote (package `tensorboard` 2.21.0, `RecordWriter`): the
 /// version, a scalar, and a text.
 const KNOWN: &str = "1800000000000000a37f4b220900002040fc54d9411a0d627261696e2e4576656e743a32\
 2b353110300000000000000095f5d05f0900005040fc54d94110ac022a220a200a197365617263682f626573745f6572726f725f\
@@ -70,7 +70,7 @@ fn bytes_are_those_of_tensorboards_own_writer() {
     ] {
         write_record(&mut file, &event.encode_to_vec()).unwrap();
     }
-    let hex: String = file.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = file.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     assert_eq!(hex, KNOWN);
 }
 

@@ -102,7 +102,7 @@ fn serve(stream: &TcpStream, behavior: Behavior, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
         if behavior == Behavior::Hangs {
-            thread::sleep(Duration::from_secs(60));
+            thread::sleep(Duration::from_mins(1));
             return;
         }
         let mut state = state.lock().unwrap();
