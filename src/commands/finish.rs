@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
     let devices = MeasuredDevices::of(&assembly);
-    // The config of a run folder may come from anyone, so its addresses are used only if the user asks for that.
+    // The config of a run folder may come from anyone, so its addresses are used only if the user asks for
+    // that.
     let mut trackers = std::mem::take(&mut assembly.trackers);
     let skips_tracking = !trackers.is_empty() && !*track;
     trackers.retain(|_| *track);

@@ -10,8 +10,8 @@ const LONGEST_VALUE: usize = 500;
 /// Maximum number of parameters that are sent.
 const PARAMETERS_MAX: usize = 400;
 
-/// Returns a name that MLflow accepts: letters, digits, `_`, `-`, `.`, spaces and `/` between parts of a path.
-/// Different names stay different.
+/// Returns a name that MLflow accepts: letters, digits, `_`, `-`, `.`, spaces and `/` between parts of a
+/// path. Different names stay different.
 pub(super) fn accepted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | '/');
     // A device follows `@`, and the device's name is better read as a part of the path.
