@@ -144,11 +144,14 @@ def expected(run):
     trials = {e["trial"]["id"]: e["trial"] for e in journal if e["kind"] == "trial"}
     errors, sizes, volumes, points, failed, failures = [], [], [], [], 0, []
     for told, (_, trial) in enumerate(sorted(trials.items()), 1):
-        if "measured" in trial["outcome"]:
+        # A failed trial has no values.
+        if trial["objectives"]:
             points.append(tuple(trial["objectives"]))
         else:
             failed += 1
         failures.append((told, float(failed)))
+        if not points:
+            continue
         errors.append((told, min(p[0] for p in points)))
         sizes.append((told, min(p[1] for p in points)))
         volumes.append((told, hypervolume(points)))
