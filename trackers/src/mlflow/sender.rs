@@ -42,19 +42,27 @@ impl Sender {
         let mut pause = BATCH_EVERY;
         loop {
             let ending = self.queue.wait(pause);
-            match self.send(ending) {
-                Ok(()) => pause = BATCH_EVERY,
-                Err(refusal) => {
-                    self.run = None;
-                    self.say(&refusal);
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
+            let is_sent = self.attempt(ending);
+            pause = if is_sent { BATCH_EVERY } else { (pause * 2).min(RETRY_MAX) };
+            if ending.is_some() && !is_sent {
+                // There is no later attempt, and a single request may have failed by chance.
+                self.attempt(ending);
             }
             if ending.is_some() {
                 self.queue.finish();
                 return;
             }
         }
+    }
+
+    /// Sends everything that waits. Returns whether that succeeded.
+    fn attempt(&mut self, ending: Option<Ending>) -> bool {
+        let sent = self.send(ending);
+        if let Err(refusal) = &sent {
+            self.run = None;
+            self.say(refusal);
+        }
+        sent.is_ok()
     }
 
     /// Sends everything that waits.

@@ -90,7 +90,7 @@ fn run_has_every_point_once_and_the_config_as_parameters() {
 
 #[test]
 fn requests_that_fail_after_they_arrived_lose_and_double_nothing() {
-    let (server, folder) = (Server::start(Behavior::FailsEveryThird), tempfile::tempdir().unwrap());
+    let (server, folder) = (Server::start(Behavior::FailsEverySeventh), tempfile::tempdir().unwrap());
     let study = study(&folder, "a");
     let mut warnings = Vec::new();
     for end in [800, 1600, 2400, 3000, 3000, 3000] {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
     Works,
-    /// Does what every third request asks, and then closes the connection without an answer.
-    FailsEveryThird,
+    /// Does what every seventh request asks, and then closes the connection without an answer.
+    FailsEverySeventh,
     /// Never answers.
     Hangs,
     /// Answers with this status and error code, and with an address to which it redirects.
@@ -117,7 +117,7 @@ fn serve(stream: &TcpStream, behavior: Behavior, state: &Mutex<State>) {
                 (status, answer.to_string())
             }
         };
-        if behavior == Behavior::FailsEveryThird && state.requests.len().is_multiple_of(3) {
+        if behavior == Behavior::FailsEverySeventh && state.requests.len().is_multiple_of(7) {
             return;
         }
         drop(state);
