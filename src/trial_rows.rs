@@ -231,6 +231,7 @@ const fn kind(outcome: &Outcome) -> &'static str {
         Outcome::Failed { kind: FailureKind::Invalid, .. } => "invalid",
         Outcome::Failed { kind: FailureKind::Diverged, .. } => "diverged",
         Outcome::Failed { kind: FailureKind::Panicked, .. } => "panicked",
+        Outcome::Failed { kind: FailureKind::Program, .. } => "program",
     }
 }
 
