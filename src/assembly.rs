@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
-use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload};
+use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload, stated_task};
 use kiln_export::ExporterRegistry;
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
@@ -19,14 +19,17 @@ use kiln_search::{
     Study, StudyError, StudySettings, TableError, TableEvaluator,
 };
 use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
+use kiln_trackers::{Tracker, TrackerRegistry};
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
+use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig, TRACK};
 use crate::measuring::DeviceMeasurer;
 
 /// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
 /// set.
 pub(crate) const TABLE: &str = "table";
+/// Name of the evaluator that may state shapes instead of data.
+const COMMAND: &str = "command";
 
 /// Registries of all parts that a config can name. You can register your own parts in every registry before
 /// you build a study.
@@ -44,6 +47,8 @@ pub struct Registries {
     pub strategies: StrategyRegistry,
     /// Export formats, for `[finish] formats` and for `kiln export`.
     pub exporters: ExporterRegistry,
+    /// Trackers, for `[track]`.
+    pub trackers: TrackerRegistry,
     /// Progress callback of the data readers. Its arguments are the number of data files read so far and the
     /// number of all data files.
     pub reading: fn(u64, u64),
@@ -64,7 +69,7 @@ pub struct Assembly {
     pub config: RunConfig,
     /// Paths in the run folder. The folder need not exist.
     pub paths: RunPaths,
-    /// The data set, if the config names one.
+    /// The data set, if the config has a table `[data]`.
     pub data: Option<Arc<DataSet>>,
     /// The context for evaluator builders. `None` if the evaluator is `table`.
     pub context: Option<Context>,
@@ -87,6 +92,8 @@ pub struct Assembly {
     pub workload: Workload,
     /// The strategy.
     pub strategy: Box<dyn Strategy>,
+    /// The trackers. The caller gives them to a [`kiln_trackers::Tracking`] that observes the study.
+    pub trackers: Vec<Box<dyn Tracker>>,
 }
 
 impl Registries {
@@ -100,6 +107,7 @@ impl Registries {
             evaluators: EvaluatorRegistry::builtin(),
             strategies: StrategyRegistry::builtin(),
             exporters: ExporterRegistry::builtin(),
+            trackers: TrackerRegistry::builtin(),
             reading: |_, _| (),
         }
     }
@@ -132,12 +140,16 @@ impl Registries {
         let Part { kind, settings } = &config.search.strategy;
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.names())?;
+        let trackers = self.trackers.build(&config.track).map_err(|error| document.explain(&error))?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
-        let data = self.data(&config, data_folder)?;
-        let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
+        let stated = stated_data(&config);
+        let data = if stated.is_some() { None } else { self.data(&config, data_folder)? };
+        // What an evaluator sees: the data, or shapes alone.
+        let seen = data.clone().or(stated);
+        let space = self.space(&config, seen.as_ref().map(|data| data.task()))?;
         check_end(&config, space.as_ref())?;
         priors::check_journals(&config)?;
-        let context = data.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
+        let context = seen.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
         let Built { evaluator, finisher, compressor, workload, metrics, optional } =
             self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
@@ -147,7 +159,7 @@ impl Registries {
         effort::check_budget(&config, strategy.as_ref(), answered)?;
         let domain = Domain::new(space.as_ref(), &costs, &constraints, &config.search.objectives);
         strategy.fits(&domain).map_err(|error| config.document.explain(&error))?;
-        if let Some(data) = &data {
+        if let Some(data) = &seen {
             resolve(&mut config, data);
         }
         Ok(Assembly {
@@ -164,6 +176,7 @@ impl Registries {
             compressor,
             workload,
             strategy,
+            trackers,
         })
     }
 
@@ -232,7 +245,10 @@ impl Registries {
             return match config.evaluator.kind.as_str() {
                 TABLE => Ok(None),
                 kind => {
-                    let expected = format!("a table `[data]`, for the evaluator `{kind}` to train on");
+                    let expected = match kind {
+                        COMMAND => "a table `[data]`, or `input` and `outputs` in `[evaluator]`".to_owned(),
+                        kind => format!("a table `[data]`, for the evaluator `{kind}` to train on"),
+                    };
                     Err(config.document.missing("data", &expected))
                 }
             };
@@ -286,6 +302,15 @@ impl Registries {
             .build(kind, settings, finish, context)
             .map_err(|error| config.document.explain(&error))
     }
+}
+
+/// Returns what a config without `[data]` states instead: the shapes in `input` and `outputs` of
+/// `[evaluator]`, for an evaluator that reads no examples. Evaluators without these keys refuse them.
+fn stated_data(config: &RunConfig) -> Option<Arc<DataSet>> {
+    if config.data.is_some() || config.evaluator.kind == TABLE {
+        return None;
+    }
+    stated_task(&config.evaluator.settings).map(|task| Arc::new(DataSet::without_examples(task)))
 }
 
 /// Checks that something ends the search: a budget, a target, or a space that is small enough to exhaust.
@@ -419,8 +444,8 @@ impl Assembly {
     ///
     /// The reading rules may change too. If a rule change alters the values that are read, the hash of the
     /// data reveals the change.
-    pub const FREE_KEYS: [&'static str; 5] =
-        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
+    pub const FREE_KEYS: [&'static str; 6] =
+        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules", TRACK];
 
     /// Whether the user can fix the error in the command, the config or the files. All other errors occur
     /// while the study runs.

@@ -90,6 +90,9 @@ pub(crate) struct FinishArguments {
     /// that config
     #[arg(long)]
     pub(crate) measure: bool,
+    /// Send the results to the trackers that the run folder's config names
+    #[arg(long)]
+    pub(crate) track: bool,
 }
 
 /// Arguments of `kiln compress`.
@@ -132,7 +135,7 @@ pub(crate) enum Command {
     Search {
         /// Config file
         config: PathBuf,
-        /// Repeat evaluations that panicked in an earlier run
+        /// Repeat evaluations that panicked, or whose command failed, in an earlier run
         #[arg(long)]
         retry_failed: bool,
         /// End before the search, with exit code 1, if a check finds that the supernet's estimates may
@@ -156,6 +159,14 @@ pub(crate) enum Command {
         /// Run folder or name of a study
         run: PathBuf,
         /// Print comma-separated values (CSV)
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+    },
+    /// Show all trials of a run: outcome, metrics, costs, origin, genotype and options by name
+    Trials {
+        /// Run folder or name of a study
+        run: PathBuf,
+        /// Print comma-separated values (CSV) with a column for each decision
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
@@ -225,6 +236,9 @@ pub(crate) enum Command {
     Check {
         /// Config file
         config: PathBuf,
+        /// Evaluate one network for one epoch, in a temporary folder, and show what comes back
+        #[arg(long = "try")]
+        is_tried: bool,
     },
     /// Evaluate a finished network on the test split of its data set or of another one
     Eval {

@@ -24,13 +24,20 @@ impl CsvTable {
 impl fmt::Display for CsvTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.0 {
-            for (index, cell) in row.iter().enumerate() {
-                write!(f, "{}{}", if index > 0 { "," } else { "" }, quoted(&harmless(cell)))?;
-            }
-            writeln!(f)?;
+            writeln!(f, "{}", line(row.iter().map(String::as_str)))?;
         }
         Ok(())
     }
+}
+
+/// Returns one row, without a line end. For tables that do not fit into memory.
+pub(crate) fn line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
+    let mut line = String::new();
+    for (index, cell) in cells.into_iter().enumerate() {
+        line.push_str(if index > 0 { "," } else { "" });
+        line.push_str(&quoted(&harmless(cell)));
+    }
+    line
 }
 
 /// Puts the text on one line. An apostrophe precedes text that a spreadsheet would evaluate as a formula.

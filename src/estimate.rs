@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kiln_evaluator::data::{DataSet, ReadingRules, Split};
-use kiln_evaluator::{Effort, predict};
+use kiln_evaluator::{Effort, Workload, predict};
 use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
 use kiln_search::{Fidelities, Fidelity, Seconds};
 use kiln_space::{Architecture, ArchitectureBuilder, NumberFormat, Precision, Shape};
@@ -47,10 +47,13 @@ pub struct Estimate {
 
 impl Estimate {
     /// Estimates a study with this many workers. Returns `None` if the study computes nothing because its
-    /// evaluator is `table`, or if no network can be built.
+    /// evaluator is `table`, if the evaluator does not say what it computes, or if no network can be built.
     #[must_use]
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
+        if *workload == Workload::default() {
+            return None;
+        }
         let memory_bytes = memory::predicted_bytes(assembly, workers)?;
         let [training, judging] = time_forward(survey, data)?;
         let time = |effort: &Effort, times: f64| {

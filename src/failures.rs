@@ -12,6 +12,7 @@ pub(crate) const fn said(kind: FailureKind) -> &'static str {
         FailureKind::Invalid => "cannot be built",
         FailureKind::Diverged => "diverged",
         FailureKind::Panicked => "panicked",
+        FailureKind::Program => "failed in the command",
     }
 }
 
@@ -23,6 +24,10 @@ pub(crate) const fn advice(kind: FailureKind) -> &'static str {
         }
         FailureKind::Panicked => {
             "`kiln.log` has details; after you fix the cause, `--retry-failed` repeats them"
+        }
+        FailureKind::Program => {
+            "the last lines of the command say why; `kiln check CONFIG --try` runs one trial alone; after \
+             you fix the cause, `--retry-failed` repeats them"
         }
         FailureKind::Invalid => "the space contains networks that cannot be built: narrow the named decision",
     }

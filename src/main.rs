@@ -25,6 +25,8 @@ mod run;
 mod study_page;
 mod test_results;
 mod text_table;
+mod tracked;
+mod trial_rows;
 mod tui;
 mod units;
 mod version;

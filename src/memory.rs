@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use kiln_evaluator::Workload;
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_search::seed;
 use kiln_space::{Architecture, ParameterKind, ParameterSpec, variation};
@@ -22,10 +23,13 @@ const SUPERNET: &str = "supernet";
 
 /// Predicts a study's memory for data, weights and activations with this many workers, in bytes. The actual
 /// memory may be half or twice the prediction. Returns `None` if the study computes nothing because its
-/// evaluator is `table`, or if no network can be built.
+/// evaluator is `table`, if the evaluator does not say what it computes, or if no network can be built.
 #[must_use]
 pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
+    if *workload == Workload::default() {
+        return None;
+    }
     let networks = drawn(assembly);
     let counts = || networks.iter().map(Architecture::counts);
     let activations = counts().map(|counts| counts.activation_bytes).max()?.saturating_mul(ACTIVATION_COPIES);

@@ -1,7 +1,7 @@
 //! Prints the output of commands: results on standard output, and everything else on standard error. Control
 //! characters are escaped, because names in a run folder are untrusted.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,34 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     write(&plain_json(&serde_json::to_string(value)?))
 }
 
+/// Prints many lines of text, each with a line end. Nothing is collected, so there may be millions.
+pub(crate) fn print_lines(lines: impl IntoIterator<Item = String>) -> io::Result<()> {
+    stream(lines.into_iter().map(|line| Ok(format!("{}\n", plain_lines(&line)))))
+}
+
+/// Prints a list of values as JSON on one line. Nothing is collected.
+pub(crate) fn print_json_list<T: Serialize>(values: impl IntoIterator<Item = T>) -> io::Result<()> {
+    let part = |(index, value): (usize, T)| {
+        let comma = if index > 0 { "," } else { "" };
+        Ok(format!("{comma}{}", plain_json(&serde_json::to_string(&value)?)))
+    };
+    let bracket = |text: &str| std::iter::once(Ok(text.to_owned()));
+    stream(bracket("[").chain(values.into_iter().enumerate().map(part)).chain(bracket("]\n")))
+}
+
+/// Writes parts through a buffer until there are no more, or until the reader has left.
+fn stream(parts: impl Iterator<Item = io::Result<String>>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut written = Ok(());
+    for part in parts {
+        written = part.and_then(|part| out.write_all(part.as_bytes()));
+        if written.is_err() {
+            break;
+        }
+    }
+    settle(written.and_then(|()| out.flush()))
+}
+
 /// Prints a shell script unchanged. The script contains no text from a file.
 pub(crate) fn print_script(script: &str) -> io::Result<()> {
     write(script.trim_end())
@@ -66,6 +94,11 @@ fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written =
         out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    settle(written)
+}
+
+/// Forgives a failed write if the reader has left.
+fn settle(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if has_left(&error, TERMINALS.get().is_some_and(|(out, _)| *out)) => {
             LEFT.store(true, Ordering::Relaxed);

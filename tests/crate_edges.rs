@@ -6,31 +6,54 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// For each crate, the crates of this workspace that it may use outside tests.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("kiln-damage", &[]),
     ("kiln-files", &[]),
+    ("kiln-processes", &[]),
     ("kiln-regression", &[]),
     ("kiln-space", &[]),
     ("kiln-kernels", &[]),
-    ("kiln-hw-models", &["kiln-files", "kiln-regression", "kiln-space"]),
+    ("kiln-hw-models", &["kiln-files", "kiln-processes", "kiln-regression", "kiln-space"]),
     ("kiln-export", &["kiln-files", "kiln-hw-models", "kiln-space"]),
     ("kiln-search", &["kiln-files", "kiln-hw-models", "kiln-regression", "kiln-space"]),
     (
         "kiln-evaluator",
-        &["kiln-export", "kiln-files", "kiln-hw-models", "kiln-kernels", "kiln-search", "kiln-space"],
+        &[
+            "kiln-export",
+            "kiln-files",
+            "kiln-hw-models",
+            "kiln-kernels",
+            "kiln-processes",
+            "kiln-search",
+            "kiln-space",
+        ],
     ),
-    ("kiln", &["kiln-evaluator", "kiln-export", "kiln-files", "kiln-hw-models", "kiln-search", "kiln-space"]),
+    ("kiln-trackers", &["kiln-files", "kiln-search", "kiln-space"]),
+    (
+        "kiln",
+        &[
+            "kiln-evaluator",
+            "kiln-export",
+            "kiln-files",
+            "kiln-hw-models",
+            "kiln-search",
+            "kiln-space",
+            "kiln-trackers",
+        ],
+    ),
 ];
 
 /// External crates (by the start of their names) that only some crates may use.
-const OWNED: [(&str, &[&str]); 7] = [
+const OWNED: [(&str, &[&str]); 9] = [
     ("burn", &["kiln-evaluator", "kiln-kernels"]),
     ("sled", &["kiln-search"]),
     ("indicatif", &["kiln"]),
     ("ratatui", &["kiln"]),
     ("clap", &["kiln"]),
     ("ort", &["kiln"]),
-    ("prost", &["kiln-export"]),
+    ("prost", &["kiln-export", "kiln-trackers"]),
+    ("rustix", &["kiln-processes"]),
+    ("ureq", &["kiln-trackers"]),
 ];
 
 fn packages() -> Vec<Package> {

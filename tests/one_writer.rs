@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Files that may open other files directly, each with the reason.
-const OTHERS: [(&str, &str); 18] = [
+const OTHERS: [(&str, &str); 21] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
     ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
@@ -29,10 +29,13 @@ const OTHERS: [(&str, &str); 18] = [
     ("evaluator/src/training/checkpoint.rs", "the first bytes of a checkpoint say of which training it is"),
     ("src/inherited.rs", "reads what the system says of its signals"),
     ("evaluator/src/deploy/provenance.rs", "reads what the system says of its processor"),
+    ("processes/src/group.rs", "reads what the system says of processes"),
     ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
+    ("trackers/src/tensorboard.rs", "event files are written on, record by record"),
     ("src/logging.rs", "the log is written on"),
     ("src/config/document.rs", "a config may come through a pipe"),
+    ("evaluator/src/evaluators/command/kept.rs", "moves and copies what another program wrote"),
     ("evaluator/src/data/", "data sets are read in pieces, with limits of their own"),
     ("evaluator/kernels/examples/", "reads what the system says of its threads"),
     ("damage/src/lib.rs", "reads what the system says of its memory"),

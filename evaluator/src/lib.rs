@@ -31,6 +31,7 @@ pub use deploy::provenance::{this_machine, today};
 pub use deploy::random::with_random_weights;
 pub use deploy::runtime::KilnRuntime;
 pub use deploy::trained::{Unmeasured, measure, predict, score};
+pub use evaluators::command::stated_task;
 pub use evaluators::context::{Built, Context, EvaluatorBuilder, EvaluatorPart};
 pub use evaluators::registry::EvaluatorRegistry;
 pub use evaluators::step_timer::StepTimer;

@@ -23,6 +23,20 @@ pub enum ExportError {
         /// Name of the array.
         name: String,
     },
+    /// A file of arrays is no safetensors file.
+    #[error("the file is no safetensors file ({problem})")]
+    Safetensors {
+        /// The problem.
+        problem: String,
+    },
+    /// An array that was read is not in single precision.
+    #[error("array `{name}` is stored as {found}, expected F32")]
+    ArrayType {
+        /// Name of the array.
+        name: String,
+        /// Type in the file.
+        found: String,
+    },
     /// The shape of an array differs from what its layer needs.
     #[error("array `{name}` has shape {found:?}, expected {expected:?}")]
     ArrayShape {

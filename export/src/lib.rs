@@ -24,7 +24,7 @@ mod test_results;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use self::safetensors::Safetensors;
+pub use self::safetensors::{Safetensors, read_safetensors};
 pub use calendar::{Date, civil};
 pub use card::{CompressedRecord, GraphOptimization, MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;

@@ -16,7 +16,7 @@ use crate::contracts::{EvalError, SupernetHealth};
 use crate::domain::Rejections;
 use crate::trials::objectives::UnknownObjective;
 use crate::trials::results::version_in;
-use crate::trials::{Fidelities, Fidelity, TrialId};
+use crate::trials::{CommonReason, Fidelities, Fidelity, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. Finished trials stay in the journal.
 #[derive(Debug, Error)]
@@ -342,6 +342,19 @@ pub enum StudyError {
         trial: TrialId,
         /// Panic message of the last trial.
         reason: String,
+    },
+    /// The program that evaluates networks failed too many times in a row.
+    #[error(
+        "{count} evaluations in a row failed, the last one was trial {trial}; {common}; `kiln check CONFIG \
+         --try` runs one trial alone, and `--retry-failed` repeats them when the cause is mended"
+    )]
+    Failing {
+        /// Number of evaluations in a row that failed.
+        count: u32,
+        /// Id of the last trial that failed.
+        trial: TrialId,
+        /// What the failures have in common.
+        common: CommonReason,
     },
     /// The health check of the shared weights failed, and the setting `strict` requires the study to stop in
     /// this case.

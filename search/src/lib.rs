@@ -34,8 +34,8 @@ pub use error::{
 pub use learning::{Denoised, cluster, denoised};
 pub use persistence::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,
-    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageSeconds, Store, StoreEntry, StudyRecord,
-    check_held, check_study_name, facts, hold_folder,
+    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageClock, StageSeconds, Store, StoreEntry,
+    StudyRecord, check_held, check_study_name, facts, hold_folder,
 };
 pub use registry::StrategyRegistry;
 pub use strategies::ENUMERABLE;
@@ -45,7 +45,7 @@ pub use study::{
 };
 pub use table::{CsvFault, Direction, KeyFormat, TableError, TableEvaluator};
 pub use trials::{
-    Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues, NotFinite, NotSeconds,
-    Objectives, Origin, Outcome, Proposal, RESULTS_VERSION, Seconds, Trial, TrialId, UnansweredFidelity,
-    results_part, seed,
+    CommonReason, Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues,
+    NotFinite, NotSeconds, Objectives, Origin, Outcome, Proposal, REASON_PARTS, RESULTS_VERSION, Seconds,
+    Trial, TrialId, UnansweredFidelity, results_part, seed,
 };

@@ -6,7 +6,7 @@ mod store;
 
 pub use self::journal::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened,
-    StageSeconds, StudyRecord, facts,
+    StageClock, StageSeconds, StudyRecord, facts,
 };
 pub(crate) use self::run_folder::Places;
 pub use self::run_folder::{RunFolder, RunPaths, check_held, check_study_name, hold_folder};

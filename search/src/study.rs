@@ -339,7 +339,7 @@ fn open_run(
         log.warn(format!("the journal: {doubt}"))?;
     }
     if settings.retry_failed {
-        let panicked = record.trials.values().filter(|known| known.trial.outcome.is_panic());
+        let panicked = record.trials.values().filter(|known| known.trial.outcome.is_breakdown());
         let trials: Vec<_> = panicked.map(|known| known.trial.id).collect();
         if !trials.is_empty() {
             let event = Event::Retried { trials };

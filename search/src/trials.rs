@@ -9,7 +9,7 @@ mod seconds;
 pub mod seed;
 mod trial;
 
-pub use self::failures::FailureGroup;
+pub use self::failures::{CommonReason, FailureGroup, REASON_PARTS};
 pub use self::fidelity::{Fidelities, Fidelity, UnansweredFidelity};
 pub use self::named_values::NamedValues;
 pub use self::results::{RESULTS_VERSION, results_part};

@@ -1,5 +1,7 @@
 //! `kiln check`: describes a study without training anything.
 
+mod trial;
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -22,7 +24,10 @@ use crate::{output, reading, units};
 /// A size with more digits is also shown as a power of ten.
 const DIGITS: usize = 9;
 
-pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
+pub(crate) fn run(config: &Path, is_tried: bool, common: &Common) -> Result<Exit, Failure> {
+    if is_tried {
+        return trial::run(config, common);
+    }
     let config = RunConfig::read(config, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = reading::registries().build(config, folders)?;
@@ -94,6 +99,13 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
             let more =
                 too_much(estimate.memory_bytes).map_or_else(String::new, |problem| format!(": {problem}"));
             lines.push(format!("memory       about {}{more}", units::bytes(estimate.memory_bytes as f64)));
+        }
+        None if assembly.evaluator.fidelities().full_epochs > 0 => {
+            let kind = &assembly.config.evaluator.kind;
+            lines.push(format!(
+                "time         not known: the evaluator `{kind}` does not say what it computes"
+            ));
+            lines.push("trial        not run; `kiln check CONFIG --try` runs one".to_owned());
         }
         None => lines.push("time         nothing is trained".to_owned()),
     }

@@ -12,10 +12,10 @@ use crate::progress::Screen;
 use crate::report::Report;
 use crate::run::Run;
 use crate::units::Numbers;
-use crate::{logging, output, reading};
+use crate::{logging, output, reading, tracked};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
-    let FinishArguments { run, trials, networks, epochs, measure } = arguments;
+    let FinishArguments { run, trials, networks, epochs, measure, track } = arguments;
     let (paths, mut config) = Run::open(run, &common.runs)?;
     let stated = config.finish.take();
     let settings =
@@ -28,11 +28,17 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     config.finish = Some(FinishTable { networks, measure, settings: with_epochs(&settings, *epochs) });
     let wanted = if trials.is_empty() { Wanted::Best(networks) } else { Wanted::Trials(trials.clone()) };
 
-    let assembly = reading::registries().build_at(config, common.data.as_deref(), paths.clone())?;
+    let mut assembly = reading::registries().build_at(config, common.data.as_deref(), paths.clone())?;
     let text = assembly.config.document.to_toml();
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
     let devices = MeasuredDevices::of(&assembly);
+    // The config of a run folder may come from anyone, so its addresses are used only if the user asks for
+    // that.
+    let mut trackers = std::mem::take(&mut assembly.trackers);
+    let skips_tracking = !trackers.is_empty() && !*track;
+    trackers.retain(|_| *track);
+    let config = assembly.config.clone();
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();
@@ -41,7 +47,9 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} finishes networks of {}", env!("CARGO_PKG_VERSION"), paths.root().display());
     study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
+    let tracker_warnings = tracked::track(&mut study, trackers, &paths, &config);
     let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
+    tracker_warnings.say();
     let summary = ended?;
     if summary.status == Status::Interrupted {
         output::say("interrupted; run the same command again to continue");
@@ -52,6 +60,9 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     }
     if skips_measuring {
         output::say("networks are not measured; `--measure` measures them as the run folder's config says");
+    }
+    if skips_tracking {
+        output::say("trackers are not told; `--track` tells those that the run folder's config names");
     }
     let run = Run::read(paths.root(), &common.runs)?;
     let refits = devices.refit(&paths, &summary.measured, &genotypes(&run.trials))?;

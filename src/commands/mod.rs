@@ -19,6 +19,7 @@ mod search;
 mod sensitivity;
 mod show;
 mod supernet;
+mod trials;
 mod watch;
 
 use crate::cli::{Arguments, Command};
@@ -35,6 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Finish(arguments) => finish::run(&arguments, &common),
         Command::List => list::run(&common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
+        Command::Trials { run, csv } => trials::run(&run, csv, &common),
         Command::Show { run, trial, sensitivity: true } => sensitivity::run(&run, trial, &common),
         Command::Show { run, trial, sensitivity: false } => show::run(&run, trial, &common),
         Command::Compress(arguments) => compress::run(&arguments, &common),
@@ -45,7 +47,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Supernet { command } => supernet::run(&command, &common),
         Command::Compare { studies } => compare::run(&studies, &common),
         Command::Report { run, out, force } => report::run(&run, out, force, &common),
-        Command::Check { config } => check::run(&config, &common),
+        Command::Check { config, is_tried } => check::run(&config, is_tried, &common),
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Predict { model, files } => predict::run(&model, &files, &common),
         Command::Schema => schema::run(),

@@ -20,7 +20,7 @@ use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
 use crate::units::{self, Numbers};
-use crate::{logging, output, reading};
+use crate::{logging, output, reading, tracked};
 
 /// Options of `kiln search` that are not part of the config.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let config = RunConfig::read(file, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let registries = reading::registries();
-    let assembly = registries.build(config, folders)?;
+    let mut assembly = registries.build(config, folders)?;
     reading::say_notes(assembly.data.as_deref());
     let Assembly { space, costs, constraints, .. } = &assembly;
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
@@ -52,6 +52,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     // If the evaluator is `table`, no network can be finished.
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
     let export = ModelExport::new(&assembly.config, &paths, registries.exporters);
+
+    let (trackers, config) = (std::mem::take(&mut assembly.trackers), assembly.config.clone());
 
     if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
         && let Some(problem) = too_much(bytes)
@@ -77,11 +79,13 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }
+    let tracker_warnings = tracked::track(&mut study, trackers, &paths, &config);
     let devices = PredictedFor::all(&study.costs);
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
     for message in screen.map(tui::Screen::finish).unwrap_or_default() {
         output::say(&message);
     }
+    tracker_warnings.say();
     let summary = ended?;
     if summary.status == Status::Interrupted {
         let trials = summary.trials;

@@ -19,9 +19,15 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
         search.insert("strategy".to_owned(), table.into());
     }
     for key in FREE.iter().chain(&Assembly::FREE_KEYS) {
-        let (table, key) = key.split_once('.').unwrap_or(("", key));
-        if let Some(Value::Object(table)) = root.get_mut(table) {
-            table.remove(key);
+        match key.split_once('.') {
+            Some((table, key)) => {
+                if let Some(Value::Object(table)) = root.get_mut(table) {
+                    table.remove(key);
+                }
+            }
+            None => {
+                root.remove(*key);
+            }
         }
     }
     root.into()

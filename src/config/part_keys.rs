@@ -45,6 +45,7 @@ impl PartKeys {
             ("hardware", described(&registries.hardware)),
             ("evaluator", evaluators),
             ("strategy", strategies),
+            ("track", described(&registries.trackers)),
         ]);
         let finish = take("finish");
         Self { definitions: shared.remove("defs").expect("a test reads the file"), finish, tables }

@@ -61,6 +61,12 @@ pub fn schema(registries: &Registries) -> Value {
             ),
             "search": search,
             "finish": finish(registries, &keys),
+            "track": {
+                "description": "Where the study's numbers go while it runs. Results do not depend on it.",
+                "type": "object",
+                "properties": keys.all("track"),
+                "additionalProperties": false,
+            },
             "resolved": { "description": "Written by Kiln into the config of a run.", "type": "object" },
         },
     })

@@ -18,9 +18,11 @@ pub const RESOLVED: &str = "resolved";
 /// Key in the table `resolved` for the reading rules of the data. Earlier builds had only one set of rules
 /// and did not write this key.
 pub const READING_RULES: &str = "reading_rules";
+/// Name of the table of trackers. Its keys may change between two runs of a study.
+pub(crate) const TRACK: &str = "track";
 /// All tables of a config in their usual order.
-pub(super) const TABLES: [&str; 8] =
-    ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
+pub(super) const TABLES: [&str; 9] =
+    ["study", "data", "space", "hardware", "evaluator", "search", "finish", TRACK, RESOLVED];
 /// Tables that every study needs.
 pub(super) const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
 /// Keys of `[[hardware]]` that set limits, each with the cost that it limits.
@@ -148,6 +150,8 @@ pub struct RunConfig {
     pub search: SearchTable,
     /// `[finish]`.
     pub finish: Option<FinishTable>,
+    /// `[track]`: trackers by name, with what each reads. Empty if the config has no such table.
+    pub track: Settings,
 }
 
 /// `[search]` in the file, without the settings of the strategy.
@@ -187,7 +191,7 @@ pub(super) struct SearchKeys {
     /// Metrics or costs with target values. The search ends when a feasible trial reaches all of them.
     #[serde(default)]
     target: BTreeMap<String, f64>,
-    /// Number of consecutive panics that stops the study.
+    /// Number of consecutive panics, or failures of a command that evaluates, that stops the study.
     #[schemars(range(min = 1))]
     #[serde(default = "panics_in_a_row")]
     panics_in_a_row: u32,
@@ -234,7 +238,11 @@ impl RunConfig {
         let evaluator = part(&document, "evaluator")?;
         let search = search(&document)?;
         let finish = document.root().contains_key("finish").then(|| finish(&document)).transpose()?;
-        Ok(Self { document, study, data, space, hardware, evaluator, search, finish })
+        let track = match document.root().get(TRACK) {
+            Some(_) => Settings::new(TRACK, table(&document, TRACK)?),
+            None => Settings::empty(TRACK),
+        };
+        Ok(Self { document, study, data, space, hardware, evaluator, search, finish, track })
     }
 }
 

@@ -5,6 +5,8 @@
 mod bench;
 mod broken_inputs;
 mod command_line;
+#[cfg(unix)]
+mod commands;
 mod compression;
 mod configs;
 mod crashes;
@@ -35,5 +37,6 @@ mod predictions;
 mod sandbox;
 mod screens;
 mod supernets;
+mod tracking;
 mod trainings;
 mod workers;

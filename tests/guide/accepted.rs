@@ -20,6 +20,7 @@ fn config(table: &str, text: &str) -> String {
         ("evaluator", "[evaluator]\nkind = \"scratch\"\nepochs = 3"),
         ("search", "[search]\nstrategy = \"random\"\ntrials = 4"),
         ("finish", ""),
+        ("track", ""),
     ];
     tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
 }
@@ -84,6 +85,7 @@ fn keys_of_tables_within_tables_are_those_that_are_accepted() {
         "data" => format!("[data]\nkind = \"digits\"\n{inner}"),
         "evaluator" => format!("[evaluator]\nkind = \"supernet\"\nepochs = 1\n{inner}"),
         "space" => format!("[space]\nkind = \"stages\"\n{inner}"),
+        "track" => format!("[track]\n{inner}"),
         _ => format!("[search]\ntrials = 4\nstrategy = {{ kind = \"random\", {inner} }}"),
     };
     let stage = "[[space.stages]]\nblocks = \"conv\"\nwidth = 8";
@@ -96,6 +98,7 @@ fn keys_of_tables_within_tables_are_those_that_are_accepted() {
         ("stage", "space", format!("{stage}\n{UNKNOWN} = 1")),
         ("transfer", "search", format!("transfer = {{ {UNKNOWN} = 1 }}")),
         ("proxies", "search", format!("proxies = {{ {UNKNOWN} = 1 }}")),
+        ("mlflow", "track", format!("mlflow = {{ {UNKNOWN} = 1 }}")),
     ] {
         let stated = schema["$defs"][name]["properties"].as_object().unwrap();
         let stated: BTreeSet<String> = stated.keys().cloned().collect();
@@ -104,13 +107,15 @@ fn keys_of_tables_within_tables_are_those_that_are_accepted() {
 }
 
 #[test]
-fn keys_of_hardware_and_finish_are_those_that_are_accepted() {
+fn keys_of_hardware_finish_and_track_are_those_that_are_accepted() {
     let schema = kiln::config::schema(&Registries::builtin());
     let of = |properties: &Value| properties.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let hardware = accepted("hardware", &format!("[[hardware]]\ndevice = \"cortex-a72\"\n{UNKNOWN} = 1"));
     assert_eq!(of(&schema["properties"]["hardware"]["items"]["properties"]), hardware);
     let finish = accepted("finish", &format!("[finish]\n{UNKNOWN} = 1"));
     assert_eq!(of(&schema["properties"]["finish"]["properties"]), finish);
+    let track = accepted("track", &format!("[track]\n{UNKNOWN} = 1"));
+    assert_eq!(of(&schema["properties"]["track"]["properties"]), track);
 }
 
 #[test]

@@ -76,6 +76,46 @@ impl DataSet {
         })
     }
 
+    /// A classification of which only the shapes are known. It has no examples, so nothing can be trained or
+    /// measured on it.
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_evaluator::data::DataSet;
+    /// use kiln_space::{Shape, Task};
+    /// let task = Task { input: Shape::new(3, 32, 32), outputs: 10 };
+    /// let data = DataSet::without_examples(task);
+    /// assert!(!data.has_examples() && data.task() == task);
+    /// ```
+    #[must_use]
+    pub fn without_examples(Task { input, outputs }: Task) -> Self {
+        let hash = blake3::hash(format!("no examples: {input}, {outputs} outputs").as_bytes());
+        let names = (0..outputs).map(|output| output.to_string()).collect();
+        Self {
+            name: "no data set".to_owned(),
+            input: "as the network takes it".to_owned(),
+            shape: input,
+            examples: Vec::new(),
+            records: Vec::new(),
+            targets: Targets::Classes { names, labels: Vec::new() },
+            splits: [Vec::new(), Vec::new(), Vec::new()],
+            split_seed: 0,
+            reading: BTreeMap::new(),
+            inputs: Normalization { mean: vec![0.0; input.channels], deviation: vec![1.0; input.channels] },
+            outputs: Normalization { mean: Vec::new(), deviation: Vec::new() },
+            augmentation: Augmentation::default(),
+            hash: hash.to_hex().to_string(),
+            notes: Vec::new(),
+            rules: ReadingRules::CURRENT,
+        }
+    }
+
+    /// Whether there are examples.
+    #[must_use]
+    pub const fn has_examples(&self) -> bool {
+        !self.examples.is_empty()
+    }
+
     /// The input shape and number of outputs of a network for this data.
     #[must_use]
     pub fn task(&self) -> Task {
@@ -221,6 +261,9 @@ impl DataSet {
     pub fn describe(&self) -> String {
         let [train, validation, test] = self.splits.each_ref().map(Vec::len);
         let outputs = self.targets.names().len();
+        if !self.has_examples() {
+            return format!("{} (inputs of {}, {outputs} outputs)", self.name, self.shape);
+        }
         let outputs = match &self.targets {
             Targets::Classes { .. } => format!("in {outputs} classes"),
             Targets::Values { .. } if outputs == 1 => "with 1 target value".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use kiln_export::{Array, TrainedModel, rounded_arrays};
+use kiln_export::{Array, Arrays, TrainedModel, rounded_arrays};
 use kiln_space::{Architecture, LayerId, Op};
 
 use crate::network::stand_alone::stand_alone;
@@ -52,7 +52,19 @@ pub(crate) struct Parts {
 /// Reads the parts of a trained network. Its arrays must fit its architecture.
 pub(crate) fn parts(model: &TrainedModel, device: &Device) -> Parts {
     let (architecture, _) = stand_alone(&model.architecture);
-    let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();
+    let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
+    let (weights, statistics) = weights_and_statistics(&architecture, &arrays, device);
+    Parts { architecture, weights, statistics }
+}
+
+/// Splits arrays into weights and batch-norm statistics. The arrays must fit the architecture, whose layers
+/// have their own weights.
+pub(crate) fn weights_and_statistics(
+    architecture: &Architecture,
+    arrays: &Arrays,
+    device: &Device,
+) -> (Weights, Statistics) {
+    let statistic = |name: &str, part: &str| arrays[&format!("{name}.{part}")].data.clone();
     let live = architecture.live();
     let is_norm = |id: &LayerId| matches!(architecture.layer(*id).op, Op::BatchNorm);
     let norms = architecture.ids().filter(|id| live[id.0] && is_norm(id));
@@ -64,8 +76,8 @@ pub(crate) fn parts(model: &TrainedModel, device: &Device) -> Parts {
         }),
         device,
     );
-    let arrays = rounded_arrays(&model.architecture, &model.arrays, &model.weight_codes);
-    let values = arrays.into_iter().map(|(name, Array { shape, data })| (name, Values { shape, data }));
-    let weights = Weights::from_values(values, device);
-    Parts { architecture, weights, statistics }
+    let values = arrays.iter().map(|(name, Array { shape, data })| {
+        (name.clone(), Values { shape: shape.clone(), data: data.clone() })
+    });
+    (Weights::from_values(values, device), statistics)
 }

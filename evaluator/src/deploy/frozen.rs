@@ -52,19 +52,28 @@ impl Frozen {
         count: usize,
         device: &Device,
     ) -> Option<Self> {
-        let (architecture, weights) = if sparsity::is_sparse(architecture)
-            || stores_narrow_weights(architecture)
-        {
-            let mut values = weights.detached().arrays(architecture);
-            sparsity::prune(architecture, &mut values);
-            (stand_alone(architecture).0, Weights::from_values(arrays::rounded(architecture, values), device))
-        } else {
-            (architecture.clone(), weights.clone())
-        };
+        let (architecture, weights) = pruned(architecture, weights, device);
         let batches = || calibration_batches(data, count, device);
         let statistics = collected::statistics(&architecture, &weights, batches(), device);
         let mut frozen = Self::of_parts(architecture, weights, statistics);
         frozen.calibrate(batches(), device)?;
+        Some(frozen)
+    }
+
+    /// Freezes a network that was trained elsewhere, with its own batch-norm statistics. Otherwise, this does
+    /// the same as [`Frozen::new`].
+    pub(crate) fn with_statistics(
+        architecture: &Architecture,
+        weights: &Weights,
+        statistics: &Statistics,
+        (data, count): (&DataSet, usize),
+        device: &Device,
+    ) -> Option<Self> {
+        let (architecture, weights) = pruned(architecture, weights, device);
+        let mut frozen = Self::of_parts(architecture, weights, statistics.clone());
+        if !QuantizationPlan::new(&frozen.architecture).is_empty() {
+            frozen.calibrate(calibration_batches(data, count, device), device)?;
+        }
         Some(frozen)
     }
 
@@ -226,6 +235,16 @@ impl Frozen {
             card,
         }
     }
+}
+
+/// Prunes sparse layers, and rounds weights that are stored in a narrow format.
+fn pruned(architecture: &Architecture, weights: &Weights, device: &Device) -> (Architecture, Weights) {
+    if !sparsity::is_sparse(architecture) && !stores_narrow_weights(architecture) {
+        return (architecture.clone(), weights.clone());
+    }
+    let mut values = weights.detached().arrays(architecture);
+    sparsity::prune(architecture, &mut values);
+    (stand_alone(architecture).0, Weights::from_values(arrays::rounded(architecture, values), device))
 }
 
 /// Returns `count` training images without augmentation, in batches. The images are spread evenly over the

@@ -24,9 +24,30 @@ const EXAMPLES: usize = 8;
 #[must_use]
 pub fn with_random_weights(architecture: &Architecture, name: &str, seed: u64) -> Option<TrainedModel> {
     let device = Device::flex();
+    let mut model = unrounded(architecture, name, seed, true);
+    if !QuantizationPlan::new(&model.architecture).is_empty() {
+        let mut frozen = Frozen::unrounded(&model, &device);
+        frozen.calibrate(iter::once(random_input(&model.architecture, EXAMPLES, seed, &device)), &device)?;
+        model.quantization = frozen.into_grids();
+    }
+    Some(model)
+}
+
+/// A network in single precision with the weights that its training starts with: no zeros are set yet, and
+/// batch-norm statistics are 0 and 1.
+#[must_use]
+pub(crate) fn initial(architecture: &Architecture, name: &str, seed: u64) -> TrainedModel {
+    unrounded(architecture, name, seed, false)
+}
+
+/// A network with new weights, before anything is rounded.
+fn unrounded(architecture: &Architecture, name: &str, seed: u64, is_pruned: bool) -> TrainedModel {
+    let device = Device::flex();
     let (own, specs) = stand_alone(architecture);
     let mut values = Weights::initialize(&specs, seed, &device).arrays(&own);
-    sparsity::prune(&own, &mut values);
+    if is_pruned {
+        sparsity::prune(&own, &mut values);
+    }
     let weights = Weights::from_values(values, &device);
     let norms = own.ids().filter(|id| matches!(own.layer(*id).op, Op::BatchNorm));
     let statistics = norms.map(|id| {
@@ -36,19 +57,13 @@ pub fn with_random_weights(architecture: &Architecture, name: &str, seed: u64) -
     let statistics = Statistics::from_values(statistics, &device);
     let arrays = arrays::arrays(&own, &weights, &statistics);
     let card = card(&own, name, seed);
-    let mut model = TrainedModel {
+    TrainedModel {
         architecture: own,
         arrays,
         quantization: BTreeMap::new(),
         weight_codes: BTreeMap::new(),
         card,
-    };
-    if !QuantizationPlan::new(&model.architecture).is_empty() {
-        let mut frozen = Frozen::unrounded(&model, &device);
-        frozen.calibrate(iter::once(random_input(&model.architecture, EXAMPLES, seed, &device)), &device)?;
-        model.quantization = frozen.into_grids();
     }
-    Some(model)
 }
 
 /// Normal values, `[batch, channels, height, width]`.
@@ -65,7 +80,7 @@ pub(super) fn random_input(
 }
 
 /// A card that says what the network is and is not.
-fn card(architecture: &Architecture, name: &str, seed: u64) -> ModelCard {
+pub(crate) fn card(architecture: &Architecture, name: &str, seed: u64) -> ModelCard {
     let counts = architecture.counts();
     let channels = architecture.input.channels;
     ModelCard {

@@ -44,7 +44,7 @@ pub struct Built {
     pub evaluator: Arc<dyn Evaluator>,
     /// Finishes networks. It is `None` if the config has no finish stage.
     pub finisher: Option<Arc<dyn Finisher>>,
-    /// Compresses finished networks. It is `None` if the config has no finish stage.
+    /// Compresses finished networks. It is `None` if the config has no finish stage, or no examples.
     pub compressor: Option<Arc<Compressor>>,
     /// Amount of computation of the evaluator and the finisher.
     pub workload: Workload,

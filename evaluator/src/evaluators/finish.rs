@@ -1,6 +1,8 @@
 //! The finish stage trains a network of the Pareto front, measures it once on the test split, and writes its
 //! files.
 
+mod card;
+pub(crate) mod outside;
 mod recipes;
 mod settings;
 
@@ -9,26 +11,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{
-    CardVersion, ExportError, GraphOptimization, MetricRecord, ModelCard, PredictedBy, Prediction,
-    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
-};
-use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
+use kiln_export::{ExportError, GraphOptimization, QuantizationPlan, TrainedModel, write_files};
+use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
+use self::outside::{OutsideTraining, Returned};
 use self::settings::{FinishSettings, Mode};
 use crate::compression::compressor::Compressor;
 use crate::compression::grammar::Combination;
 use crate::compression::teachers::SharedTeacher;
 use crate::data::Split;
 use crate::deploy::frozen::Frozen;
-use crate::deploy::{inference, provenance, target_scale};
+use crate::deploy::{arrays, inference, random, target_scale};
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 use crate::evaluators::fingerprint;
 use crate::evaluators::workload::Effort;
 use crate::judging::metrics::{Asked, Score};
 use crate::network::stand_alone::stand_alone;
+use crate::network::statistics::Statistics;
 use crate::network::weights::Weights;
 use crate::training::form::How;
 use crate::training::one_network::{Stopped, Training};
@@ -58,6 +59,8 @@ struct NetworkFinisher {
     /// Text that describes everything a training depends on, except the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
+    /// What trains networks instead of this process.
+    outside: Option<Arc<dyn OutsideTraining>>,
     compressor: Arc<Compressor>,
     /// Recipes by which each network is compressed.
     recipes: Vec<Combination>,
@@ -71,6 +74,28 @@ pub(crate) struct Finishing {
     pub(crate) effort: Effort,
 }
 
+/// Builds the finisher and the compressor of networks that are trained outside of this process. The settings
+/// of training are those of recipes that train again.
+pub(crate) fn build_outside(
+    settings: &Settings,
+    inherited: &TrainingSettings,
+    context: Context,
+    devices: &Devices,
+    outside: Arc<dyn OutsideTraining>,
+) -> Result<Finishing, SettingsError> {
+    let has_examples = context.data.has_examples();
+    let recipes = settings.table().get("recipes").and_then(|recipes| recipes.as_array());
+    if !has_examples && recipes.is_some_and(|recipes| !recipes.is_empty()) {
+        let expected = "a table `[data]` beside it: recipes need examples";
+        return Err(SettingsError::value(settings.key("recipes"), "recipes", expected));
+    }
+    let (mut finisher, effort) =
+        finisher(settings, inherited, Asked::default(), context, devices, None, Some(&outside))?;
+    finisher.outside = Some(outside);
+    let compressor = Arc::clone(&finisher.compressor);
+    Ok(Finishing { finisher: Arc::new(finisher), compressor, effort })
+}
+
 /// Builds the finisher and the compressor. `inherited` contains the training settings of `[evaluator]`.
 /// `source` contains the evaluator's shared weights if there are any. `asked` contains the optional metrics.
 pub(crate) fn build(
@@ -81,6 +106,20 @@ pub(crate) fn build(
     devices: &Devices,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<Finishing, SettingsError> {
+    let (finisher, effort) = finisher(settings, inherited, asked, context, devices, source, None)?;
+    let compressor = Arc::clone(&finisher.compressor);
+    Ok(Finishing { finisher: Arc::new(finisher), compressor, effort })
+}
+
+fn finisher(
+    settings: &Settings,
+    inherited: &TrainingSettings,
+    asked: Asked,
+    context: Context,
+    devices: &Devices,
+    source: Option<Arc<dyn Inheritance>>,
+    outside: Option<&Arc<dyn OutsideTraining>>,
+) -> Result<(NetworkFinisher, Effort), SettingsError> {
     let full_epochs = inherited.epochs;
     let (read, training) = FinishSettings::read(settings, inherited, source.is_some(), &context.data)?;
     target_scale::check(settings, context.space.as_ref(), &context.data)?;
@@ -103,7 +142,10 @@ pub(crate) fn build(
             * (data.split(Split::Train).len() + validation) as u64,
         judged: (read.calibration.saturating_add(test)).saturating_mul(1 + recipes.len()) as u64,
     };
-    let conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
+    let mut conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
+    if let Some(outside) = outside {
+        conditions = format!("{conditions}\n{}", outside.fingerprint());
+    }
     let device = devices.main().clone();
     let compressor = Arc::new(Compressor {
         data: Arc::clone(&context.data),
@@ -129,10 +171,11 @@ pub(crate) fn build(
         device_class: devices.class().to_owned(),
         conditions,
         source,
-        compressor: Arc::clone(&compressor),
+        outside: None,
+        compressor,
         recipes,
     };
-    Ok(Finishing { finisher: Arc::new(finisher), compressor, effort })
+    Ok((finisher, effort))
 }
 
 impl Finisher for NetworkFinisher {
@@ -144,29 +187,42 @@ impl Finisher for NetworkFinisher {
             .decode(genotype)
             .map_err(|source| EvalError::Space { what: "a network to finish", source })?;
         let (architecture, _) = stand_alone(&shared);
-        let weights = self.train(&shared, &architecture, trial, progress)?;
         let data = &self.context.data;
+        let Start { weights, statistics, reported } = self.start(&shared, &architecture, trial, progress)?;
         let diverged = || EvalError::Diverged {
             what: "finished network",
             step: u64::from(self.training.epochs),
             loss: f64::NAN,
         };
         let freeze = |weights: &Weights| {
-            let frozen = Frozen::new(&architecture, weights, data, self.settings.calibration, &self.device);
+            let count = self.settings.calibration;
+            let frozen = match &statistics {
+                Some(known) => {
+                    Frozen::with_statistics(&architecture, weights, known, (data, count), &self.device)
+                }
+                None => Frozen::new(&architecture, weights, data, count, &self.device),
+            };
             frozen.ok_or_else(diverged)
         };
         let frozen = freeze(&weights)?;
-        let outputs = inference::outputs(&frozen, data, Split::Test, &self.device);
-        let score = Score::of(&outputs, data, Split::Test).ok_or_else(diverged)?;
+        let score = if data.has_examples() {
+            let outputs = inference::outputs(&frozen, data, Split::Test, &self.device);
+            Some(Score::of(&outputs, data, Split::Test).ok_or_else(diverged)?)
+        } else {
+            None
+        };
         let frozen = if data.is_regression() {
             freeze(&target_scale::in_own_units(&architecture, &weights, data, &self.device))?
         } else {
             frozen
         };
-        let mut model = frozen.into_model(self.card(trial, &architecture, &score));
-        let metrics = score.asked(&self.asked, data);
-        let mut metrics: BTreeMap<String, f64> =
-            metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut model = frozen.into_model(self.card(trial, &architecture, score.as_ref(), &reported));
+        let mut metrics: BTreeMap<String, f64> = match &score {
+            Some(score) => {
+                score.asked(&self.asked, data).map(|(name, value)| (name.to_owned(), value)).collect()
+            }
+            None => reported,
+        };
         let compressed = recipes::apply(
             (&self.compressor, &self.recipes),
             &model,
@@ -174,7 +230,7 @@ impl Finisher for NetworkFinisher {
             into,
             progress,
         )?;
-        let first = score.metrics.first().map_or("", |(name, _)| *name);
+        let first = score.as_ref().and_then(|score| score.metrics.first()).map_or("", |(name, _)| *name);
         for (folder, record) in &compressed.records {
             model.card.compressed.push(recipes::entry(folder, record));
             if let Some(value) = record.metrics.get(first) {
@@ -187,7 +243,40 @@ impl Finisher for NetworkFinisher {
     }
 }
 
+/// The weights of a network before it is frozen.
+struct Start {
+    weights: Weights,
+    /// Batch-norm statistics, if the network was trained outside of this process.
+    statistics: Option<Statistics>,
+    /// Metrics that another program reported.
+    reported: BTreeMap<String, f64>,
+}
+
 impl NetworkFinisher {
+    /// Trains the network, or has it trained.
+    fn start(
+        &self,
+        shared: &Architecture,
+        own: &Architecture,
+        trial: &Trial,
+        progress: &dyn Progress,
+    ) -> Result<Start, EvalError> {
+        let Some(outside) = &self.outside else {
+            let weights = self.train(shared, own, trial, progress)?;
+            return Ok(Start { weights, statistics: None, reported: BTreeMap::new() });
+        };
+        if !self.context.data.has_examples() && !QuantizationPlan::new(own).is_empty() {
+            let problem = "8-bit layers need examples to find their ranges; add a table `[data]`".to_owned();
+            return Err(EvalError::Untrained { problem });
+        }
+        let Returned { arrays, metrics } = outside.trained(trial, shared, progress)?;
+        // The program need not return arrays that the output does not depend on.
+        let mut all = random::initial(own, "", 0).arrays;
+        all.extend(arrays);
+        let (weights, statistics) = arrays::weights_and_statistics(own, &all, &self.device);
+        Ok(Start { weights, statistics: Some(statistics), reported: metrics })
+    }
+
     fn train(
         &self,
         shared: &Architecture,
@@ -239,118 +328,6 @@ impl NetworkFinisher {
         parts.join("\n")
     }
 
-    /// Describes how the network was trained, for its model card.
-    fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
-        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
-        format!(
-            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, \
-             momentum {}, weight decay {}, label smoothing {}{}{}{}",
-            self.training.epochs,
-            self.training.batch,
-            if inherits { "the supernet's" } else { "new" },
-            if self.settings.train_on_validation { " and validation" } else { "" },
-            self.training.optimizer.kind,
-            self.training.optimizer.learning_rate,
-            self.training.optimizer.momentum,
-            self.training.optimizer.weight_decay,
-            self.training.label_smoothing,
-            self.training.describe_options(),
-            if QuantizationPlan::new(architecture).is_empty() {
-                ""
-            } else {
-                "; rounded to 8 bits at the end"
-            },
-            trial
-                .proposal
-                .fidelity
-                .qualifier(self.full_epochs)
-                .map(|judged| format!("; the search judged the architecture {judged}"))
-                .unwrap_or_default(),
-        )
-    }
-
-    fn card(&self, trial: &Trial, architecture: &Architecture, score: &Score) -> ModelCard {
-        let (data, space) = (&self.context.data, &self.context.space);
-        let genotype = &trial.proposal.genotype;
-        let decisions = space.decisions().iter().zip(genotype.genes()).enumerate();
-        let decisions = decisions
-            .filter(|(index, _)| {
-                kiln_space::variation::is_active(space.decisions(), genotype.genes(), *index)
-            })
-            .map(|(_, (decision, gene))| {
-                (decision.name.clone(), decision.options[usize::from(*gene)].to_string())
-            })
-            .collect();
-        let counts = architecture.counts();
-        let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
-        let mut metrics: Vec<MetricRecord> = score
-            .metrics
-            .iter()
-            .map(|(name, value)| MetricRecord {
-                name: (*name).to_owned(),
-                value: *value,
-                how: if name.contains("deviations") {
-                    format!("{tested}; in deviations of the training split")
-                } else {
-                    tested.clone()
-                },
-                predicted_by: None,
-            })
-            .collect();
-        let predicted = || "predicted by the study's cost models from the architecture".to_owned();
-        metrics.extend(trial.costs.0.iter().map(|(name, value)| {
-            let origin = self.context.cost_origins.get(name);
-            MetricRecord {
-                name: name.clone(),
-                value: *value,
-                how: origin.map_or_else(predicted, |origin| origin.how.clone()),
-                predicted_by: origin.and_then(|origin| origin.predictor.as_ref()).map(predicted_by),
-            }
-        }));
-        let size = |split: Split| data.split(split).len() as u64;
-        let (mean, deviation) = data.normalization();
-        ModelCard {
-            version: CardVersion::CURRENT,
-            name: format!("{}/{}", self.context.study, trial.id),
-            decisions,
-            genotype: genotype.to_string(),
-            parameters: counts.parameters,
-            macs: counts.macs,
-            predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
-            classes: data.targets().names().to_vec(),
-            data: data.describe(),
-            training: self.describe_training(trial, architecture),
-            preprocessing: Preprocessing {
-                input: data.input().to_owned(),
-                mean: mean.to_vec(),
-                deviation: deviation.to_vec(),
-                inputs: data.inputs().to_vec(),
-                target_offsets: data.target_offsets().to_vec(),
-                reading: data.reading().clone(),
-                reading_rules: data.reading_rules().number(),
-            },
-            metrics,
-            seed: self.context.seed,
-            versions: BTreeMap::from([
-                ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                ("burn".to_owned(), "0.22.1".to_owned()),
-            ]),
-            fidelity: trial.proposal.fidelity.to_string(),
-            split: Some(SplitSizes {
-                seed: data.split_seed(),
-                training: size(Split::Train),
-                validation: size(Split::Validation),
-                test: size(Split::Test),
-            }),
-            class_weights: self.training.class_weights.by_name(data),
-            test: Some(score.results.clone()),
-            optimization: BTreeMap::new(),
-            compressed: Vec::new(),
-            date: provenance::today(),
-            machine: provenance::machine(&self.device_class),
-        }
-    }
-
     /// Returns what optimizing the graph saves in each format that has a graph and can represent the network.
     fn optimization(&self, model: &TrainedModel) -> Result<BTreeMap<String, GraphOptimization>, ExportError> {
         let mut all = BTreeMap::new();
@@ -399,15 +376,5 @@ impl NetworkFinisher {
         model.card.save(&into.join("card.json")).map_err(failed)?;
         files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
         Ok(files)
-    }
-}
-
-fn predicted_by(predictor: &CostPredictor) -> PredictedBy {
-    let conditions = predictor.conditions;
-    PredictedBy {
-        device: predictor.device.clone(),
-        model: predictor.model.clone(),
-        batch: conditions.map(|conditions| conditions.batch),
-        threads: conditions.map(|conditions| conditions.threads),
     }
 }

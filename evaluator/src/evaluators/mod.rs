@@ -1,6 +1,7 @@
 //! Evaluators and the finish stage. A study requests outcomes from an evaluator, and finished networks from
 //! the finish stage.
 
+pub(crate) mod command;
 pub(crate) mod context;
 mod fingerprint;
 mod finish;

@@ -15,6 +15,7 @@ impl EvaluatorRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
+        registry.add("command", super::command::PART);
         registry.add("naswot", super::proxy::NASWOT);
         registry.add("scratch", super::scratch::PART);
         registry.add("supernet", super::supernet::PART);

@@ -1,7 +1,8 @@
 //! Describes how much an evaluator and its finisher compute. Only estimates of time and memory use these
 //! numbers.
 
-/// Number of examples that pass through a network of typical size, for each stage of a study.
+/// Number of examples that pass through a network of typical size, for each stage of a study. The default,
+/// all zeros, means that the evaluator does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
     /// Work before the search.

@@ -91,6 +91,17 @@ impl Onnx {
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("ONNX, operator set 17, which most runtimes read", || Box::new(Self))
             .tested_with(ReadBack::File(arrays::arrays));
+
+    /// Writes a network that will be trained: with its batch normalizations, and without any optimization.
+    ///
+    /// # Errors
+    /// [`ExportError`] when the model is invalid or writing fails.
+    pub fn write_layers(model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
+        model.check()?;
+        check_precision(model, "ONNX", Formats::Narrow)?;
+        out.write_all(&model_proto(model, layers::graph(model))?.encode_to_vec())?;
+        Ok(())
+    }
 }
 
 impl Exporter for Onnx {

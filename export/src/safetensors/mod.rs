@@ -2,6 +2,7 @@
 
 mod arrays;
 pub(crate) mod read_back;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,6 +11,7 @@ use ::safetensors::tensor::TensorInfo;
 use serde::Serialize;
 
 use self::arrays::stored_arrays;
+pub use self::reading::read_safetensors;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 
 /// Maximum size of a header in bytes. Other programs refuse larger headers.

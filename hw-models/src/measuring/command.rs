@@ -51,7 +51,7 @@ impl CommandRuntime {
     /// Runs one of the commands and returns what it printed.
     fn run(&self, command: &CommandLine, model: &Path) -> Result<Vec<u8>, RuntimeError> {
         let arguments = command.filled(model, self.batch, self.threads);
-        process::run(&arguments, self.time_out, &self.stop)
+        process::run(arguments, self.time_out, &self.stop)
     }
 }
 

@@ -28,6 +28,12 @@ pub trait Progress: Send + Sync {
     /// or a file name.
     fn report(&self, stage: &str, done: u64, total: u64, note: &str);
 
+    /// Reports a number of a running stage to the observers, such as the learning rate at step `step` of a
+    /// training. The number is not written to the journal.
+    fn number(&self, stage: &str, step: u64, name: &str, value: f64) {
+        let _ = (stage, step, name, value);
+    }
+
     /// Whether the user has requested a stop. Long work then saves its state and returns
     /// [`EvalError::Interrupted`].
     fn stop_requested(&self) -> bool;
@@ -114,6 +120,18 @@ pub enum EvalError {
         /// The missing key.
         entry: String,
     },
+    /// The program that evaluates networks cannot be run.
+    #[error("the command of `[evaluator]`: {source}")]
+    Program {
+        /// Why it cannot be run.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program that evaluates networks did not return a network that can be finished.
+    #[error("the command of `[evaluator]` did not return the trained network: {problem}")]
+    Untrained {
+        /// The problem.
+        problem: String,
+    },
     /// The evaluator does not support the requested fidelity. It never evaluates at a different fidelity
     /// instead.
     #[error("{}", UnansweredFidelity { fidelity: *fidelity, answered: *answered })]
@@ -185,6 +203,15 @@ pub trait Evaluator: Send + Sync {
     /// because a result at another fidelity would mislead the strategy. Other variants of [`EvalError`] if
     /// the environment is broken. If the architecture fails, the failure is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
+
+    /// Evaluates one architecture to show the user what happens, outside a study. Returns the outcome, and
+    /// lines that describe the evaluation. By default there are no such lines.
+    ///
+    /// # Errors
+    /// The errors of [`Evaluator::evaluate`].
+    fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {
+        self.evaluate(request).map(|outcome| (outcome, Vec::new()))
+    }
 }
 
 /// Turns a trial of the front into a trained, exported network.

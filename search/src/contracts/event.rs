@@ -116,4 +116,8 @@ const fn is_zero(number: &u32) -> bool {
 pub trait Observer: Send {
     /// Takes the next event.
     fn on_event(&mut self, event: &Event);
+
+    /// Takes a number of a running stage, such as the learning rate at a training's step `step`. Numbers are
+    /// not in the journal.
+    fn on_number(&mut self, _stage: &str, _step: u64, _name: &str, _value: f64) {}
 }

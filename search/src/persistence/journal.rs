@@ -18,5 +18,5 @@ pub use self::entry::{JOURNAL_VERSION, JournalEntry};
 pub use self::facts::facts;
 pub use self::reader::JournalReader;
 pub use self::record::{JournaledTrial, StudyRecord};
-pub use self::stages::StageSeconds;
+pub use self::stages::{StageClock, StageSeconds};
 pub use self::writer::{Journal, Opened};

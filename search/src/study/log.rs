@@ -158,6 +158,12 @@ impl Progress for Log {
         }
     }
 
+    fn number(&self, stage: &str, step: u64, name: &str, value: f64) {
+        for observer in &mut self.state().observers {
+            observer.on_number(stage, step, name, value);
+        }
+    }
+
     fn warn(&self, message: &str) {
         // If the warning cannot be written, the study stops at the next event.
         if let Err(error) = Self::warn(self, message.to_owned()) {

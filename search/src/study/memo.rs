@@ -79,10 +79,10 @@ pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     }
 }
 
-/// Whether an outcome belongs in the store. Panics are recorded only in the journal, since a panic may have
+/// Whether an outcome belongs in the store. Breakdowns are recorded only in the journal, since they may have
 /// causes that are not part of the key.
 pub(super) const fn belongs(outcome: &Outcome) -> bool {
-    !outcome.is_panic()
+    !outcome.is_breakdown()
 }
 
 fn open_sled(path: &Path) -> Result<Box<dyn Store>, StudyError> {

@@ -21,7 +21,7 @@ pub struct StudySettings {
     /// Number of proposals that are evaluated at the same time. A larger number keeps more workers busy, but
     /// the strategy knows fewer results at each ask.
     pub in_flight: usize,
-    /// Number of consecutive panics at which the study stops.
+    /// Number of consecutive panics, or failures of the program that evaluates, at which the study stops.
     pub panics_in_a_row: u32,
     /// Number of networks of the front to finish.
     pub networks: usize,

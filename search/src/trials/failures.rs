@@ -1,6 +1,7 @@
 //! Groups failed trials by the reason of the failure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,52 @@ impl FailureGroup {
             .collect();
         groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.trials.cmp(&b.trials)));
         groups
+    }
+}
+
+/// Text between the parts of a reason: what happened, and the last lines of a program.
+pub const REASON_PARTS: &str = " | ";
+
+/// What the reasons of several failures have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommonReason {
+    /// All reasons have these parts. Numbers that differ are replaced by `…`.
+    Parts(Vec<String>),
+    /// The reasons have no part in common. This is the last one.
+    Nothing {
+        /// The last reason.
+        last: String,
+    },
+}
+
+impl CommonReason {
+    /// Finds the parts that all reasons have. Parts that differ only in numbers count as the same.
+    #[must_use]
+    pub fn of(reasons: &[&str]) -> Self {
+        let Some((last, others)) = reasons.split_last() else { return Self::Parts(Vec::new()) };
+        let common = last.split(REASON_PARTS).filter_map(|part| {
+            let (words, numbers) = split(part);
+            let mut numbers: Vec<Option<&str>> = numbers.into_iter().map(Some).collect();
+            for reason in others {
+                let mut found = reason.split(REASON_PARTS).map(split);
+                let (_, theirs) = found.find(|(theirs, _)| *theirs == words)?;
+                for (known, number) in numbers.iter_mut().zip(theirs) {
+                    *known = known.filter(|known| *known == number);
+                }
+            }
+            Some(joined(&words, &numbers))
+        });
+        let common: Vec<String> = common.filter(|part| !part.trim().is_empty()).collect();
+        if common.is_empty() { Self::Nothing { last: (*last).to_owned() } } else { Self::Parts(common) }
+    }
+}
+
+impl fmt::Display for CommonReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parts(parts) => write!(f, "they have in common: {}", parts.join(REASON_PARTS)),
+            Self::Nothing { last } => write!(f, "they have nothing in common, the last reason: {last}"),
+        }
     }
 }
 
@@ -155,6 +202,22 @@ mod tests {
         ];
         assert_eq!(groups(&reasons), expected);
         assert_eq!(groups(&["", "", "é9", "é8"]), [(String::new(), 2), ("é…".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn common_reason_has_the_parts_of_all_reasons() {
+        let reasons = [
+            "`python` failed (exit status: 1) | epoch 3 | OSError: no file /data/7",
+            "`python` failed (exit status: 1) | OSError: no file /data/7",
+            "`python` failed (exit status: 1) | epoch 12 | other | OSError: no file /data/9",
+        ];
+        let common = CommonReason::of(&reasons).to_string();
+        assert_eq!(
+            common,
+            "they have in common: `python` failed (exit status: 1) | OSError: no file /data/…"
+        );
+        assert_eq!(CommonReason::of(&["a | b", "c"]), CommonReason::Nothing { last: "c".to_owned() });
+        assert_eq!(CommonReason::of(&["a 1"]), CommonReason::Parts(vec!["a 1".to_owned()]));
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub enum FailureKind {
     Diverged,
     /// The evaluation panicked.
     Panicked,
+    /// The program that evaluates networks failed: it crashed, hung, or reported no usable result.
+    Program,
 }
 
 /// The result of evaluating a proposal. A failure is an outcome, too.
@@ -147,9 +149,11 @@ impl Outcome {
         }
     }
 
-    /// Whether the evaluation panicked.
-    pub(crate) const fn is_panic(&self) -> bool {
-        matches!(self, Self::Failed { kind: FailureKind::Panicked, .. })
+    /// Whether the evaluation broke down: it panicked, or its program failed. The cause may be another than
+    /// the network, so such outcomes are never stored, several in a row end the study, and the user can have
+    /// them repeated.
+    pub(crate) const fn is_breakdown(&self) -> bool {
+        matches!(self, Self::Failed { kind: FailureKind::Panicked | FailureKind::Program, .. })
     }
 }
 

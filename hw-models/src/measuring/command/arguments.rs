@@ -3,14 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use kiln_processes::Arguments;
+
 use super::error::CommandError;
 
 /// A program and its arguments. `{model}`, `{threads}` and `{batch}` stand for the model file, the number of
 /// threads and the batch size, also inside an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandLine {
-    arguments: Vec<String>,
-}
+pub struct CommandLine(Arguments);
 
 impl CommandLine {
     /// A program, followed by its arguments.
@@ -18,31 +18,25 @@ impl CommandLine {
     /// # Errors
     /// [`CommandError::Empty`] without a program.
     pub fn new(arguments: Vec<String>) -> Result<Self, CommandError> {
-        if arguments.first().is_none_or(String::is_empty) {
-            return Err(CommandError::Empty);
-        }
-        Ok(Self { arguments })
+        Arguments::new(arguments).map(Self).map_err(|_| CommandError::Empty)
     }
 
     /// The program and its arguments, as they were given.
     #[must_use]
     pub fn arguments(&self) -> &[String] {
-        &self.arguments
+        self.0.given()
     }
 
     pub(super) fn mentions_model(&self) -> bool {
-        self.arguments.iter().any(|argument| argument.contains("{model}"))
+        self.0.mentions("model")
     }
 
     /// The arguments for one network. A path keeps its bytes, whatever they are.
     pub(super) fn filled(&self, model: &Path, batch: u64, threads: u64) -> Vec<OsString> {
-        let filled = |argument: &String| {
-            let argument = argument.replace("{threads}", &threads.to_string());
-            let argument = argument.replace("{batch}", &batch.to_string());
-            let parts: Vec<&OsStr> = argument.split("{model}").map(OsStr::new).collect();
-            parts.join(model.as_os_str())
-        };
-        self.arguments.iter().map(filled).collect()
+        let (batch, threads) = (batch.to_string(), threads.to_string());
+        let values =
+            [("model", model.as_os_str()), ("batch", OsStr::new(&batch)), ("threads", OsStr::new(&threads))];
+        self.0.filled(&values)
     }
 }
 

@@ -1,12 +1,11 @@
 //! Reads latencies from what a command printed.
 
+use kiln_processes::{last_line, shortened};
 use serde::Deserialize;
 use thiserror::Error;
 
 /// Maximum number of latencies of one run.
 const LATENCIES_MAX: usize = 1 << 16;
-/// Maximum number of characters of a quoted line.
-const QUOTED_MAX: usize = 200;
 
 /// The rule by which the output of a command is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,19 +80,6 @@ impl OutputRule {
         let found =
             found.filter(|all| (1..=LATENCIES_MAX).contains(&all.len()) && all.iter().all(is_latency));
         found.ok_or_else(|| OutputError { found: shortened(last), expected: self.expected() })
-    }
-}
-
-/// The last line that is not empty.
-pub(super) fn last_line(text: &str) -> &str {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
-}
-
-/// The text, cut where it is long.
-pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

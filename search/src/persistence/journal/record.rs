@@ -185,7 +185,7 @@ impl StudyRecord {
                 let mut known = BTreeSet::new();
                 let all = told.chain(std::mem::take(&mut self.earlier));
                 self.earlier = all
-                    .filter(|told| !told.trial.outcome.is_panic())
+                    .filter(|told| !told.trial.outcome.is_breakdown())
                     .filter(|told| {
                         let Proposal { genotype, fidelity, .. } = &told.trial.proposal;
                         known.insert((genotype.clone(), *fidelity))
@@ -220,7 +220,7 @@ impl StudyRecord {
     /// Returns the proposals and outcomes of the trials that panicked.
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&Proposal, &Outcome)> {
         let trials = self.trials.values().map(|journaled| &journaled.trial);
-        trials.filter(|trial| trial.outcome.is_panic()).map(|trial| (&trial.proposal, &trial.outcome))
+        trials.filter(|trial| trial.outcome.is_breakdown()).map(|trial| (&trial.proposal, &trial.outcome))
     }
 }
 

@@ -30,7 +30,7 @@ enum Stage {
 
 /// Adds up the time between entries. The time between two entries counts for the stage of the later entry.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct StageClock {
+pub struct StageClock {
     stage: Stage,
     since: Seconds,
 }
@@ -38,7 +38,7 @@ pub(super) struct StageClock {
 impl StageClock {
     /// Processes an entry that was written when the study had run for `elapsed`. Adds the time since the
     /// previous entry to `spent`.
-    pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
+    pub fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
             Event::Finished { .. } | Event::Measured { .. } => Stage::Finish,

@@ -99,6 +99,12 @@ impl RunPaths {
         self.measurings().join(format!("device-{device}"))
     }
 
+    /// Path of the folder with event files for TensorBoard.
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.0.join("tensorboard")
+    }
+
     /// Path of the device file that is fitted to the finished networks' latencies.
     #[must_use]
     pub fn refit(&self, device: &str) -> PathBuf {
@@ -146,7 +152,7 @@ impl RunPaths {
             check_file(&file)?;
             check_link(&file)?;
         }
-        let folders = [self.store(), self.models(), self.trainings(), self.measurings()];
+        let folders = [self.store(), self.models(), self.trainings(), self.measurings(), self.tensorboard()];
         for folder in folders.into_iter().chain([self.root().join("supernet")]) {
             check_folder(&folder)?;
             check_link(&folder)?;

@@ -83,7 +83,7 @@ impl Evaluations {
             let waiting = waiting.expect("only evaluations that run are answered");
             match answer.outcome {
                 Ok(outcome) => {
-                    if outcome.is_panic() {
+                    if outcome.is_breakdown() {
                         self.panicked.insert(answer.question, outcome.clone());
                     }
                     received.settled.extend(waiting.into_iter().map(|Waiting { id, proposal }| {

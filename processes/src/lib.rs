@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod arguments;
+mod error;
+mod group;
+mod output;
+mod program;
+
+pub use arguments::Arguments;
+pub use error::ProcessError;
+pub use group::{Identity, can_measure_memory};
+pub use output::{last_line, last_lines, shortened};
+pub use program::{Ending, Program, Ran, Verdict, Watcher};
