@@ -10,6 +10,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
+use kiln_engines::{BuiltEngine, EngineRegistry};
 use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
 use kiln_evaluator::{Built, Compressor, Context, EvaluatorRegistry, Workload, stated_task};
 use kiln_export::ExporterRegistry;
@@ -22,7 +23,8 @@ use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
 use kiln_trackers::{Tracker, TrackerRegistry};
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig, TRACK};
+use crate::config::{ConfigError, ENGINE, Part, READING_RULES, RESOLVED, RunConfig, TRACK};
+use crate::jobs;
 use crate::measuring::DeviceMeasurer;
 
 /// Name of the evaluator that looks up published results. This evaluator trains nothing and needs no data
@@ -47,6 +49,8 @@ pub struct Registries {
     pub strategies: StrategyRegistry,
     /// Export formats, for `[finish] formats` and for `kiln export`.
     pub exporters: ExporterRegistry,
+    /// Engines, for `[engine]`.
+    pub engines: EngineRegistry,
     /// Trackers, for `[track]`.
     pub trackers: TrackerRegistry,
     /// Progress callback of the data readers. Its arguments are the number of data files read so far and the
@@ -92,6 +96,9 @@ pub struct Assembly {
     pub workload: Workload,
     /// The strategy.
     pub strategy: Box<dyn Strategy>,
+    /// The engine, if the config has a table `[engine]`. The caller opens its jobs with
+    /// [`jobs::open`](crate::jobs::open).
+    pub engine: Option<BuiltEngine>,
     /// The trackers. The caller gives them to a [`kiln_trackers::Tracking`] that observes the study.
     pub trackers: Vec<Box<dyn Tracker>>,
 }
@@ -107,6 +114,7 @@ impl Registries {
             evaluators: EvaluatorRegistry::builtin(),
             strategies: StrategyRegistry::builtin(),
             exporters: ExporterRegistry::builtin(),
+            engines: EngineRegistry::builtin(),
             trackers: TrackerRegistry::builtin(),
             reading: |_, _| (),
         }
@@ -141,6 +149,7 @@ impl Registries {
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.names())?;
         let trackers = self.trackers.build(&config.track).map_err(|error| document.explain(&error))?;
+        let engine = jobs::engine(self, &config)?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
         let stated = stated_data(&config);
         let data = if stated.is_some() { None } else { self.data(&config, data_folder)? };
@@ -176,6 +185,7 @@ impl Registries {
             compressor,
             workload,
             strategy,
+            engine,
             trackers,
         })
     }
@@ -444,8 +454,15 @@ impl Assembly {
     ///
     /// The reading rules may change too. If a rule change alters the values that are read, the hash of the
     /// data reveals the change.
-    pub const FREE_KEYS: [&'static str; 6] =
-        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules", TRACK];
+    pub const FREE_KEYS: [&'static str; 7] = [
+        "search.trials",
+        "search.epochs",
+        "search.hours",
+        "search.target",
+        "resolved.reading_rules",
+        ENGINE,
+        TRACK,
+    ];
 
     /// Whether the user can fix the error in the command, the config or the files. All other errors occur
     /// while the study runs.

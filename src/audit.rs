@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use kiln_engines::Pool;
 use kiln_evaluator::{Built, Context};
-use kiln_search::{FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
-use kiln_space::{Genotype, Settings};
+use kiln_search::{EvalError, FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_space::{Architecture, Genotype, SearchSpace, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -52,6 +53,8 @@ pub struct AuditPlan<'a> {
     /// The caller sets this flag to stop the audit. Trainings in progress are completed, and their results
     /// are kept.
     pub stop: &'a AtomicBool,
+    /// The jobs that train the networks. `None` to train in this process.
+    pub pool: Option<&'a Pool>,
 }
 
 /// An audited architecture with its measurements.
@@ -146,21 +149,14 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        // An audit's trainings have their own folder, because the study removes its own training folder when
-        // the search ends.
-        let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
+        let own = own_folder(paths);
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
-            let folder = if kind == SCRATCH { own.root().to_owned() } else { folder.clone() };
-            let context = Context { folder, ..context.clone() };
+            let context = Context { folder: paths.root().to_owned(), ..context.clone() };
             registries.evaluators.build(kind, &table, None, context).map_err(AuditError::Settings)
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
-        let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
-        let trained = |epochs: Option<u32>| -> Result<Training, AuditError> {
-            let built = build(SCRATCH, reference::training(settings, finish, epochs))?;
-            Ok(Training { reference: built.evaluator.fingerprint(), built })
-        };
+        let trained = |epochs| Training::new(registries, assembly, epochs);
         let long = trained(plan.epochs)?;
         let epochs: BTreeSet<u32> = plan.short.iter().copied().collect();
         let short = epochs.into_iter().map(|epochs| Ok((epochs, trained(Some(epochs))?)));
@@ -174,8 +170,7 @@ impl Audit {
         let drawn: Vec<Genotype> = anchors.iter().map(|anchor| anchor.genotype.clone()).collect();
         let genotypes = sample::draw(assembly, plan.networks, &drawn)?;
         let space = assembly.space.as_ref();
-        let architectures = genotypes.iter().map(|genotype| space.decode(genotype));
-        let architectures: Vec<_> = architectures.collect::<Result<_, _>>().map_err(AuditError::Space)?;
+        let architectures = decoded(space, &genotypes)?;
         let rivals = RivalSources::prepared(
             estimating,
             |settings| build(SUPERNET, settings),
@@ -210,7 +205,11 @@ impl Audit {
         progress.report("audit", done.load(Ordering::Relaxed), total, "");
         reference::side_by_side(&open, plan, |(training, repeat, index)| {
             let began = Instant::now();
-            let outcome = judge(&training.built, index, repeat)?;
+            let seed = reference::seed(study_seed, repeat, &genotypes[index]);
+            let outcome = match plan.pool {
+                Some(pool) => training.in_a_job(pool, &genotypes[index], seed)?,
+                None => judge(&training.built, index, repeat)?,
+            };
             let seconds = began.elapsed().as_secs_f64();
             let (reference, genotype) = (training.reference.clone(), genotypes[index].clone());
             records.append(Record { reference, genotype, repeat, outcome, seconds })?;
@@ -253,6 +252,35 @@ impl Audit {
     }
 }
 
+/// An audit's trainings have their own folder, because the study removes its own training folder when the
+/// search ends.
+fn own_folder(paths: &RunPaths) -> RunPaths {
+    RunPaths::new(paths.root().join("audit"))
+}
+
+/// Builds what trains the networks of an audit of a run, each on its own. `epochs` replaces the epochs of
+/// `[finish]`.
+pub(crate) fn trainer(
+    registries: &Registries,
+    assembly: &Assembly,
+    epochs: Option<u32>,
+) -> Result<Built, AuditError> {
+    let evaluator = &assembly.config.evaluator;
+    let Some(context) = &assembly.context else {
+        return Err(AuditError::Evaluator { kind: evaluator.kind.clone() });
+    };
+    let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
+    let table = reference::training(&evaluator.settings, finish, epochs);
+    let context = Context { folder: own_folder(&assembly.paths).root().to_owned(), ..context.clone() };
+    let table = Settings::new("evaluator", table);
+    registries.evaluators.build(SCRATCH, &table, None, context).map_err(AuditError::Settings)
+}
+
+fn decoded(space: &dyn SearchSpace, genotypes: &[Genotype]) -> Result<Vec<Architecture>, AuditError> {
+    let decoded = genotypes.iter().map(|genotype| space.decode(genotype));
+    decoded.collect::<Result<_, _>>().map_err(AuditError::Space)
+}
+
 /// Removes each of these training folders that is empty. A training folder is not empty while the study or
 /// another audit uses it.
 fn leave(folders: [PathBuf; 3]) {
@@ -286,6 +314,19 @@ impl Progress for Stoppable<'_> {
 struct Training {
     built: Built,
     reference: String,
+    /// Number of epochs, if it replaces that of `[finish]`.
+    epochs: Option<u32>,
+}
+
+impl Training {
+    fn new(registries: &Registries, assembly: &Assembly, epochs: Option<u32>) -> Result<Self, AuditError> {
+        let built = trainer(registries, assembly, epochs)?;
+        Ok(Self { reference: built.evaluator.fingerprint(), built, epochs })
+    }
+
+    fn in_a_job(&self, pool: &Pool, genotype: &Genotype, seed: u64) -> Result<Outcome, EvalError> {
+        pool.audit(genotype.clone(), self.epochs, seed, &self.reference)
+    }
 }
 
 /// Changes the settings of the run's evaluator so that the evaluator reuses the run's trained supernet.

@@ -170,6 +170,20 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
+    /// Show the jobs of a study with a table `[engine]`: what runs where, since when, attempts
+    Jobs {
+        /// Run folder or name of a study
+        run: PathBuf,
+        /// Show the jobs that did all they were asked for, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Do the work of a job. Studies with a table `[engine]` start this command
+    #[command(hide = true)]
+    Work {
+        /// Folder of the job
+        job: PathBuf,
+    },
     /// Train, test and export networks of a study whose search has ended
     Finish(FinishArguments),
     /// List the studies in the folder of run folders

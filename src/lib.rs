@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod audit;
 pub mod config;
 pub mod estimate;
+pub mod jobs;
 pub mod measuring;
 pub mod memory;
 pub mod runtimes;

@@ -13,6 +13,7 @@ mod headline;
 mod inherited;
 mod inspection;
 mod interrupt;
+mod job_pool;
 mod logging;
 mod measured;
 mod model_export;

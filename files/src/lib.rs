@@ -19,5 +19,5 @@ pub use error::{Damage, Existing, FileError, FileKind};
 pub use lines::LineCounter;
 pub use output::{BEGINNING, Overwrite, Written, write_output, write_output_folder};
 pub use reader::{open, optional, read, read_text};
-pub use whole_file::{WholeFile, write, write_new};
+pub use whole_file::{WholeFile, hand_over, link_or_copy, show, write, write_new};
 pub use whole_folder::{WholeFolder, make_folder};

@@ -39,7 +39,7 @@ impl WholeFile {
     /// # Errors
     /// [`FileError`]. The place is then unchanged.
     pub fn finish(self) -> Result<(), FileError> {
-        self.finish_by(|beside, place| fs::rename(beside, place))
+        self.finish_by(Sync::Whole, |beside, place| fs::rename(beside, place))
     }
 
     /// Syncs the file and moves it to its place, which must not exist.
@@ -47,8 +47,12 @@ impl WholeFile {
     /// # Errors
     /// [`FileError::Exists`] when the place exists, and the errors of [`WholeFile::finish`].
     pub fn finish_new(self) -> Result<(), FileError> {
+        self.finish_new_by(Sync::Whole)
+    }
+
+    fn finish_new_by(self, sync: Sync) -> Result<(), FileError> {
         let place = self.place.clone();
-        let ended = self.finish_by(|beside, place| {
+        let ended = self.finish_by(sync, |beside, place| {
             // `hard_link` fails if the place exists; `rename` would silently replace it.
             match fs::hard_link(beside, place) {
                 Ok(()) => fs::remove_file(beside),
@@ -66,18 +70,34 @@ impl WholeFile {
         }
     }
 
-    fn finish_by(mut self, put: impl Fn(&Path, &Path) -> io::Result<()>) -> Result<(), FileError> {
+    fn finish_by(
+        mut self,
+        sync: Sync,
+        put: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), FileError> {
         let beside = self.beside.clone().expect("the file is beside its place until it is finished");
         let end = |out: &mut BufWriter<File>| {
             out.flush()?;
-            out.get_ref().sync_all()?;
+            if sync == Sync::Whole {
+                out.get_ref().sync_all()?;
+            }
             put(&beside, &self.place)?;
             Ok(())
         };
         end(&mut self.out).map_err(FileError::io(&self.place, "write"))?;
         self.beside = None;
+        if sync == Sync::None {
+            return Ok(());
+        }
         beside::sync_folder(beside::parent(&self.place)).map_err(FileError::io(&self.place, "sync"))
     }
+}
+
+/// Whether a file survives a crash of the machine from the moment it is in its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Whole,
+    None,
 }
 
 impl Write for WholeFile {
@@ -113,6 +133,39 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// [`FileError::Exists`] when the place exists, and the errors of [`write()`].
 pub fn write_new(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish_new()
+}
+
+/// Writes a file for another process on this machine. Its place must not exist. Other processes see the whole
+/// file or none. The file is not synced: after a crash of the machine, it may be missing or incomplete.
+///
+/// # Errors
+/// [`FileError::Exists`] when the place exists, and the errors of [`write()`].
+pub fn hand_over(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    with(place, bytes)?.finish_new_by(Sync::None)
+}
+
+/// Writes a file that other processes read while it is replaced again and again. They see a whole file. The
+/// file is not synced.
+///
+/// # Errors
+/// [`FileError`]. The place is then unchanged.
+pub fn show(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    with(place, bytes)?.finish_by(Sync::None, |beside, place| fs::rename(beside, place))
+}
+
+/// Gives a file a second path, which must not exist. Where the file system has no hard links, the file is
+/// copied.
+///
+/// # Errors
+/// [`FileError`] naming `place` when it exists, or when the file cannot be linked and not be copied.
+pub fn link_or_copy(file: &Path, place: &Path) -> Result<(), FileError> {
+    match fs::hard_link(file, place) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+            Err(FileError::io(place, "link")(error))
+        }
+        Err(_) => fs::copy(file, place).map(drop).map_err(FileError::io(place, "copy")),
+    }
 }
 
 fn with(place: &Path, bytes: &[u8]) -> Result<WholeFile, FileError> {

@@ -26,8 +26,34 @@ struct Listed {
 
 impl Identity {
     pub(crate) fn of(child: &Child) -> Self {
-        let id = child.id();
+        Self::with_id(child.id())
+    }
+
+    /// Returns the identity of this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self::with_id(std::process::id())
+    }
+
+    fn with_id(id: u32) -> Self {
         Self { id, started: read(id).map(|listed| listed.started) }
+    }
+
+    /// Whether the program, or a program of its group, still runs. `false` where the system does not say.
+    #[must_use]
+    pub fn is_running(self) -> bool {
+        match (self.started, read(self.id)) {
+            // The usual case needs no look at the whole process table.
+            (Some(started), Some(first)) => first.started == started,
+            (Some(started), None) => is_running(self.id, started, &table()),
+            (None, _) => false,
+        }
+    }
+
+    /// Returns the memory of the program's group if it exceeds `limit`, in bytes.
+    #[must_use]
+    pub fn memory_above(self, limit: u64) -> Option<u64> {
+        memory_above(self.id, limit)
     }
 
     /// Kills the group if it still runs, and waits until it is gone. A group of another program that has the
@@ -56,6 +82,23 @@ fn is_running(group: u32, started: u64, table: &[Listed]) -> bool {
         Some(first) => first.started == started,
         None => table.iter().any(|listed| listed.group == group && listed.started >= started),
     }
+}
+
+/// Returns a text that is the same from one start of the system to the next. Identities of processes mean
+/// nothing after a restart. `None` if the system does not say.
+#[must_use]
+pub fn boot() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Makes the system end this process before others if memory runs out. Does nothing where the system has no
+/// such order.
+pub fn end_first_without_memory() {
+    let _ = fs::OpenOptions::new()
+        .write(true)
+        .open("/proc/self/oom_score_adj")
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"500"));
 }
 
 /// Whether this system says how much memory a program uses.

@@ -11,7 +11,7 @@ mod strategy;
 mod supernet_health;
 
 pub use self::end::SearchEnd;
-pub use self::evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
+pub use self::evaluator::{EvalError, Evaluator, Finisher, OpenAnchor, Progress, Request, Silent, Watch};
 pub use self::event::{Event, Observer};
 pub use self::finished::{FileMismatch, Finished, FinishedFile};
 pub use self::measuring::{LatencyOutcome, MeasuredLatency, MeasuredUnder, Measurer, NetworkToMeasure};

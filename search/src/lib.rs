@@ -22,7 +22,8 @@ pub use comparison::{RankCorrelation, hypervolume, pareto, rank_correlation, tau
 pub use contracts::{
     Ask, EvalError, Evaluator, Event, FileMismatch, Finished, FinishedFile, Finisher, HealthCheck,
     HealthQuestion, LatencyOutcome, MeasuredLatency, MeasuredUnder, Measurer, Needs, NetworkToMeasure,
-    Observer, Progress, Request, SearchEnd, Strategy, StrategyBuilder, StrategyPart, SupernetHealth,
+    Observer, OpenAnchor, Progress, Request, SearchEnd, Silent, Strategy, StrategyBuilder, StrategyPart,
+    SupernetHealth, Watch,
 };
 pub use domain::{
     Constraint, CostError, CostOrigin, CostPredictor, CostSet, Descriptions, Domain, DuplicateDevice,

@@ -198,6 +198,7 @@ fn first_failure_stops_all_threads() {
         short: &[],
         workers: 3,
         stop: &stop,
+        pool: None,
     };
     let items: Vec<(usize, u32)> = (0..20).map(|index| (index, 0)).collect();
     let seen = AtomicUsize::new(0);

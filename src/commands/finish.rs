@@ -12,7 +12,7 @@ use crate::progress::Screen;
 use crate::report::Report;
 use crate::run::Run;
 use crate::units::Numbers;
-use crate::{logging, output, reading, tracked};
+use crate::{job_pool, logging, output, reading, tracked};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
     let FinishArguments { run, trials, networks, epochs, measure, track } = arguments;
@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let skips_tracking = !trackers.is_empty() && !*track;
     trackers.retain(|_| *track);
     let config = assembly.config.clone();
+    let engine = assembly.engine.take();
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();
@@ -46,6 +47,8 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let folder = reading::open_run(&paths, &text)?;
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} finishes networks of {}", env!("CARGO_PKG_VERSION"), paths.root().display());
+    let pool = job_pool::open(engine, &config, (&paths, true), common)?;
+    job_pool::attach(&mut study, pool.as_ref(), &config);
     study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     let tracker_warnings = tracked::track(&mut study, trackers, &paths, &config);
     let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
@@ -55,6 +58,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
         output::say("interrupted; run the same command again to continue");
         return Ok(Exit::Interrupted);
     }
+    job_pool::end(pool.as_ref())?;
     if summary.finished.is_empty() {
         output::say("every network of the front is finished already; name the numbers of other trials");
     }

@@ -11,6 +11,7 @@ mod finish;
 mod front;
 mod hw;
 mod init;
+mod jobs;
 mod list;
 mod predict;
 mod report;
@@ -21,6 +22,7 @@ mod show;
 mod supernet;
 mod trials;
 mod watch;
+mod work;
 
 use crate::cli::{Arguments, Command};
 use crate::exit::{Exit, Failure};
@@ -35,6 +37,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
         Command::Finish(arguments) => finish::run(&arguments, &common),
         Command::List => list::run(&common),
+        Command::Jobs { run, all } => jobs::run(&run, all, &common),
+        Command::Work { job } => work::run(&job),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Trials { run, csv } => trials::run(&run, csv, &common),
         Command::Show { run, trial, sensitivity: true } => sensitivity::run(&run, trial, &common),

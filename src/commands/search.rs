@@ -20,7 +20,7 @@ use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
 use crate::units::{self, Numbers};
-use crate::{logging, output, reading, tracked};
+use crate::{job_pool, logging, output, reading, tracked};
 
 /// Options of `kiln search` that are not part of the config.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
     let export = ModelExport::new(&assembly.config, &paths, registries.exporters);
 
+    let engine = assembly.engine.take();
     let (trackers, config) = (std::mem::take(&mut assembly.trackers), assembly.config.clone());
 
     if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
@@ -71,6 +72,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
+    let pool = job_pool::open(engine, &config, (&paths, retry_failed), common)?;
+    job_pool::attach(&mut study, pool.as_ref(), &config);
     let screen = if plain || common.json {
         None
     } else {
@@ -94,6 +97,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
         ));
         return Ok(Exit::Interrupted);
     }
+    // The journal has all results now.
+    job_pool::end(pool.as_ref())?;
     let (trials, spent) = (summary.trials, summary.spent);
     let networks = summary.front.iter().map(|entry| (entry.trial, entry.genotype.clone())).collect();
     let refits = measured_devices.refit(&paths, &summary.measured, &networks)?;

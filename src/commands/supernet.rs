@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::StopFlag;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{failures, output, reading, units};
+use crate::{failures, job_pool, output, reading, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
     let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
@@ -23,17 +23,24 @@ pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Fa
     let stop = StopFlag::listen()?;
     let flag = stop.flag();
     let (epochs, repeats, workers) = (*epochs, *repeats, common.workers());
-    audit(run, AuditPlan { networks, epochs, repeats, short, workers, stop: &flag }, common)
+    audit(run, AuditPlan { networks, epochs, repeats, short, workers, stop: &flag, pool: None }, common)
 }
 
 fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
     let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
-    let assembly = registries.build(config, folders)?;
+    let mut assembly = registries.build(config, folders)?;
     // An audit writes to the run folder. It therefore takes the same lock as studies and other audits.
     let _folder = RunFolder::hold(&paths)?;
-    match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
+    let pool = job_pool::open(assembly.engine.take(), &assembly.config, (&paths, true), common)?;
+    let workers = pool.as_ref().map_or(plan.workers, |pool| pool.jobs());
+    let plan = AuditPlan { workers, pool: pool.as_deref(), ..plan };
+    let audited = Audit::run(&registries, &assembly, &paths, plan, &Lines);
+    if audited.is_ok() {
+        job_pool::end(pool.as_ref())?;
+    }
+    match audited {
         Ok(audit) if common.json => {
             output::print_json(&json!({ "run": output::path_text(paths.root()), "audit": audit }))?;
         }

@@ -20,7 +20,7 @@ pub use error::{ConfigError, Place};
 pub use explain::nearest;
 pub use measuring::{FinishMeasure, HardwareMeasure, LocalRuntime, MeasureCommand};
 pub use schema::schema;
-pub(crate) use tables::TRACK;
+pub(crate) use tables::{ENGINE, TRACK};
 pub use tables::{
     FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,
 };

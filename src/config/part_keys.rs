@@ -45,6 +45,7 @@ impl PartKeys {
             ("hardware", described(&registries.hardware)),
             ("evaluator", evaluators),
             ("strategy", strategies),
+            ("engine", described(&registries.engines)),
             ("track", described(&registries.trackers)),
         ]);
         let finish = take("finish");

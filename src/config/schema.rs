@@ -61,6 +61,10 @@ pub fn schema(registries: &Registries) -> Value {
             ),
             "search": search,
             "finish": finish(registries, &keys),
+            "engine": part(
+                "Runs evaluations as jobs, which outlive the program. Results do not depend on it.",
+                &keys, "engine", documented(&registries.engines),
+            ),
             "track": {
                 "description": "Where the study's numbers go while it runs. Results do not depend on it.",
                 "type": "object",

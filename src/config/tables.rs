@@ -20,9 +20,11 @@ pub const RESOLVED: &str = "resolved";
 pub const READING_RULES: &str = "reading_rules";
 /// Name of the table of trackers. Its keys may change between two runs of a study.
 pub(crate) const TRACK: &str = "track";
+/// Name of the table of the engine. Its keys may change between two runs of a study.
+pub(crate) const ENGINE: &str = "engine";
 /// All tables of a config in their usual order.
-pub(super) const TABLES: [&str; 9] =
-    ["study", "data", "space", "hardware", "evaluator", "search", "finish", TRACK, RESOLVED];
+pub(super) const TABLES: [&str; 10] =
+    ["study", "data", "space", "hardware", "evaluator", "search", "finish", ENGINE, TRACK, RESOLVED];
 /// Tables that every study needs.
 pub(super) const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
 /// Keys of `[[hardware]]` that set limits, each with the cost that it limits.
@@ -57,7 +59,7 @@ pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
         BESIDE_COMMAND[2],
     ];
     match table {
-        "data" | "space" | "evaluator" | "search.strategy" => &["kind"],
+        "data" | "space" | "evaluator" | "search.strategy" | ENGINE => &["kind"],
         "finish" => &["networks", MEASURE],
         _ if table.strip_prefix("hardware.").is_some_and(|index| !index.contains('.')) => &HARDWARE_KEYS,
         _ => &[],
@@ -150,6 +152,8 @@ pub struct RunConfig {
     pub search: SearchTable,
     /// `[finish]`.
     pub finish: Option<FinishTable>,
+    /// `[engine]`: what runs evaluations as jobs. `None` to evaluate in the process of the study.
+    pub engine: Option<Part>,
     /// `[track]`: trackers by name, with what each reads. Empty if the config has no such table.
     pub track: Settings,
 }
@@ -238,11 +242,12 @@ impl RunConfig {
         let evaluator = part(&document, "evaluator")?;
         let search = search(&document)?;
         let finish = document.root().contains_key("finish").then(|| finish(&document)).transpose()?;
+        let engine = document.root().contains_key(ENGINE).then(|| part(&document, ENGINE)).transpose()?;
         let track = match document.root().get(TRACK) {
             Some(_) => Settings::new(TRACK, table(&document, TRACK)?),
             None => Settings::empty(TRACK),
         };
-        Ok(Self { document, study, data, space, hardware, evaluator, search, finish, track })
+        Ok(Self { document, study, data, space, hardware, evaluator, search, finish, engine, track })
     }
 }
 

@@ -22,6 +22,7 @@ mod goldens;
 mod health;
 mod hostile_names;
 mod interruptions;
+mod jobs;
 mod journals;
 mod likeness;
 mod limits;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{
+    EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths, Silent, Watch,
+};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
@@ -152,13 +154,23 @@ impl Evaluator for ScratchEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.evaluate_watched(request, Watch { trial: None, progress: &Silent })
+    }
+
+    fn evaluate_watched(&self, request: &Request<'_>, watch: Watch<'_>) -> Result<Outcome, EvalError> {
         self.fidelities().check(request.fidelity)?;
-        self.devices.lease().run(|device| self.evaluate_on(device, request))
+        let progress = ToTheEnd(watch.progress);
+        self.devices.lease().run(|device| self.evaluate_on(device, request, &progress))
     }
 }
 
 impl ScratchEvaluator {
-    fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
+    fn evaluate_on(
+        &self,
+        device: &Device,
+        request: &Request<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, EvalError> {
         let full = self.training.epochs;
         let epochs = match request.fidelity {
             Fidelity::Proxy => {
@@ -170,7 +182,7 @@ impl ScratchEvaluator {
         let (settings, calibration) = (&self.training, self.settings.calibration);
         let (metrics, context) = (&self.settings.metrics, &self.context);
         let alone = StandAlone { settings, calibration, metrics, context, device };
-        alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), &Silent)
+        alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), progress)
     }
 }
 
@@ -195,14 +207,20 @@ impl ScratchEvaluator {
     }
 }
 
-/// A progress callback that reports nothing and never stops. An evaluation runs to its end even if the study
-/// stops, so that its work is not lost.
-pub(crate) struct Silent;
+/// Passes the progress of a training on. An evaluation runs to its end even if the study stops, so that its
+/// work is not lost.
+struct ToTheEnd<'a>(&'a dyn Progress);
 
-impl Progress for Silent {
-    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+impl Progress for ToTheEnd<'_> {
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
+        self.0.report(stage, done, total, note);
+    }
 
     fn stop_requested(&self) -> bool {
         false
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::finished::Finished;
 use super::supernet_health::SupernetHealth;
-use crate::trials::{Fidelities, Fidelity, Outcome, Trial, UnansweredFidelity};
+use crate::trials::{Fidelities, Fidelity, Outcome, Trial, TrialId, UnansweredFidelity};
 
 /// A request for one evaluation: what to evaluate, the fidelity, and the seed of all random numbers.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,16 @@ pub struct Request<'a> {
     pub fidelity: Fidelity,
     /// Seed derived from the study's seed and the genotype. It is the same at every fidelity.
     pub seed: u64,
+}
+
+/// For whom a network is evaluated. No outcome depends on it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// The trial of the study, to display it.
+    pub trial: Option<TrialId>,
+    /// Receives the progress of the evaluation. An evaluation runs to its end even if this requests a stop,
+    /// so that its work is not lost.
+    pub progress: &'a dyn Progress,
 }
 
 /// Receives progress reports of long work, and can request that the work stops.
@@ -39,6 +49,22 @@ pub trait Progress: Send + Sync {
     fn stop_requested(&self) -> bool;
 
     /// Warns the user of something. The work continues.
+    fn warn(&self, message: &str) {
+        tracing::warn!("{message}");
+    }
+}
+
+/// Receives progress and does nothing with it. Never requests a stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
     fn warn(&self, message: &str) {
         tracing::warn!("{message}");
     }
@@ -141,6 +167,20 @@ pub enum EvalError {
         /// The supported fidelities.
         answered: Fidelities,
     },
+    /// A job that does work of the study could not do it.
+    #[error("{}: the job failed: {problem}", path.display())]
+    Job {
+        /// Folder of the job.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// The evaluator does not train this network on its own.
+    #[error("the evaluator does not train the network {genotype} on its own")]
+    NoAnchor {
+        /// The network.
+        genotype: Genotype,
+    },
     /// Exporting failed.
     #[error("cannot export trial {trial}")]
     Export {
@@ -204,6 +244,46 @@ pub trait Evaluator: Send + Sync {
     /// the environment is broken. If the architecture fails, the failure is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 
+    /// Evaluates one architecture, like [`Evaluator::evaluate`], and reports the progress. By default no
+    /// progress is reported.
+    ///
+    /// # Errors
+    /// The errors of [`Evaluator::evaluate`].
+    fn evaluate_watched(&self, request: &Request<'_>, watch: Watch<'_>) -> Result<Outcome, EvalError> {
+        let _ = watch;
+        self.evaluate(request)
+    }
+
+    /// Returns the networks that [`Evaluator::prepare`] would train on their own and that are not trained
+    /// yet. Such a training depends on nothing that `prepare` does, so it can be done elsewhere before. By
+    /// default there are none.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken.
+    fn open_anchors(&self, progress: &dyn Progress) -> Result<Vec<OpenAnchor>, EvalError> {
+        let _ = progress;
+        Ok(Vec::new())
+    }
+
+    /// Trains one of the networks of [`Evaluator::open_anchors`]. `prepare` is not called before.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken, or for another network.
+    fn train_anchor(&self, anchor: &OpenAnchor, progress: &dyn Progress) -> Result<Outcome, EvalError> {
+        let _ = progress;
+        Err(EvalError::NoAnchor { genotype: anchor.genotype.clone() })
+    }
+
+    /// Keeps the outcome of [`Evaluator::train_anchor`] for `prepare`, which then does not train the network
+    /// again.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the outcome cannot be stored.
+    fn keep_anchor(&self, anchor: &OpenAnchor, outcome: &Outcome) -> Result<(), EvalError> {
+        let _ = outcome;
+        Err(EvalError::NoAnchor { genotype: anchor.genotype.clone() })
+    }
+
     /// Evaluates one architecture to show the user what happens, outside a study. Returns the outcome, and
     /// lines that describe the evaluation. By default there are no such lines.
     ///
@@ -214,8 +294,23 @@ pub trait Evaluator: Send + Sync {
     }
 }
 
+/// A network that is trained on its own before the search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAnchor {
+    /// The network.
+    pub genotype: Genotype,
+    /// Hash of everything else that the training depends on.
+    pub conditions: String,
+}
+
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
+    /// Announces the trials that will be finished, in this order. A finisher that works elsewhere may begin
+    /// with several of them. By default this does nothing.
+    fn announce(&self, trials: &[&Trial]) {
+        let _ = trials;
+    }
+
     /// Trains the network, measures it once on the test split, and writes files into the existing folder
     /// `into`. The study then syncs the files, writes their hashes to the journal, and moves the folder to
     /// its final path.

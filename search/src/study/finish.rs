@@ -28,6 +28,12 @@ pub(super) fn finish(
     log: &Log,
 ) -> Result<Networks, StudyError> {
     let mut networks = Networks { finished: Vec::new(), interrupted: false };
+    let is_open = |trial: &&&Trial| {
+        let known = record.finished.get(&trial.id);
+        known.is_none_or(|(finished, _)| !finished.mismatches(&paths.model(trial.id)).is_empty())
+    };
+    let open: Vec<&Trial> = trials.iter().filter(is_open).copied().collect();
+    finisher.announce(&open);
     for (done, trial) in trials.iter().enumerate() {
         if log.stop_requested() {
             networks.interrupted = true;

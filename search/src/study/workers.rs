@@ -8,7 +8,7 @@ use kiln_space::Architecture;
 
 use super::panics;
 use super::question::Question;
-use crate::contracts::{EvalError, Evaluator, Request};
+use crate::contracts::{EvalError, Evaluator, Request, Silent, Watch};
 use crate::trials::{FailureKind, Outcome, Seconds, TrialId};
 
 /// An evaluation for a worker.
@@ -57,6 +57,7 @@ fn evaluate(evaluator: &dyn Evaluator, job: &Job) -> Result<Outcome, EvalError> 
         fidelity: job.question.fidelity,
         seed: job.seed,
     };
-    panics::catch(|| evaluator.evaluate(&request))
+    let watch = Watch { trial: Some(job.trial), progress: &Silent };
+    panics::catch(|| evaluator.evaluate_watched(&request, watch))
         .unwrap_or_else(|panic| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason: panic.message }))
 }

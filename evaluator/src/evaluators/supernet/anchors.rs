@@ -10,7 +10,7 @@ use std::thread;
 
 use burn::tensor::Device;
 use kiln_files::{Checked, optional, read_document, write_document};
-use kiln_search::{EvalError, Outcome, Progress, RunPaths};
+use kiln_search::{EvalError, OpenAnchor, Outcome, Progress, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +168,81 @@ pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Gen
     drawn
 }
 
+/// What anchors are trained with, in a study.
+pub(super) struct Anchors<'a> {
+    pub(super) settings: &'a AnchorSettings,
+    /// Number of training images for batch-norm statistics.
+    pub(super) calibration: usize,
+    pub(super) devices: &'a Devices,
+    pub(super) context: &'a Context,
+}
+
+impl Anchors<'_> {
+    fn place(&self) -> Place {
+        let Self { settings, calibration, devices, context } = *self;
+        let identity = identity(settings, calibration, devices, context);
+        Place { path: context.folder.join(FILE), identity }
+    }
+
+    /// Returns the anchors that are not trained yet.
+    pub(super) fn open(&self, progress: &dyn Progress) -> Vec<OpenAnchor> {
+        let place = self.place();
+        let wanted = draw(self.context.space.as_ref(), self.settings.networks, self.context.seed);
+        let before = trained_before(&place, self.context, progress);
+        let is_open = |genotype: &Genotype| before.iter().all(|anchor| anchor.genotype != *genotype);
+        let open = wanted.into_iter().filter(is_open);
+        open.map(|genotype| OpenAnchor { genotype, conditions: place.identity.clone() }).collect()
+    }
+
+    /// Trains an anchor on its own.
+    pub(super) fn train_one(
+        &self,
+        anchor: &OpenAnchor,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, EvalError> {
+        let place = self.place();
+        let genotype = &anchor.genotype;
+        let wanted = draw(self.context.space.as_ref(), self.settings.networks, self.context.seed);
+        if place.identity != anchor.conditions || !wanted.contains(genotype) {
+            return Err(EvalError::NoAnchor { genotype: genotype.clone() });
+        }
+        self.devices.lease().run(|device| self.train_at(&place, genotype, device, progress))
+    }
+
+    fn train_at(
+        &self,
+        place: &Place,
+        genotype: &Genotype,
+        device: &Device,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, EvalError> {
+        let Self { settings, calibration, context, .. } = *self;
+        let what = "an anchor of the supernet";
+        let architecture =
+            context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
+        let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
+        let (training, metrics) = (&settings.training(), &settings.metrics);
+        let alone = StandAlone { settings: training, calibration, metrics, context, device };
+        let kept = kept(place, genotype, context);
+        alone.measure(&architecture, (seed, settings.epochs), kept, progress)
+    }
+
+    /// Adds an anchor that was trained elsewhere to the file.
+    pub(super) fn keep(&self, anchor: &OpenAnchor, trained: &Outcome) -> Result<(), EvalError> {
+        let place = self.place();
+        if place.identity != anchor.conditions {
+            return Err(EvalError::NoAnchor { genotype: anchor.genotype.clone() });
+        }
+        let mut all = match read(&self.context.folder) {
+            Ok(Some(before)) if before.content.identity == place.identity => before.content.anchors,
+            _ => Vec::new(),
+        };
+        all.retain(|known| known.genotype != anchor.genotype);
+        all.push(Anchor { genotype: anchor.genotype.clone(), trained: trained.clone() });
+        place.write(&all)
+    }
+}
+
 /// Trains the missing anchors in parallel, and writes each of them to the run folder.
 pub(super) fn train(
     settings: &AnchorSettings,
@@ -177,28 +252,20 @@ pub(super) fn train(
     progress: &dyn Progress,
 ) -> Result<Vec<Anchor>, EvalError> {
     let wanted = draw(context.space.as_ref(), settings.networks, context.seed);
-    let identity = identity(settings, calibration, devices, context);
-    let place = Place { path: context.folder.join(FILE), identity };
+    let anchors = Anchors { settings, calibration, devices, context };
+    let place = anchors.place();
     let before = trained_before(&place, context, progress);
     let is_open = |genotype: &&Genotype| before.iter().all(|anchor| anchor.genotype != **genotype);
     let open: Vec<&Genotype> = wanted.iter().filter(is_open).collect();
     let total = wanted.len() as u64;
     let left = AtomicUsize::new(open.len());
     progress.report("anchors", total - open.len() as u64, total, "");
-    let training = settings.training();
     let (all, has_failed) = (Mutex::new(before), AtomicBool::new(false));
     let train = |genotype: &Genotype, device: &Device| -> Result<(), EvalError> {
         if progress.stop_requested() {
             return Err(EvalError::Interrupted);
         }
-        let what = "an anchor of the supernet";
-        let architecture =
-            context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
-        let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
-        let metrics = &settings.metrics;
-        let alone = StandAlone { settings: &training, calibration, metrics, context, device };
-        let kept = kept(&place, genotype, context);
-        let trained = alone.measure(&architecture, (seed, settings.epochs), kept, &Quiet(progress))?;
+        let trained = anchors.train_at(&place, genotype, device, &Quiet(progress))?;
         let mut all = all.lock().expect("no holder panics");
         all.push(Anchor { genotype: genotype.clone(), trained });
         let left = left.fetch_sub(1, Ordering::Relaxed) - 1;

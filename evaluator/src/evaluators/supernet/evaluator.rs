@@ -5,9 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use kiln_files::Checked;
-use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, SupernetHealth};
+use kiln_search::{
+    EvalError, Evaluator, Fidelities, Fidelity, OpenAnchor, Outcome, Progress, Request, SupernetHealth,
+};
 use kiln_space::{Architecture, Genotype, Samples, Settings, SettingsError};
 
+use super::anchors::Anchors;
 use super::correction::FEWEST_POINTS;
 use super::corrections::Corrections;
 use super::extremes::{self, Extreme};
@@ -126,6 +129,12 @@ impl SupernetEvaluator {
         self.ready.get().expect("`prepare` comes before judging")
     }
 
+    fn anchors(&self) -> Option<Anchors<'_>> {
+        let settings = self.settings.anchors.as_ref()?;
+        let (calibration, devices) = (self.settings.calibration, &self.devices);
+        Some(Anchors { settings, calibration, devices, context: &self.context })
+    }
+
     /// Measures a subnet with these weights.
     fn judge(&self, architecture: &Architecture, weights: &Weights, device: &Device) -> Outcome {
         let data = &self.context.data;
@@ -203,6 +212,20 @@ impl Evaluator for SupernetEvaluator {
     fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
         let weights = &self.ready().weights;
         super::health::check(&self.settings, &self.devices, &self.context, weights, progress).map(Some)
+    }
+
+    fn open_anchors(&self, progress: &dyn Progress) -> Result<Vec<OpenAnchor>, EvalError> {
+        Ok(self.anchors().map_or_else(Vec::new, |anchors| anchors.open(progress)))
+    }
+
+    fn train_anchor(&self, anchor: &OpenAnchor, progress: &dyn Progress) -> Result<Outcome, EvalError> {
+        let none = || EvalError::NoAnchor { genotype: anchor.genotype.clone() };
+        self.anchors().ok_or_else(none)?.train_one(anchor, progress)
+    }
+
+    fn keep_anchor(&self, anchor: &OpenAnchor, outcome: &Outcome) -> Result<(), EvalError> {
+        let none = || EvalError::NoAnchor { genotype: anchor.genotype.clone() };
+        self.anchors().ok_or_else(none)?.keep(anchor, outcome)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {

@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::data::{DataRegistry, Opening};
-    use crate::evaluators::scratch::Silent;
+    use kiln_search::Silent;
 
     fn table(path: &str, value: &Value) -> Settings {
         Settings::new(path, value.as_object().unwrap().clone())

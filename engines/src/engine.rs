@@ -1,0 +1,146 @@
+//! The trait of engines, which start jobs and say what became of them.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use kiln_processes::ProcessError;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A job to start.
+#[derive(Clone, Debug)]
+pub struct Launch<'a> {
+    /// Name of the job, for lists of jobs. It consists of letters, digits, `-`, `_` and `.`.
+    pub name: &'a str,
+    /// The program and its arguments. No shell interprets them.
+    pub arguments: &'a [OsString],
+    /// The file to which both outputs of the program are appended.
+    pub log: &'a Path,
+}
+
+/// The engine's own name for a job, in a form that can be stored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Handle(pub String);
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for its start.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It ended.
+    Ended(JobEnd),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum JobEnd {
+    /// It did all that it was asked for.
+    Done,
+    /// It could not go on, and says why.
+    Failed {
+        /// The problem.
+        problem: String,
+    },
+    /// Its process ended with an exit code.
+    Exited {
+        /// The exit code.
+        code: i32,
+    },
+    /// Its process was ended by a signal.
+    Killed {
+        /// The signal.
+        signal: i32,
+    },
+    /// It was ended because it used too much memory.
+    Memory {
+        /// The memory that it used, in bytes.
+        bytes: u64,
+    },
+    /// It never began.
+    NotStarted,
+    /// It is gone, and nobody was there to see how it ended.
+    Gone,
+}
+
+impl std::fmt::Display for JobEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => write!(f, "done"),
+            Self::Failed { problem } => write!(f, "failed: {problem}"),
+            Self::Exited { code } => write!(f, "ended with exit code {code}"),
+            Self::Killed { signal: 9 } => {
+                write!(f, "killed (signal 9), as the system does when memory runs out")
+            }
+            Self::Killed { signal } => write!(f, "killed (signal {signal})"),
+            Self::Memory { bytes } => write!(f, "killed: it used {} MB of memory", bytes / 1_000_000),
+            Self::NotStarted => write!(f, "it was never started"),
+            Self::Gone => write!(f, "gone: it was killed while the study did not run"),
+        }
+    }
+}
+
+/// An error of an engine.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The job's program cannot be started.
+    #[error("the job cannot be started: {0}")]
+    Process(#[from] ProcessError),
+    /// The engine does not know this job.
+    #[error("`{0}` is no job of this engine")]
+    Unknown(String),
+    /// The engine does not answer as it should.
+    #[error("{0}")]
+    Answer(String),
+}
+
+/// Starts jobs. All threads of the study share it.
+///
+/// A job is a program that works until it has nothing to do. It outlives the process that started it: another
+/// process finds its state by its [`Handle`].
+pub trait Engine: Send + Sync {
+    /// Starts a job, or puts it in a queue, and returns at once.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the job is refused.
+    fn submit(&self, launch: &Launch<'_>) -> Result<Handle, EngineError>;
+
+    /// Returns what a job does. The engine may have been started by another process.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine does not answer. The caller asks again later.
+    fn status(&self, handle: &Handle) -> Result<JobState, EngineError>;
+
+    /// Ends a job. A job that has ended stays ended.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine does not answer.
+    fn cancel(&self, handle: &Handle) -> Result<(), EngineError>;
+
+    /// Returns the end of what the job printed. By default, this is the end of the file `log`.
+    fn logs(&self, handle: &Handle, log: &Path) -> String {
+        let _ = handle;
+        tail(log)
+    }
+
+    /// Returns the handle of the job in which this process runs. `None` if it does not know.
+    fn own_handle(&self) -> Option<Handle>;
+}
+
+/// Largest log file that is read in bytes.
+const LOG_MAX: u64 = 64 << 20;
+/// Number of bytes at the end of a log from which lines are taken.
+const END: usize = 8192;
+/// Number of lines that are shown.
+const LINES: usize = 3;
+
+/// Returns the end of a text file. A file that cannot be read has an empty end.
+pub(crate) fn tail(path: &Path) -> String {
+    let bytes = kiln_files::read(path, LOG_MAX).unwrap_or_default();
+    let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(END)..]);
+    kiln_processes::last_lines(&end, LINES).join(" | ")
+}

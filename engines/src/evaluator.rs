@@ -1,0 +1,188 @@
+//! Evaluates networks in jobs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use kiln_search::{
+    EvalError, Evaluator, FailureKind, Fidelities, Fidelity, OpenAnchor, Outcome, Progress, REASON_PARTS,
+    Request, Silent, SupernetHealth, Watch,
+};
+
+use kiln_space::Genotype;
+
+use crate::folder::ResultRecord;
+use crate::pool::{Pool, Undone};
+use crate::work::{Done, Work};
+
+/// Name of the stage that trains anchors.
+const ANCHORS: &str = "anchors";
+
+/// Evaluates networks in jobs. Everything that is done once stays in the process of the study, except the
+/// training of anchors.
+pub struct EngineEvaluator {
+    inner: Arc<dyn Evaluator>,
+    pool: Arc<Pool>,
+}
+
+impl EngineEvaluator {
+    /// Evaluates in the jobs of `pool` what `inner` would evaluate.
+    #[must_use]
+    pub const fn new(inner: Arc<dyn Evaluator>, pool: Arc<Pool>) -> Self {
+        Self { inner, pool }
+    }
+
+    /// Trains the open anchors side by side in jobs.
+    fn train_anchors(&self, progress: &dyn Progress) -> Result<(), EvalError> {
+        let open = self.inner.open_anchors(progress)?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        let total = open.len() as u64;
+        progress.report(ANCHORS, 0, total, "");
+        let kept: Mutex<u64> = Mutex::new(0);
+        let one = |anchor: &OpenAnchor| -> Result<(), EvalError> {
+            let (genotype, conditions) = (anchor.genotype.clone(), anchor.conditions.clone());
+            let work = Work::Anchor { genotype, conditions };
+            let stopping = Stopping(progress);
+            let outcome = outcome(&work, self.pool.run(&anchor.conditions, &work, Some(&stopping)))?;
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            self.inner.keep_anchor(anchor, &outcome)?;
+            *kept += 1;
+            progress.report(ANCHORS, *kept, total, "");
+            Ok(())
+        };
+        side_by_side(&open, self.pool.jobs(), &one, progress)
+    }
+}
+
+impl Pool {
+    /// Trains a network of an audit in a job. `reference` is the fingerprint of the training.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken.
+    pub fn audit(
+        &self,
+        genotype: Genotype,
+        epochs: Option<u32>,
+        seed: u64,
+        reference: &str,
+    ) -> Result<Outcome, EvalError> {
+        let work = Work::Audit { genotype, epochs, seed, reference: reference.to_owned() };
+        outcome(&work, self.run(reference, &work, None))
+    }
+}
+
+/// Calls a function for each item, on several threads. After an error or a request to stop, it begins with
+/// no other item.
+pub(crate) fn side_by_side<T: Sync>(
+    items: &[T],
+    threads: usize,
+    one: &(dyn Fn(&T) -> Result<(), EvalError> + Sync),
+    progress: &dyn Progress,
+) -> Result<(), EvalError> {
+    let next = Mutex::new((items.iter(), None::<EvalError>));
+    let take = || {
+        let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.1.is_none() && progress.stop_requested() {
+            next.1 = Some(EvalError::Interrupted);
+        }
+        if next.1.is_some() { None } else { next.0.next() }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(|| {
+                while let Some(item) = take() {
+                    if let Err(error) = one(item) {
+                        next.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    let (rest, error) = next.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match error {
+        // The stop was requested when everything was done.
+        Some(EvalError::Interrupted) if rest.len() == 0 => Ok(()),
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Passes only the request to stop on, because several trainings run side by side.
+struct Stopping<'a>(&'a dyn Progress);
+
+impl Progress for Stopping<'_> {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}
+
+/// Returns the outcome of an evaluation in a job. If each attempt ended too early, the evaluation failed: the
+/// network may need more memory than there is.
+pub(crate) fn outcome(work: &Work, done: Result<ResultRecord, Undone>) -> Result<Outcome, EvalError> {
+    match done {
+        Ok(ResultRecord { done: Done::Outcome(outcome), .. }) => Ok(outcome),
+        Ok(ResultRecord { done: Done::Finished(_), job, .. }) => {
+            let problem = format!("it returned a finished network for {}", work.label());
+            Err(EvalError::Job { path: job.into(), problem })
+        }
+        Err(Undone::Lost { attempts, end, log }) => {
+            let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+            let mut parts = vec![format!("its job ended {times} before it had a result"), end.to_string()];
+            if !log.is_empty() {
+                parts.push(log);
+            }
+            let reason = parts.join(REASON_PARTS);
+            Ok(Outcome::Failed { kind: FailureKind::Program, reason })
+        }
+        Err(Undone::Broken(error)) => Err(error),
+    }
+}
+
+impl Evaluator for EngineEvaluator {
+    fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError> {
+        self.train_anchors(progress)?;
+        self.inner.prepare(progress)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.inner.fingerprint()
+    }
+
+    fn fingerprint_start(&self) -> String {
+        self.inner.fingerprint_start()
+    }
+
+    fn fidelities(&self) -> Fidelities {
+        self.inner.fidelities()
+    }
+
+    fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
+        self.inner.health(progress)
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.evaluate_watched(request, Watch { trial: None, progress: &Silent })
+    }
+
+    fn evaluate_watched(&self, request: &Request<'_>, watch: Watch<'_>) -> Result<Outcome, EvalError> {
+        self.inner.fidelities().check(request.fidelity)?;
+        if request.fidelity == Fidelity::Proxy {
+            // Takes less time than a job's start.
+            return self.inner.evaluate_watched(request, watch);
+        }
+        let work = Work::Trial {
+            trial: watch.trial.unwrap_or_default(),
+            genotype: request.genotype.clone(),
+            fidelity: request.fidelity,
+            seed: request.seed,
+        };
+        outcome(&work, self.pool.run(&self.inner.fingerprint(), &work, None))
+    }
+
+    fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {
+        self.inner.try_out(request)
+    }
+}

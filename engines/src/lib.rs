@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod board;
+mod engine;
+mod evaluator;
+mod finisher;
+mod folder;
+mod local;
+mod plan;
+mod pool;
+mod registry;
+mod work;
+mod worker;
+
+pub use board::JobRow;
+pub use engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
+pub use evaluator::EngineEvaluator;
+pub use finisher::{EngineFinisher, finish_study};
+pub use folder::{JobFolder, JobRecord, JobsFolder};
+pub use kiln_processes::end_first_without_memory;
+pub use plan::Plan;
+pub use pool::{Pool, PoolStudy};
+pub use registry::{BuiltEngine, EngineBuilder, EnginePart, EngineRegistry};
+pub use work::{Done, Key, Work};
+pub use worker::{JobError, Worker, work};

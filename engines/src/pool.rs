@@ -1,0 +1,525 @@
+//! Gives pieces of work to jobs, and waits for their results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_files::FileError;
+use kiln_search::{EvalError, Progress};
+
+use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
+use crate::folder::{JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now};
+use crate::plan::Plan;
+use crate::registry::BuiltEngine;
+use crate::work::{Key, Work};
+
+/// Interval between two looks for a result. It grows while there is none.
+const POLL: Duration = Duration::from_millis(1);
+const POLL_MAX: Duration = Duration::from_millis(20);
+/// Interval between two questions to the engine about a job.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Time that a job has to save its state after it was asked to end.
+const GRACE: Duration = Duration::from_secs(30);
+/// Time that jobs have to end when the study has ended.
+const END: Duration = Duration::from_secs(5);
+/// Number of jobs that may end in a row before they begin with any work.
+const FALSE_STARTS: u32 = 5;
+
+/// Runs the work of a study as jobs of an engine. All threads of the study share it.
+///
+/// A new pool takes over the jobs that an earlier process of the study started: it waits for those that run,
+/// takes the results of those that ended, and starts nothing twice.
+pub struct Pool {
+    engine: Box<dyn Engine>,
+    plan: Plan,
+    folder: JobsFolder,
+    record: JobRecord,
+    /// The program of a job and its first arguments. The path of the job's folder follows them.
+    program: Vec<OsString>,
+    state: Mutex<State>,
+    /// A job ended or has nothing to do.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Number of jobs that run or wait for their start.
+    jobs: usize,
+    /// Jobs without work.
+    idle: Vec<Job>,
+    /// Jobs of an earlier process, by the work that they do.
+    adopted: BTreeMap<Key, Job>,
+    /// Number of times that a piece of work was begun without a result.
+    attempts: BTreeMap<Key, u32>,
+    /// Jobs that were told to end.
+    ending: Vec<JobFolder>,
+    /// The work that threads of this process wait for.
+    awaited: BTreeSet<Key>,
+}
+
+/// A job that runs or waits for its start.
+struct Job {
+    folder: JobFolder,
+    handle: Handle,
+    /// Number of the next request.
+    next: u32,
+    began: Instant,
+}
+
+/// Why a piece of work has no result.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    /// Each of its attempts ended too early.
+    Lost {
+        /// Number of attempts.
+        attempts: u32,
+        /// How the last one ended.
+        end: JobEnd,
+        /// What the last job printed at its end.
+        log: String,
+    },
+    /// The environment is broken, or the study was stopped.
+    Broken(EvalError),
+}
+
+/// What a study's jobs need to know.
+#[derive(Clone, Debug)]
+pub struct PoolStudy {
+    /// Full path of the run folder.
+    pub run: std::path::PathBuf,
+    /// Full path of the folder of data sets and tables, if the user named one.
+    pub data: Option<std::path::PathBuf>,
+    /// The settings of `[finish]` that are in effect. `None` if no network is finished.
+    pub finish: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Version of this program.
+    pub version: String,
+    /// Whether attempts of earlier processes do not count, because failed evaluations are repeated.
+    pub forgets_attempts: bool,
+}
+
+enum Waited {
+    Done(Box<ResultRecord>),
+    Ended(JobEnd),
+    Stopped,
+}
+
+impl From<FileError> for Undone {
+    fn from(error: FileError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl Pool {
+    /// Opens the jobs of a run folder that this process has locked. Takes over the jobs that still run.
+    ///
+    /// # Errors
+    /// [`FileError`] if a file of the folder cannot be read or written.
+    pub fn open(built: BuiltEngine, study: PoolStudy, program: Vec<OsString>) -> Result<Self, FileError> {
+        let PoolStudy { run, data, finish, version, forgets_attempts } = study;
+        let folder = JobsFolder::of_run(&run);
+        let record = JobRecord { version: VERSION, kiln: version, unix_s: 0.0, run, data, finish };
+        let BuiltEngine { engine, plan } = built;
+        let mut state = adopt(engine.as_ref(), &folder)?;
+        if forgets_attempts {
+            state.attempts.clear();
+        }
+        let state = Mutex::new(state);
+        Ok(Self { engine, plan, folder, record, program, state, changed: Condvar::new() })
+    }
+
+    /// Number of jobs at a time.
+    #[must_use]
+    pub const fn jobs(&self) -> usize {
+        self.plan.jobs
+    }
+
+    /// Does a piece of work in a job, or takes its result if there is one. `study` is what results depend on.
+    /// Reports the job's progress to `progress`. If that asks for a stop, the job saves its state and ends.
+    ///
+    /// # Errors
+    /// [`Undone`].
+    pub(crate) fn run(
+        &self,
+        study: &str,
+        work: &Work,
+        progress: Option<&dyn Progress>,
+    ) -> Result<ResultRecord, Undone> {
+        let key = work.key(study);
+        // Another thread may wait for the same work. Then this one takes the result that comes.
+        let mut state = self.state();
+        while !state.awaited.insert(key.clone()) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        let done = self.run_alone(study, work, &key, progress);
+        self.state().awaited.remove(&key);
+        self.changed.notify_all();
+        done
+    }
+
+    fn run_alone(
+        &self,
+        study: &str,
+        work: &Work,
+        key: &Key,
+        progress: Option<&dyn Progress>,
+    ) -> Result<ResultRecord, Undone> {
+        if let Some(known) = self.folder.result(key)? {
+            return Ok(known);
+        }
+        let (mut false_starts, mut end, mut log) = (0, JobEnd::Gone, String::new());
+        loop {
+            let attempts = self.state().attempts.get(key).copied().unwrap_or_default();
+            if attempts >= self.plan.attempts {
+                return Err(Undone::Lost { attempts, end, log });
+            }
+            let (mut job, is_asked) = self.acquire(key)?;
+            if !is_asked {
+                let work = Box::new(work.clone());
+                let (key, study) = (key.clone(), study.to_owned());
+                let request = Request::Work { key, study, attempt: attempts + 1, work };
+                let is_free = job.folder.ask(job.next, &request).inspect_err(|_| self.retire());
+                if !is_free? {
+                    // The job had nothing to do and ends at this moment.
+                    self.retire();
+                    continue;
+                }
+                job.next += 1;
+            }
+            let waited = self.wait(&job, key, progress).inspect_err(|_| self.retire())?;
+            match waited {
+                Waited::Done(record) => {
+                    self.release(job)?;
+                    return Ok(*record);
+                }
+                Waited::Stopped => {
+                    self.retire();
+                    return Err(Undone::Broken(EvalError::Interrupted));
+                }
+                Waited::Ended(ended) => {
+                    self.retire();
+                    (end, log) = self.settle(&job, ended)?;
+                    tracing::warn!("job {} with {}: {end}", job.folder.name(), work.label());
+                    if let JobEnd::Failed { problem } = end {
+                        let path = job.folder.path().to_owned();
+                        return Err(Undone::Broken(EvalError::Job { path, problem }));
+                    }
+                    if job.folder.begun(job.next - 1).is_some() {
+                        *self.state().attempts.entry(key.clone()).or_default() += 1;
+                        continue;
+                    }
+                    // A job that was killed while it had nothing to do had begun well.
+                    false_starts += u32::from(job.next == 2);
+                    if false_starts >= FALSE_STARTS {
+                        let path = job.folder.path().to_owned();
+                        let problem = format!(
+                            "{FALSE_STARTS} jobs in a row ended before they began to work; the last one: \
+                             {end}{}",
+                            said(&log)
+                        );
+                        return Err(Undone::Broken(EvalError::Job { path, problem }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the jobs, and removes results that the journal has. Call this when the study has ended.
+    ///
+    /// # Errors
+    /// [`FileError`] if a file cannot be written or removed.
+    pub fn end(&self) -> Result<(), FileError> {
+        self.close_idle()?;
+        let ending = std::mem::take(&mut self.state().ending);
+        let began = Instant::now();
+        for folder in ending {
+            while !folder.has_ended() && began.elapsed() < END {
+                thread::sleep(POLL_MAX);
+            }
+        }
+        self.folder.clear_results()
+    }
+
+    fn close_idle(&self) -> Result<(), FileError> {
+        let idle = std::mem::take(&mut self.state().idle);
+        for job in idle {
+            close(&job)?;
+            let mut state = self.state();
+            state.jobs -= 1;
+            state.ending.push(job.folder);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn folder(&self) -> &JobsFolder {
+        &self.folder
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a job for a piece of work, and whether the job was already asked to do it.
+    fn acquire(&self, key: &Key) -> Result<(Job, bool), Undone> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.adopted.remove(key) {
+                return Ok((job, true));
+            }
+            if let Some(job) = state.idle.pop() {
+                return Ok((job, false));
+            }
+            if state.jobs < self.plan.jobs {
+                state.jobs += 1;
+                drop(state);
+                return match self.start() {
+                    Ok(job) => Ok((job, false)),
+                    Err(error) => {
+                        self.retire();
+                        Err(error)
+                    }
+                };
+            }
+            self.look_at_adopted(&mut state)?;
+            if state.idle.is_empty() && state.jobs >= self.plan.jobs {
+                let waited = self.changed.wait_timeout(state, ASK_EVERY);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    /// Frees the places of adopted jobs that ended or that have done their work. The study may never ask for
+    /// that work, because a free key of its config changed.
+    fn look_at_adopted(&self, state: &mut State) -> Result<(), FileError> {
+        let keys: Vec<Key> = state.adopted.keys().cloned().collect();
+        for key in keys {
+            let is_done = self.folder.result(&key)?.is_some();
+            let ended = |job: &Job| match self.engine.status(&job.handle) {
+                Ok(JobState::Ended(end)) => Some(end),
+                _ => None,
+            };
+            let end = state.adopted.get(&key).and_then(ended);
+            if !is_done && end.is_none() {
+                continue;
+            }
+            let Some(job) = state.adopted.remove(&key) else { continue };
+            if let Some(end) = end {
+                state.jobs -= 1;
+                self.settle(&job, end)?;
+            } else {
+                state.idle.push(job);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<Job, Undone> {
+        let record = JobRecord { unix_s: now(), ..self.record.clone() };
+        let folder = self.folder.create(&record)?;
+        let mut arguments = self.program.clone();
+        arguments.push(folder.path().as_os_str().to_owned());
+        let name = format!("kiln-{}", folder.name());
+        let launch = Launch { name: &name, arguments: &arguments, log: &folder.log() };
+        let handle = self.engine.submit(&launch).map_err(|error| {
+            let end = JobEnd::Failed { problem: error.to_string() };
+            if let Err(error) = folder.end(end, String::new()) {
+                tracing::warn!("{error}");
+            }
+            Undone::Broken(broken(&folder, &error))
+        })?;
+        folder.submit(&handle)?;
+        Ok(Job { folder, handle, next: 1, began: Instant::now() })
+    }
+
+    /// Waits until the result is there or the job has ended.
+    fn wait(&self, job: &Job, key: &Key, progress: Option<&dyn Progress>) -> Result<Waited, Undone> {
+        let (mut poll, mut asked) = (POLL, Instant::now());
+        let mut stopped: Option<Instant> = None;
+        loop {
+            if let Some(record) = self.folder.result(key)? {
+                return Ok(Waited::Done(Box::new(record)));
+            }
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Instant::now();
+                if let Some(progress) = progress {
+                    report(job, progress);
+                    if progress.stop_requested() && stopped.is_none() {
+                        stopped = Some(Instant::now());
+                        job.folder.stop()?;
+                    }
+                }
+                if stopped.is_some_and(|stopped| stopped.elapsed() >= GRACE) {
+                    self.engine
+                        .cancel(&job.handle)
+                        .map_err(|error| Undone::Broken(broken(&job.folder, &error)))?;
+                }
+                match self.engine.status(&job.handle) {
+                    Ok(JobState::Ended(end)) => {
+                        // The result may have come between the two looks.
+                        if let Some(record) = self.folder.result(key)? {
+                            return Ok(Waited::Done(Box::new(record)));
+                        }
+                        if stopped.is_some() {
+                            self.settle(job, end)?;
+                            return Ok(Waited::Stopped);
+                        }
+                        return Ok(Waited::Ended(end));
+                    }
+                    Ok(JobState::Running | JobState::Waiting) => {}
+                    Err(error) => tracing::warn!("job {}: {error}", job.folder.name()),
+                }
+            }
+            thread::sleep(poll);
+            poll = (poll * 2).min(POLL_MAX);
+        }
+    }
+
+    /// Records how a job ended, unless the job has recorded it. Returns the end and the job's last lines.
+    fn settle(&self, job: &Job, end: JobEnd) -> Result<(JobEnd, String), FileError> {
+        settle(self.engine.as_ref(), &job.folder, &job.handle, end)
+    }
+
+    /// A job that has done its work gets other work, or is closed.
+    fn release(&self, job: Job) -> Result<(), FileError> {
+        let goes_on = self.plan.continues(job.next - 1, job.began.elapsed());
+        if goes_on {
+            self.state().idle.push(job);
+            self.changed.notify_all();
+            return Ok(());
+        }
+        self.retire();
+        close(&job)?;
+        let mut state = self.state();
+        // Jobs that have ended by now need no place in memory.
+        state.ending.retain(|folder| !folder.has_ended());
+        state.ending.push(job.folder);
+        Ok(())
+    }
+
+    /// A job ended, or will end by itself: its place is free.
+    fn retire(&self) {
+        self.state().jobs -= 1;
+        self.changed.notify_all();
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("folder", &self.folder).field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Err(error) = self.close_idle() {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn close(job: &Job) -> Result<(), FileError> {
+    job.folder.ask(job.next, &Request::Closed { by: "the study".to_owned() }).map(drop)
+}
+
+fn broken(folder: &JobFolder, error: &EngineError) -> EvalError {
+    EvalError::Job { path: folder.path().to_owned(), problem: error.to_string() }
+}
+
+/// Returns the last lines of a job as the end of a sentence.
+pub(crate) fn said(log: &str) -> String {
+    if log.is_empty() { String::new() } else { format!(" | {log}") }
+}
+
+fn report(job: &Job, progress: &dyn Progress) {
+    if let Some(shown) = job.folder.progress().filter(|shown| shown.request + 1 == job.next) {
+        progress.report(&shown.stage, shown.done, shown.total, &shown.note);
+    }
+}
+
+fn settle(
+    engine: &dyn Engine,
+    folder: &JobFolder,
+    handle: &Handle,
+    end: JobEnd,
+) -> Result<(JobEnd, String), FileError> {
+    let log = engine.logs(handle, &folder.log());
+    folder.end(end.clone(), log.clone())?;
+    Ok(match folder.ended()? {
+        Some(ended) => (ended.end, if ended.log.is_empty() { log } else { ended.log }),
+        None => (end, log),
+    })
+}
+
+/// Takes over the jobs of an earlier process.
+fn adopt(engine: &dyn Engine, folder: &JobsFolder) -> Result<State, FileError> {
+    let mut state = State::default();
+    for job in folder.all()? {
+        let mut end = job.ended()?.map(|ended| ended.end);
+        let handle = if end.is_none() { handle(&job)? } else { None };
+        if let Some(handle) = &handle {
+            match engine.status(handle) {
+                Ok(JobState::Ended(ended)) => end = Some(settle(engine, &job, handle, ended)?.0),
+                Ok(JobState::Running | JobState::Waiting) => {}
+                Err(error) => tracing::warn!("job {}: {error}", job.name()),
+            }
+        }
+        if end.as_ref().is_some_and(|end| !counts(end)) {
+            continue;
+        }
+        let is_running = end.is_none();
+        let mut last = None;
+        for number in 1.. {
+            let Some(request) = job.request(number)? else { break };
+            let open = match &request {
+                Request::Work { key, .. } if folder.result(key)?.is_none() => Some(key.clone()),
+                _ => None,
+            };
+            if let Some(key) = open.clone().filter(|_| !is_running && job.begun(number).is_some()) {
+                *state.attempts.entry(key).or_default() += 1;
+            }
+            last = Some((number, request, open));
+        }
+        let Some(handle) = handle.filter(|_| is_running) else { continue };
+        let next = last.as_ref().map_or(1, |(number, ..)| number + 1);
+        let running = Job { folder: job, handle, next, began: Instant::now() };
+        match last {
+            // It ends by itself.
+            Some((_, Request::Closed { .. }, _)) => {}
+            Some((_, _, Some(key))) => {
+                state.jobs += 1;
+                state.adopted.insert(key, running);
+            }
+            Some(_) | None => {
+                state.jobs += 1;
+                state.idle.push(running);
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// Whether such an end counts as an attempt at the work. A job that failed says why, and the cause is not the
+/// work. A job that is gone may have been ended by a restart of the machine.
+const fn counts(end: &JobEnd) -> bool {
+    matches!(end, JobEnd::Exited { .. } | JobEnd::Killed { .. } | JobEnd::Memory { .. })
+}
+
+/// Returns the handle of a job. If the earlier process ended before it stored the handle, the job itself may
+/// have stored it. A job that has not begun is withdrawn.
+fn handle(job: &JobFolder) -> Result<Option<Handle>, FileError> {
+    if let Some(handle) = job.submitted()? {
+        return Ok(Some(handle));
+    }
+    let withdrawn = StartRecord { handle: None, unix_s: now(), is_withdrawn: true };
+    if job.record()?.is_none() || job.claim(&withdrawn)? {
+        job.end(JobEnd::NotStarted, String::new())?;
+        return Ok(None);
+    }
+    let started = job.started()?.and_then(|started| started.handle);
+    if started.is_none() {
+        job.end(JobEnd::NotStarted, String::new())?;
+    }
+    Ok(started)
+}

@@ -1,0 +1,117 @@
+//! A registry of engines by name.
+
+use std::ops::{Deref, DerefMut};
+
+use kiln_space::{Registration, Registry, Settings, SettingsError};
+
+use crate::engine::Engine;
+use crate::local;
+use crate::plan::Plan;
+
+/// Builds an engine from its settings. Nothing is started.
+pub type EngineBuilder = fn(&Settings, &Plan) -> Result<Box<dyn Engine>, SettingsError>;
+
+/// The registry entry of an engine.
+pub type EnginePart = Registration<EngineBuilder>;
+
+/// A registry of engines by name. Other programs can register their own.
+///
+/// # Example
+/// ```
+/// use kiln_engines::EngineRegistry;
+/// use kiln_space::Settings;
+/// use serde_json::json;
+///
+/// let table = json!({ "jobs": 2 });
+/// let settings = Settings::new("engine", table.as_object().cloned().unwrap_or_default());
+/// let built = EngineRegistry::builtin().build("local", &settings)?;
+/// assert_eq!(built.plan.jobs, 2);
+/// # Ok::<(), kiln_space::SettingsError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct EngineRegistry(Registry<EngineBuilder>);
+
+/// An engine, and how much it does at a time.
+pub struct BuiltEngine {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// How many jobs run, and how often they are tried.
+    pub plan: Plan,
+}
+
+impl EngineRegistry {
+    /// Creates a registry with the engines of this crate.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut registry = Self::default();
+        registry.add("local", local::PART);
+        registry
+    }
+
+    /// Builds the engine of this kind. Nothing is started.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for an unknown kind and for settings that the engine refuses.
+    pub fn build(&self, kind: &str, settings: &Settings) -> Result<BuiltEngine, SettingsError> {
+        let part = self.find(kind).map_err(|unknown| unknown.at(settings.key("kind")))?;
+        let (plan, own) = Plan::read(settings)?;
+        Ok(BuiltEngine { engine: (part.build)(&own, &plan)?, plan })
+    }
+}
+
+impl Deref for EngineRegistry {
+    type Target = Registry<EngineBuilder>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for EngineRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn settings(table: Value) -> Settings {
+        let Value::Object(table) = table else { panic!("a table") };
+        Settings::new("engine", table)
+    }
+
+    #[test]
+    fn every_registered_engine_is_described_and_builds_its_samples() {
+        let registry = EngineRegistry::builtin();
+        for (name, part) in registry.entries() {
+            assert!(!part.doc.is_empty() && part.keys.is_some() && part.fixture.is_some(), "{name}");
+        }
+        for (name, settings) in registry.samples("engine") {
+            assert!(registry.build(name, &settings).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn build_refuses_unknown_names_and_wrong_values() {
+        let refused = |kind: &str, table| {
+            EngineRegistry::builtin().build(kind, &settings(table)).err().unwrap().to_string()
+        };
+        let message = refused("loca", json!({}));
+        assert_eq!(message, "`engine.kind`: found `loca`, expected one of `local`");
+        for (table, key) in [
+            (json!({ "jobs": 0 }), "jobs"),
+            (json!({ "jobs": 10_001 }), "jobs"),
+            (json!({ "trials_per_job": 0 }), "trials_per_job"),
+            (json!({ "attempts": 0 }), "attempts"),
+            (json!({ "memory_max_bytes": 0 }), "memory_max_bytes"),
+            (json!({ "job": 1 }), "job"),
+        ] {
+            let message = refused("local", table);
+            assert!(message.starts_with(&format!("`engine.{key}`: ")), "{message}");
+        }
+    }
+}

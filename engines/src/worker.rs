@@ -1,0 +1,235 @@
+//! What a job does: it takes requests one after another, does the work, and stores the results.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_files::{FileError, WholeFolder, make_folder};
+use kiln_search::{EvalError, FailureKind, Finished, Outcome, Progress, catch_panic};
+use thiserror::Error;
+
+use crate::engine::{Handle, JobEnd};
+use crate::folder::{JobFolder, JobsFolder, ProgressRecord, Request, ResultRecord, StartRecord, now};
+use crate::work::{Done, Key, Work};
+
+/// Interval between two looks for the next request. It grows while there is none.
+const POLL: Duration = Duration::from_millis(1);
+const POLL_MAX: Duration = Duration::from_millis(20);
+/// Time after which a job without requests ends.
+const IDLE: Duration = Duration::from_secs(5);
+/// Interval between two writes of the progress.
+const SHOWN_EVERY: Duration = Duration::from_millis(500);
+/// Interval between two looks whether the study asks for a stop.
+const STOP_EVERY: Duration = Duration::from_millis(200);
+
+/// Does pieces of work in the process of a job.
+pub trait Worker {
+    /// Returns what results of this kind of work depend on, as the process itself reads it. The first call
+    /// may take long.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the study cannot be read.
+    fn study(&mut self, work: &Work, progress: &dyn Progress) -> Result<String, EvalError>;
+
+    /// Evaluates or trains a network.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken.
+    fn evaluate(&mut self, work: &Work, progress: &dyn Progress) -> Result<Outcome, EvalError>;
+
+    /// Finishes a network, and writes its files into a folder.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken or the study was stopped.
+    fn finish(&mut self, work: &Work, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError>;
+}
+
+/// An error of a job. The job records it for the study.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Files(#[from] FileError),
+    /// The work cannot be done.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The study cannot be opened.
+    #[error(transparent)]
+    Prepare(Box<dyn Error + Send + Sync>),
+    /// The job reads another study than the one that started it.
+    #[error(
+        "the job reads another study: {read}, expected {expected}; did its config, data or program change?"
+    )]
+    Study {
+        /// What the job reads.
+        read: String,
+        /// What the study that started it read.
+        expected: String,
+    },
+}
+
+/// Does the requests of a job until there are no more. `handle` is the engine's name for the job, if this
+/// process knows it. Returns at once if the study has withdrawn the job. `prepare` makes the worker.
+///
+/// # Errors
+/// [`JobError`], which is also recorded in the job's folder.
+pub fn work<W: Worker>(
+    folder: &JobFolder,
+    handle: Option<Handle>,
+    prepare: impl FnOnce() -> Result<W, Box<dyn Error + Send + Sync>>,
+) -> Result<(), JobError> {
+    let claimed = folder.claim(&StartRecord { handle, unix_s: now(), is_withdrawn: false })?;
+    if !claimed {
+        return Ok(());
+    }
+    let ended = prepare().map_err(JobError::Prepare).and_then(|mut worker| serve(folder, &mut worker));
+    match &ended {
+        // After an interrupt, the state of the work is saved.
+        Ok(()) | Err(JobError::Eval(EvalError::Interrupted)) => folder.end(JobEnd::Done, String::new())?,
+        Err(error) => folder.end(JobEnd::Failed { problem: chain(error) }, String::new())?,
+    }
+    ended
+}
+
+/// Returns an error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // A transparent error says what its cause says.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn serve(folder: &JobFolder, worker: &mut dyn Worker) -> Result<(), JobError> {
+    let results = folder.results();
+    for number in 1.. {
+        match next(folder, number)? {
+            Request::Closed { .. } => break,
+            Request::Work { key, study, work, .. } => {
+                do_one(folder, &results, number, (&key, &study, &work), worker)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a request. After a while without one, closes the job.
+fn next(folder: &JobFolder, number: u32) -> Result<Request, JobError> {
+    let (began, mut poll) = (Instant::now(), POLL);
+    loop {
+        if let Some(request) = folder.request(number)? {
+            return Ok(request);
+        }
+        if began.elapsed() >= IDLE {
+            // If the study asks at the same moment, its request stands and is done.
+            folder.ask(number, &Request::Closed { by: "the job, which had nothing to do".to_owned() })?;
+            continue;
+        }
+        thread::sleep(poll);
+        poll = (poll * 2).min(POLL_MAX);
+    }
+}
+
+fn do_one(
+    folder: &JobFolder,
+    results: &JobsFolder,
+    number: u32,
+    (key, study, work): (&Key, &str, &Work),
+    worker: &mut dyn Worker,
+) -> Result<(), JobError> {
+    folder.begin(number)?;
+    if results.result(key)?.is_some() {
+        return Ok(());
+    }
+    let progress = Shown::new(folder, number);
+    let read = worker.study(work, &progress)?;
+    if read != study {
+        return Err(JobError::Study { read, expected: study.to_owned() });
+    }
+    let began = Instant::now();
+    let done = match work {
+        Work::Finish { .. } => Done::Finished(finish(results, key, work, worker, &progress)?),
+        _ => Done::Outcome(evaluate(work, worker, &progress)?),
+    };
+    let seconds = began.elapsed().into();
+    results.keep(&ResultRecord { key: key.clone(), job: folder.name(), seconds, done })?;
+    Ok(())
+}
+
+/// Evaluates a network. A panic is an outcome, as it is without jobs.
+fn evaluate(work: &Work, worker: &mut dyn Worker, progress: &Shown<'_>) -> Result<Outcome, EvalError> {
+    let worker = Mutex::new(worker);
+    let evaluated = catch_panic(|| {
+        let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+        worker.evaluate(work, progress)
+    });
+    evaluated
+        .unwrap_or_else(|panic| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason: panic.message }))
+}
+
+/// Finishes a network in a folder that appears as a whole. If another job was faster, its files stay.
+fn finish(
+    results: &JobsFolder,
+    key: &Key,
+    work: &Work,
+    worker: &mut dyn Worker,
+    progress: &dyn Progress,
+) -> Result<Finished, JobError> {
+    let place = results.files(key);
+    make_folder(place.parent().unwrap_or_else(|| results.path()))?;
+    let into = WholeFolder::create(&place)?;
+    let finished = worker.finish(work, into.path(), progress)?;
+    // A job that was killed between the files and the result leaves files without a result.
+    into.finish_over()?;
+    Ok(finished)
+}
+
+/// Shows the progress of a piece of work to the study.
+struct Shown<'a> {
+    folder: &'a JobFolder,
+    request: u32,
+    written: Mutex<Option<Instant>>,
+    looked: Mutex<Instant>,
+    is_stopped: AtomicBool,
+}
+
+impl<'a> Shown<'a> {
+    fn new(folder: &'a JobFolder, request: u32) -> Self {
+        let looked = Mutex::new(Instant::now());
+        Self { folder, request, written: Mutex::default(), looked, is_stopped: AtomicBool::new(false) }
+    }
+}
+
+impl Progress for Shown<'_> {
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
+        let mut shown = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_some_and(|shown| shown.elapsed() < SHOWN_EVERY) && done != total {
+            return;
+        }
+        *shown = Some(Instant::now());
+        let (stage, note) = (stage.to_owned(), note.to_owned());
+        let record = ProgressRecord { request: self.request, stage, done, total, note };
+        if let Err(error) = self.folder.show_progress(&record) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.elapsed() >= STOP_EVERY {
+            *looked = Instant::now();
+            self.is_stopped.fetch_or(self.folder.is_stopped(), Ordering::Relaxed);
+        }
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,368 @@
+//! Studies whose evaluations run as jobs: equal results, crashes of every process, failures, and what the
+//! user sees of the jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use kiln_search::seed;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, SmallStudy, set, tiny_quickstart};
+
+/// Trials of networks that are trained on their own.
+fn scratch(trials: usize, engine: &str) -> String {
+    let search = format!("strategy = \"nsga2\"\ntrials = {trials}\nin_flight = 4");
+    let evaluator = "kind = \"scratch\"\nepochs = 3\nbatch = 16\ncheckpoint_steps = 20";
+    let more = format!("\n[finish]\nnetworks = 2\nepochs = 1\n{engine}");
+    let width = "[8, 16, 24, 32]";
+    SmallStudy { name: "small", width, evaluator, search: &search, more: &more, ..SmallStudy::default() }
+        .text()
+}
+
+fn engine(more: &str) -> String {
+    format!("\n[engine]\nkind = \"local\"\n{more}\n")
+}
+
+/// Hashes of the files of finished networks are in the journal, so equal facts mean equal files.
+fn assert_same(facts: &[String], expected: &[String], what: &str) {
+    assert_eq!(facts.len(), expected.len(), "{what}");
+    for (one, other) in facts.iter().zip(expected) {
+        assert_eq!(one, other, "{what}");
+    }
+}
+
+fn read(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// The folders of all jobs, the oldest first.
+fn jobs(sandbox: &Sandbox, study: &str) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(sandbox.run(study).root().join("jobs")) else { return Vec::new() };
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.join("job.json").exists());
+    found.sort();
+    found
+}
+
+/// A request: its key, whether the job began with it, and when it was made.
+struct Request {
+    key: String,
+    begun: bool,
+    made: SystemTime,
+}
+
+fn requests(job: &Path) -> Vec<Request> {
+    let mut found = Vec::new();
+    for number in 1.. {
+        let path = job.join("requests").join(format!("{number}.json"));
+        let Some(request) = read(&path) else { break };
+        let Some(key) = request["work"]["key"].as_str() else { break };
+        let begun = path.with_extension("begun").exists();
+        found.push(Request {
+            key: key.to_owned(),
+            begun,
+            made: path.metadata().unwrap().modified().unwrap(),
+        });
+    }
+    found
+}
+
+#[test]
+fn jobs_of_any_number_give_the_same_journal() {
+    let whole = Sandbox::new(&scratch(8, ""));
+    let expected = whole.search(&["--workers", "2"]);
+    let facts = whole.facts("small");
+    for more in ["jobs = 1", "jobs = 2\ntrials_per_job = 1", "jobs = 4\ntrials_per_job = 3"] {
+        let sandbox = Sandbox::new(&scratch(8, &engine(more)));
+        let report = sandbox.search(&[]);
+        assert_eq!(report["front"], expected["front"], "{more}");
+        assert_same(&sandbox.facts("small"), &facts, more);
+        let jobs = jobs(&sandbox, "small");
+        let begun: Vec<usize> = jobs.iter().map(|job| requests(job).len()).collect();
+        let most = if more.contains("per_job = 1") { 1 } else { 3 };
+        assert!(begun.iter().all(|count| *count <= most || more == "jobs = 1"), "{more}: {begun:?}");
+        assert!(
+            !sandbox.run("small").root().join("jobs").join("results").exists(),
+            "{more}: results are gone"
+        );
+    }
+}
+
+#[test]
+fn supernet_with_anchors_evaluates_and_finishes_in_jobs() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "finish", "networks", 2.into());
+    let anchors: toml::Table = "networks = 6\nepochs = 1".parse().unwrap();
+    set(&mut config, "evaluator", "anchors", anchors.into());
+    let whole = Sandbox::new(&config.to_string());
+    let expected = whole.search(&[]);
+    let engine: toml::Table = "kind = \"local\"\njobs = 2".parse().unwrap();
+    config.insert("engine".to_owned(), engine.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    assert_eq!(report["front"], expected["front"]);
+    assert_same(&sandbox.facts("tiny"), &whole.facts("tiny"), "supernet");
+    let shown = sandbox.kiln(&["jobs", "tiny", "--json"]).json();
+    let done: u64 = shown["jobs"].as_array().unwrap().iter().map(|job| job["done"].as_u64().unwrap()).sum();
+    let evaluated = 12 + 6 + 2;
+    assert!((evaluated - 4..=evaluated).contains(&done), "{done}: equal genotypes are evaluated once");
+
+    // An audit trains in jobs too, with the same results.
+    let audit = |sandbox: &Sandbox| {
+        let said =
+            sandbox.kiln(&["supernet", "audit", "runs/tiny", "--networks", "3", "--epochs", "1", "--json"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()["audit"].clone()
+    };
+    assert_eq!(audit(&sandbox), audit(&whole));
+}
+
+/// What the random killer kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    Study,
+    Job,
+    AllJobs,
+}
+
+fn start(sandbox: &Sandbox) -> Child {
+    let mut command = sandbox.command(&["search", "study.toml", "--plain"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Process ids of jobs that have not ended.
+fn running(sandbox: &Sandbox) -> Vec<String> {
+    let jobs = jobs(sandbox, "small").into_iter();
+    let open = jobs.filter(|job| !job.join("ended.json").exists());
+    let handle = |job: std::path::PathBuf| {
+        let submitted = read(&job.join("submitted.json"))?;
+        let pid = submitted["handle"].as_str()?.split(':').next()?.to_owned();
+        // The system may have given the id to another program since.
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        String::from_utf8_lossy(&command).contains("jobs").then_some(pid)
+    };
+    open.filter_map(handle).collect()
+}
+
+fn kill(pid: &str) {
+    let _ = Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
+}
+
+/// Keys of the results that are stored.
+fn results(sandbox: &Sandbox) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let folders = fs::read_dir(sandbox.run("small").root().join("jobs").join("results"));
+    for folder in folders.into_iter().flatten().filter_map(Result::ok) {
+        for entry in fs::read_dir(folder.path()).into_iter().flatten().filter_map(Result::ok) {
+            let name = entry.file_name().into_string().unwrap();
+            if let Some(key) = name.strip_suffix(".json").filter(|name| !name.starts_with('.')) {
+                found.insert(key.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Kills the study, single jobs and all jobs at random moments, `kills` times, and compares the result with
+/// that of an undisturbed run.
+fn survives(trials: usize, kills: usize) {
+    let whole = Sandbox::new(&scratch(trials, ""));
+    let expected = whole.search(&["--workers", "2"]);
+    let facts = whole.facts("small");
+    let more = "jobs = 2\ntrials_per_job = 2\nattempts = 1000";
+    let sandbox = Sandbox::new(&scratch(trials, &engine(more)));
+    let mut rng = seed::generator(2026, "kills of jobs", &[]);
+    let mut seen: BTreeMap<String, SystemTime> = BTreeMap::new();
+    let mut killed: BTreeMap<Victim, usize> = BTreeMap::new();
+    let mut study = start(&sandbox);
+    let began = Instant::now();
+    while killed.values().sum::<usize>() < kills && began.elapsed() < Duration::from_mins(20) {
+        thread::sleep(Duration::from_millis(rng.random_range(10..400)));
+        // A result that is there at this moment must not be worked for again.
+        let found = results(&sandbox);
+        let now = SystemTime::now();
+        for key in found {
+            seen.entry(key).or_insert(now);
+        }
+        if study.try_wait().unwrap().is_some() {
+            break;
+        }
+        let victim = [Victim::Study, Victim::Job, Victim::Job, Victim::AllJobs].choose(&mut rng).unwrap();
+        let jobs = running(&sandbox);
+        match victim {
+            Victim::Study => {
+                study.kill().unwrap();
+                study.wait().unwrap();
+                thread::sleep(Duration::from_millis(rng.random_range(0..100)));
+                study = start(&sandbox);
+            }
+            _ if jobs.is_empty() => continue,
+            Victim::Job => kill(jobs.choose(&mut rng).unwrap()),
+            Victim::AllJobs => jobs.iter().for_each(|pid| kill(pid)),
+        }
+        *killed.entry(*victim).or_default() += 1;
+    }
+    let status = study.wait().unwrap();
+    let report = sandbox.search(&[]);
+    eprintln!("killed {killed:?}, last study ended with {status}, {} jobs", jobs(&sandbox, "small").len());
+    assert!(killed.values().sum::<usize>() >= kills.min(5), "{killed:?}");
+    assert_eq!(report["front"], expected["front"]);
+    assert_eq!(report["finished"], expected["finished"]);
+    assert_same(&sandbox.facts("small"), &facts, "after kills");
+
+    let mut complete: BTreeMap<String, usize> = BTreeMap::new();
+    let mut cut_off: BTreeSet<String> = BTreeSet::new();
+    for job in jobs(&sandbox, "small") {
+        let requests = requests(&job);
+        let last_begun = requests.iter().rposition(|request| request.begun);
+        let end = read(&job.join("ended.json")).map(|ended| ended["end"]["how"].as_str().unwrap().to_owned());
+        for (index, request) in requests.iter().enumerate() {
+            if let Some(seen) = seen.get(&request.key) {
+                assert!(request.made <= *seen, "{}: asked again for {}", job.display(), request.key);
+            }
+            if !request.begun {
+                continue;
+            }
+            let is_last = last_begun == Some(index);
+            match end.as_deref() {
+                Some("killed" | "gone") if is_last => drop(cut_off.insert(request.key.clone())),
+                Some("done" | "killed" | "gone") => *complete.entry(request.key.clone()).or_default() += 1,
+                other => panic!("{}: an attempt without an explanation: {other:?}", job.display()),
+            }
+        }
+    }
+    for (key, count) in &complete {
+        assert_eq!(*count, 1, "{key} was evaluated again");
+    }
+    assert!(!complete.is_empty() && (kills < 5 || !cut_off.is_empty()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_study_and_jobs_give_the_same_result() {
+    survives(6, 5);
+}
+
+/// The long version of the test above.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs KILN_DATA: not for data, but it takes minutes"]
+fn study_survives_a_hundred_kills() {
+    survives(24, 100);
+}
+
+/// Outcomes of the trials in the journal, as text.
+fn outcomes(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.events("small").into_iter();
+    let outcome = |event| match event {
+        kiln_search::Event::Trial { trial, .. } => Some(serde_json::to_string(&trial.outcome).unwrap()),
+        _ => None,
+    };
+    events.filter_map(outcome).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn trial_that_kills_its_job_fails_and_the_study_goes_on() {
+    // The parent of the program is the job.
+    let evaluator = "kind = \"command\"\ncommand = [\"sh\", \"-c\", \"echo last words >&2; kill -9 $PPID\", \
+                     \"{architecture}\", \"{result}\"]\nmetrics = [\"error_percent\"]";
+    let more = engine("jobs = 2\nattempts = 2");
+    let config = SmallStudy { evaluator, more: &more, ..SmallStudy::default() };
+    let sandbox = Sandbox::new(&config.text());
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let outcomes = outcomes(&sandbox);
+    let expected =
+        "its job ended 2 times before it had a result | killed (signal 9), as the system does when";
+    assert!(outcomes.len() == 4 && outcomes.iter().all(|outcome| outcome.contains(expected)), "{outcomes:?}");
+    let shown = sandbox.kiln(&["jobs", "small"]);
+    assert!(shown.err.contains("8 jobs ended too early"), "{}", shown.err);
+    assert_eq!(
+        shown.out.lines().filter(|line| line.contains("killed (signal 9)")).count(),
+        8,
+        "{}",
+        shown.out
+    );
+
+    // The user may ask for another try.
+    let retried = sandbox.kiln(&["search", "study.toml", "--retry-failed"]);
+    assert_eq!(retried.code, 1, "{}", retried.err);
+    let shown = sandbox.kiln(&["jobs", "small"]);
+    assert!(shown.err.contains("16 jobs ended too early"), "{}", shown.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn job_above_its_memory_is_ended_and_its_trial_fails() {
+    // A training of minutes, and no process of Kiln fits into this memory.
+    let config = scratch(2, &engine("jobs = 1\nattempts = 2\nmemory_max_bytes = 2_000_000"));
+    let sandbox = Sandbox::new(&config.replace("epochs = 3", "epochs = 3000"));
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let outcomes = outcomes(&sandbox);
+    let is_told =
+        |outcome: &String| outcome.contains("killed: it used ") && outcome.contains(" MB of memory");
+    assert!(outcomes.len() == 2 && outcomes.iter().all(is_told), "{outcomes:?}");
+}
+
+#[test]
+fn job_says_what_is_wrong_and_ends_the_study() {
+    let sandbox = Sandbox::new(&scratch(4, &engine("jobs = 1")));
+    let mut study = start(&sandbox);
+    let began = Instant::now();
+    // Once the run folder has its config, damage it, so that the next job cannot read it.
+    while jobs(&sandbox, "small").is_empty() && began.elapsed() < Duration::from_mins(1) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    fs::write(sandbox.run("small").config(), "[study]\nname = 3\n").unwrap();
+    let ended = study.wait().unwrap();
+    let log = fs::read_to_string(sandbox.run("small").log()).unwrap();
+    assert!(!ended.success() || sandbox.events("small").len() > 4, "{log}");
+    if !ended.success() {
+        assert!(log.contains("the job failed: ") && log.contains("`space`: missing"), "{log}");
+    }
+}
+
+#[test]
+fn jobs_are_listed() {
+    let sandbox = Sandbox::new(&scratch(3, &engine("jobs = 1")));
+    sandbox.search(&[]);
+    let said = sandbox.kiln(&["jobs", "small", "--all"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("done") && said.err.contains("0 jobs ended too early"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    let shown = sandbox.kiln(&["jobs", "small", "--json"]).json();
+    let first = &shown["jobs"][0];
+    assert_eq!((first["job"].as_str(), first["is_ended"].as_bool()), (Some("0001"), Some(true)), "{shown}");
+    let without = Sandbox::new(&scratch(2, ""));
+    without.search(&[]);
+    let said = without.kiln(&["jobs", "small"]);
+    assert_eq!((said.code, said.out.as_str()), (0, ""));
+    assert!(said.err.contains("no table `[engine]`"), "{}", said.err);
+}
+
+#[test]
+fn engine_is_refused_with_its_key() {
+    for (more, expected) in [
+        ("kind = \"slurn\"", "`engine.kind`"),
+        ("kind = \"local\"\njobs = 0", "`engine.jobs`"),
+        ("kind = \"local\"\njbs = 2", "`engine.jbs`"),
+    ] {
+        let sandbox = Sandbox::new(&scratch(2, &format!("\n[engine]\n{more}\n")));
+        let said = sandbox.kiln(&["search", "study.toml"]);
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains(expected), "{}", said.err);
+        assert!(!sandbox.run("small").root().exists());
+    }
+}
