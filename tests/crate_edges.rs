@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// For each crate, the crates of this workspace that it may use outside tests.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("kiln-damage", &[]),
     ("kiln-files", &[]),
     ("kiln-processes", &[]),
@@ -28,10 +28,12 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "kiln-space",
         ],
     ),
+    ("kiln-engines", &["kiln-files", "kiln-processes", "kiln-search", "kiln-space"]),
     ("kiln-trackers", &["kiln-files", "kiln-search", "kiln-space"]),
     (
         "kiln",
         &[
+            "kiln-engines",
             "kiln-evaluator",
             "kiln-export",
             "kiln-files",

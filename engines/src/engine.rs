@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use kiln_processes::ProcessError;
+use kiln_space::{Registration, Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::plan::Plan;
 
 /// A job to start.
 #[derive(Clone, Debug)]
@@ -130,6 +133,12 @@ pub trait Engine: Send + Sync {
     /// Returns the handle of the job in which this process runs. `None` if it does not know.
     fn own_handle(&self) -> Option<Handle>;
 }
+
+/// Builds an engine from its settings. Nothing is started.
+pub type EngineBuilder = fn(&Settings, &Plan) -> Result<Box<dyn Engine>, SettingsError>;
+
+/// The registry entry of an engine.
+pub type EnginePart = Registration<EngineBuilder>;
 
 /// Largest log file that is read in bytes.
 const LOG_MAX: u64 = 64 << 20;

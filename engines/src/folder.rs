@@ -20,7 +20,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kiln_files::{
     Existing, FileError, hand_over, make_folder, optional, read_document, seal_document, show,
@@ -147,6 +147,12 @@ pub(crate) struct ResultRecord {
 /// Seconds since the Unix epoch.
 pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Interval between two looks for a file, after this time of waiting. What takes longer is looked for less
+/// often, so waiting adds a few percent to any time.
+pub(crate) fn pause(waited: Duration) -> Duration {
+    (waited / 32).clamp(Duration::from_micros(300), Duration::from_millis(20))
 }
 
 /// Writes a file that only the first writer can make. Returns whether this was the first.

@@ -9,9 +9,8 @@ use kiln_processes::{Detached, Exit, Identity, Started, boot, can_measure_memory
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
+use crate::engine::{Engine, EngineError, EnginePart, Handle, JobEnd, JobState, Launch};
 use crate::plan::{KEYS, Plan};
-use crate::registry::EnginePart;
 
 /// Environment variable that limits the threads of a process.
 const THREADS: &str = "RAYON_NUM_THREADS";

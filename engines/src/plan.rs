@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 const JOBS_MAX: usize = 10_000;
 /// Time for which a job takes further short pieces of work. Its start then takes little of its time.
 const CHUNK: Duration = Duration::from_mins(1);
+/// Largest number of pieces of work that a job then takes. More files in its folder would slow it down.
+const CHUNK_MAX: u32 = 256;
 
 /// How many jobs run, and how often they are tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,9 @@ impl Plan {
 
     /// Whether a job that was given so many pieces of work, and runs for this time, gets another one.
     pub(crate) fn continues(&self, given: u32, since: Duration) -> bool {
-        self.trials_per_job.map_or(since < CHUNK, |most| given < most)
+        match self.trials_per_job {
+            Some(most) => given < most,
+            None => given < CHUNK_MAX && since < CHUNK,
+        }
     }
 }

@@ -10,14 +10,13 @@ use kiln_files::FileError;
 use kiln_search::{EvalError, Progress};
 
 use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
-use crate::folder::{JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now};
+use crate::folder::{
+    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause,
+};
 use crate::plan::Plan;
 use crate::registry::BuiltEngine;
 use crate::work::{Key, Work};
 
-/// Interval between two looks for a result. It grows while there is none.
-const POLL: Duration = Duration::from_millis(1);
-const POLL_MAX: Duration = Duration::from_millis(20);
 /// Interval between two questions to the engine about a job.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Time that a job has to save its state after it was asked to end.
@@ -236,7 +235,7 @@ impl Pool {
         let began = Instant::now();
         for folder in ending {
             while !folder.has_ended() && began.elapsed() < END {
-                thread::sleep(POLL_MAX);
+                thread::sleep(pause(began.elapsed()));
             }
         }
         self.folder.clear_results()
@@ -335,7 +334,7 @@ impl Pool {
 
     /// Waits until the result is there or the job has ended.
     fn wait(&self, job: &Job, key: &Key, progress: Option<&dyn Progress>) -> Result<Waited, Undone> {
-        let (mut poll, mut asked) = (POLL, Instant::now());
+        let (began, mut asked) = (Instant::now(), Instant::now());
         let mut stopped: Option<Instant> = None;
         loop {
             if let Some(record) = self.folder.result(key)? {
@@ -371,8 +370,7 @@ impl Pool {
                     Err(error) => tracing::warn!("job {}: {error}", job.folder.name()),
                 }
             }
-            thread::sleep(poll);
-            poll = (poll * 2).min(POLL_MAX);
+            thread::sleep(pause(began.elapsed()));
         }
     }
 

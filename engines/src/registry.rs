@@ -2,17 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-use kiln_space::{Registration, Registry, Settings, SettingsError};
+use kiln_space::{Registry, Settings, SettingsError};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineBuilder};
 use crate::local;
 use crate::plan::Plan;
-
-/// Builds an engine from its settings. Nothing is started.
-pub type EngineBuilder = fn(&Settings, &Plan) -> Result<Box<dyn Engine>, SettingsError>;
-
-/// The registry entry of an engine.
-pub type EnginePart = Registration<EngineBuilder>;
 
 /// A registry of engines by name. Other programs can register their own.
 ///

@@ -12,12 +12,9 @@ use kiln_search::{EvalError, FailureKind, Finished, Outcome, Progress, catch_pan
 use thiserror::Error;
 
 use crate::engine::{Handle, JobEnd};
-use crate::folder::{JobFolder, JobsFolder, ProgressRecord, Request, ResultRecord, StartRecord, now};
+use crate::folder::{JobFolder, JobsFolder, ProgressRecord, Request, ResultRecord, StartRecord, now, pause};
 use crate::work::{Done, Key, Work};
 
-/// Interval between two looks for the next request. It grows while there is none.
-const POLL: Duration = Duration::from_millis(1);
-const POLL_MAX: Duration = Duration::from_millis(20);
 /// Time after which a job without requests ends.
 const IDLE: Duration = Duration::from_secs(5);
 /// Interval between two writes of the progress.
@@ -125,7 +122,7 @@ fn serve(folder: &JobFolder, worker: &mut dyn Worker) -> Result<(), JobError> {
 
 /// Waits for a request. After a while without one, closes the job.
 fn next(folder: &JobFolder, number: u32) -> Result<Request, JobError> {
-    let (began, mut poll) = (Instant::now(), POLL);
+    let began = Instant::now();
     loop {
         if let Some(request) = folder.request(number)? {
             return Ok(request);
@@ -135,8 +132,7 @@ fn next(folder: &JobFolder, number: u32) -> Result<Request, JobError> {
             folder.ask(number, &Request::Closed { by: "the job, which had nothing to do".to_owned() })?;
             continue;
         }
-        thread::sleep(poll);
-        poll = (poll * 2).min(POLL_MAX);
+        thread::sleep(pause(began.elapsed()));
     }
 }
 
@@ -198,25 +194,25 @@ fn finish(
 struct Shown<'a> {
     folder: &'a JobFolder,
     request: u32,
-    written: Mutex<Option<Instant>>,
+    written: Mutex<Instant>,
     looked: Mutex<Instant>,
     is_stopped: AtomicBool,
 }
 
 impl<'a> Shown<'a> {
     fn new(folder: &'a JobFolder, request: u32) -> Self {
-        let looked = Mutex::new(Instant::now());
-        Self { folder, request, written: Mutex::default(), looked, is_stopped: AtomicBool::new(false) }
+        let (written, looked) = (Mutex::new(Instant::now()), Mutex::new(Instant::now()));
+        Self { folder, request, written, looked, is_stopped: AtomicBool::new(false) }
     }
 }
 
 impl Progress for Shown<'_> {
     fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
         let mut shown = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.is_some_and(|shown| shown.elapsed() < SHOWN_EVERY) && done != total {
+        if shown.elapsed() < SHOWN_EVERY {
             return;
         }
-        *shown = Some(Instant::now());
+        *shown = Instant::now();
         let (stage, note) = (stage.to_owned(), note.to_owned());
         let record = ProgressRecord { request: self.request, stage, done, total, note };
         if let Err(error) = self.folder.show_progress(&record) {

@@ -7,6 +7,7 @@ use std::thread;
 use kiln::assembly::{Assembly, Folders};
 use kiln::config::RunConfig;
 use kiln::{memory, survey};
+use kiln_engines::JobsFolder;
 use kiln_search::{RunPaths, Status, Study};
 
 use super::check::too_much;
@@ -77,7 +78,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let screen = if plain || common.json {
         None
     } else {
-        open_screen(&mut study, numbers, (&paths, &stop), Arc::new(export))
+        let jobs = pool.as_ref().map(|_| JobsFolder::of_run(paths.root()));
+        open_screen(&mut study, (numbers, jobs), (&paths, &stop), Arc::new(export))
     };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
@@ -126,7 +128,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
 /// Opens the terminal UI if the terminal is suitable.
 fn open_screen(
     study: &mut Study,
-    numbers: Numbers,
+    (numbers, jobs): (Numbers, Option<JobsFolder>),
     (paths, stop): (&RunPaths, &StopFlag),
     export: Arc<ModelExport>,
 ) -> Option<tui::Screen> {
@@ -143,6 +145,7 @@ fn open_screen(
         networks: study.settings.networks,
         metrics: numbers,
         role: Role::Runs,
+        jobs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };
     match tui::Screen::start(setup, Arc::new(inspector), export, Arc::new(stop.clone())) {

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use kiln::assembly::Registries;
+use kiln_engines::JobsFolder;
 use kiln_search::{Event, JournalEntry, RunPaths};
 
 use crate::cli::Common;
@@ -35,6 +36,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
     let export = ModelExport::new(&config, &paths, registries.exporters);
+    let jobs = config.engine.as_ref().map(|_| JobsFolder::of_run(paths.root()));
     let setup = Setup {
         study: config.study.name.clone(),
         paths,
@@ -45,6 +47,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
         metrics: Numbers::of(&config),
         role: Role::Watches,
+        jobs,
     };
     for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export, &closed)? {
         output::say(&message);

@@ -7,6 +7,7 @@ mod exports;
 mod feed;
 mod follow;
 mod groups;
+mod jobs;
 mod keys;
 mod palette;
 mod screen;

@@ -15,6 +15,7 @@ use super::draw::{Look, draw};
 use super::exports::{Exports, Said};
 use super::feed::{Feed, Tap, channel};
 use super::follow::{Follow, Journal};
+use super::jobs::Reader;
 use super::keys::{Input, Keyboard, Keys};
 use super::palette::Palette;
 use super::setup::Setup;
@@ -122,8 +123,12 @@ fn go_on<B: Backend>(
 ) -> End {
     let mut view = View::default();
     let mut drawn: Option<Instant> = None;
+    let mut jobs = Reader::new(parts.setup.jobs.as_ref());
     loop {
         let news = source.advance(state);
+        if let Some(running) = jobs.look() {
+            state.jobs = running;
+        }
         let exported = note(exports.ended(), state, source.now(state));
         let due = drawn.is_none_or(|drawn| drawn.elapsed() >= TICK);
         if news.changed || news.over || exported.is_some() || due {

@@ -1,5 +1,6 @@
 //! Properties of a study that the study's events do not contain.
 
+use kiln_engines::JobsFolder;
 use kiln_search::{Constraint, RunPaths, Trial};
 
 use crate::report::PredictedFor;
@@ -35,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) metrics: Numbers,
     /// Whether this process runs the study.
     pub(crate) role: Role,
+    /// The folder of jobs, if the study's evaluations are jobs.
+    pub(crate) jobs: Option<JobsFolder>,
 }
 
 impl Setup {

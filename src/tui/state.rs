@@ -14,6 +14,7 @@ use kiln_search::{Event, Finished, Outcome, Seconds, Trial, TrialId};
 pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
 pub(crate) use self::workers::Worker;
+use super::jobs::Running;
 use super::setup::{Setup, heading, text};
 use crate::measured;
 use crate::progress::{self, stage::Stage};
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) front: Front,
     pub(crate) volume: Volume,
     pub(crate) workers: BTreeMap<usize, Worker>,
+    /// The jobs that run. No event contains them: they are read from the run folder.
+    pub(crate) jobs: Vec<Running>,
     /// Number of failed trials.
     pub(crate) failed: u64,
     /// Number of candidate genotypes, and number of infeasible ones among them.
@@ -90,6 +93,7 @@ impl State {
             front: Front::default(),
             volume: Volume::new(limits),
             workers: BTreeMap::new(),
+            jobs: Vec::new(),
             failed: 0,
             rejections: None,
             finished: BTreeMap::new(),

@@ -22,7 +22,8 @@ struct Rules {
     has_no_circles: bool,
 }
 
-const RULES: [Rules; 3] = [
+const RULES: [Rules; 4] = [
+    Rules { sources: "engines/src", order: &[], has_no_circles: true },
     Rules {
         sources: "evaluator/src",
         order: &[

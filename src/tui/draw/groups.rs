@@ -10,6 +10,7 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::{Look, fit};
 use crate::tui::groups::{Group, groups};
+use crate::tui::jobs::Running;
 use crate::tui::palette::{Palette, Role};
 use crate::tui::setup::{abbreviated, text};
 use crate::tui::state::{State, Worker};
@@ -27,12 +28,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let [left, right] = if area.width >= SIDE_BY_SIDE {
         Layout::horizontal([Constraint::Percentage(58), Constraint::Min(1)]).areas(area)
     } else {
-        let workers =
-            (worker_count(state, look) + 2 * look.setup.models.len() + 3).min(usize::from(area.height) / 2);
+        let lines =
+            if look.setup.jobs.is_some() { state.jobs.len().max(1) } else { worker_count(state, look) };
+        let workers = (lines + 2 * look.setup.models.len() + 3).min(usize::from(area.height) / 2);
         Layout::vertical([Constraint::Min(1), Constraint::Length(workers as u16)]).areas(area)
     };
     draw_groups(frame, left, state, view, look);
-    draw_workers(frame, right, state, view, look);
+    if look.setup.jobs.is_some() {
+        draw_jobs(frame, right, state, view, look);
+    } else {
+        draw_workers(frame, right, state, view, look);
+    }
 }
 
 fn draw_groups(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
@@ -92,6 +98,40 @@ fn group_row<'a>(group: &Group, most: u64, counts: [u16; 2], bar: usize, look: &
     ])
 }
 
+/// Lists the jobs that run: the process, what it works on and for how long, the share that is done, and the
+/// attempt if it is not the first.
+fn draw_jobs(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
+    let block = look.block(Line::from(" jobs "), view.focus == Panel::Groups);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let room = usize::from(inner.height).saturating_sub(1);
+    let mut lines = vec![Line::styled(format!("{:>5} {:>7}  works on", "job", "process"), Modifier::BOLD)];
+    let shown = if state.jobs.len() > room { room.saturating_sub(1) } else { room };
+    lines.extend(state.jobs.iter().take(shown).map(|job| job_line(job, inner.width, look)));
+    if state.jobs.is_empty() {
+        lines.push(Line::from(look.span(Role::Dim, "no job runs")));
+    } else if state.jobs.len() > shown {
+        lines.push(Line::from(format!("and {} more: `kiln jobs` lists them", state.jobs.len() - shown)));
+    }
+    frame.render_widget(Paragraph::new(lines), inner);
+}
+
+fn job_line<'a>(running: &Running, width: u16, look: &Look<'_>) -> Line<'a> {
+    let first = format!("{:>5} {:>7}  {}", running.job, fit::shortened(&running.place, 7), running.work);
+    let mut more: Vec<String> = running.since.map(whole).into_iter().collect();
+    more.extend(running.percent.map(|percent| format!("{percent} %")));
+    let attempt = (running.attempt > 1).then(|| format!("attempt {}", running.attempt));
+    more.insert(0, String::new());
+    let said = more.join(", ");
+    let taken = fit::width(&said) + attempt.as_ref().map_or(0, |text| fit::width(text) + 2);
+    let first = fit::cut(&first, usize::from(width).saturating_sub(taken));
+    let mut spans = vec![Span::raw(first), Span::raw(said)];
+    if let Some(text) = attempt {
+        spans.push(look.span(Role::Limit, format!(", {text}")));
+    }
+    Line::from(spans)
+}
+
 /// Returns the number of workers to show: the workers that have evaluated something, and the workers that
 /// will.
 fn worker_count(state: &State, look: &Look<'_>) -> usize {
@@ -144,4 +184,35 @@ fn roughly(time: Duration) -> String {
 /// Formats a duration without fractions of seconds.
 fn whole(time: Duration) -> String {
     if time.as_secs() < 10 { format!("{} s", time.as_secs()) } else { units::duration(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::palette::Depth;
+
+    fn text(running: &Running, width: u16) -> String {
+        let setup = crate::tui::tests::setup(crate::tui::setup::Role::Runs);
+        let palette = Palette::new(Depth::True);
+        let look = Look { setup: &setup, palette, now: Duration::ZERO, stopping: false };
+        job_line(running, width, &look).spans.iter().map(|span| span.content.as_ref()).collect()
+    }
+
+    #[test]
+    fn job_is_shown_with_its_work_and_how_far_it_is() {
+        let running = Running {
+            job: "0012".to_owned(),
+            place: "4711".to_owned(),
+            work: "trial 5, 3 epochs".to_owned(),
+            since: Some(Duration::from_secs(75)),
+            percent: Some(40),
+            attempt: 1,
+        };
+        assert_eq!(text(&running, 80), " 0012    4711  trial 5, 3 epochs, 1 min 15 s, 40 %");
+        let again = Running { attempt: 2, ..running.clone() };
+        assert_eq!(text(&again, 80), " 0012    4711  trial 5, 3 epochs, 1 min 15 s, 40 %, attempt 2");
+        let idle = Running { work: "idle".to_owned(), since: None, percent: None, ..running };
+        assert_eq!(text(&idle, 80), " 0012    4711  idle");
+        assert!(fit::width(&text(&again, 40)) <= 45, "the numbers stay");
+    }
 }

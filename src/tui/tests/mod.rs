@@ -23,7 +23,7 @@ use crate::inspection::{Inspect, Inspection, LayerView};
 use crate::report::PredictedFor;
 use crate::units::Numbers;
 
-fn setup(role: Role) -> Setup {
+pub(in crate::tui) fn setup(role: Role) -> Setup {
     Setup {
         study: "digits".to_owned(),
         paths: RunPaths::new("runs/digits"),
@@ -38,6 +38,7 @@ fn setup(role: Role) -> Setup {
         networks: 1,
         metrics: Numbers::Estimated,
         role,
+        jobs: None,
     }
 }
 
