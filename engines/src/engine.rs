@@ -19,6 +19,9 @@ pub struct Launch<'a> {
     pub arguments: &'a [OsString],
     /// The file to which both outputs of the program are appended.
     pub log: &'a Path,
+    /// Number of the attempt at the job's first piece of work, from 1. An engine may allow later attempts
+    /// more memory or time.
+    pub attempt: u32,
 }
 
 /// The engine's own name for a job, in a form that can be stored.
@@ -60,13 +63,44 @@ pub enum JobEnd {
     },
     /// It was ended because it used too much memory.
     Memory {
-        /// The memory that it used, in bytes.
-        bytes: u64,
+        /// The memory that it used, in bytes, if that is known.
+        bytes: Option<u64>,
     },
+    /// It was ended because it took longer than the engine allows.
+    TimeLimit,
+    /// It was ended to make room for other jobs.
+    Preempted,
+    /// Its machine failed.
+    NodeLost {
+        /// Name of the machine.
+        node: String,
+    },
+    /// Somebody cancelled it.
+    Cancelled,
     /// It never began.
     NotStarted,
     /// It is gone, and nobody was there to see how it ended.
     Gone,
+}
+
+impl JobEnd {
+    /// Whether the cause may be the work itself, so that the end counts as an attempt at it. A job that
+    /// failed says why. A job that is gone may have been ended by a restart of the machine.
+    pub(crate) const fn counts(&self) -> bool {
+        match self {
+            Self::Exited { .. }
+            | Self::Killed { .. }
+            | Self::Memory { .. }
+            | Self::TimeLimit
+            | Self::Cancelled => true,
+            Self::Done
+            | Self::Failed { .. }
+            | Self::Preempted
+            | Self::NodeLost { .. }
+            | Self::NotStarted
+            | Self::Gone => false,
+        }
+    }
 }
 
 impl std::fmt::Display for JobEnd {
@@ -79,7 +113,14 @@ impl std::fmt::Display for JobEnd {
                 write!(f, "killed (signal 9), as the system does when memory runs out")
             }
             Self::Killed { signal } => write!(f, "killed (signal {signal})"),
-            Self::Memory { bytes } => write!(f, "killed: it used {} MB of memory", bytes / 1_000_000),
+            Self::Memory { bytes: Some(bytes) } => {
+                write!(f, "killed: it used {} MB of memory", bytes / 1_000_000)
+            }
+            Self::Memory { bytes: None } => write!(f, "killed: it used more memory than its limit"),
+            Self::TimeLimit => write!(f, "ended: it took longer than its limit of time"),
+            Self::Preempted => write!(f, "ended to make room for other jobs"),
+            Self::NodeLost { node } => write!(f, "its machine `{node}` failed"),
+            Self::Cancelled => write!(f, "cancelled"),
             Self::NotStarted => write!(f, "it was never started"),
             Self::Gone => write!(f, "gone: it was killed while the study did not run"),
         }

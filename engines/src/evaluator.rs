@@ -117,6 +117,26 @@ impl Progress for Stopping<'_> {
     fn stop_requested(&self) -> bool {
         self.0.stop_requested()
     }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
+    }
+}
+
+/// Passes only warnings on. An evaluation runs to its end even if the study stops, so that its work is not
+/// lost.
+struct Warnings<'a>(&'a dyn Progress);
+
+impl Progress for Warnings<'_> {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
+    }
 }
 
 /// Returns the outcome of an evaluation in a job. If each attempt ended too early, the evaluation failed: the
@@ -179,7 +199,8 @@ impl Evaluator for EngineEvaluator {
             fidelity: request.fidelity,
             seed: request.seed,
         };
-        outcome(&work, self.pool.run(&self.inner.fingerprint(), &work, None))
+        let progress = Warnings(watch.progress);
+        outcome(&work, self.pool.run(&self.inner.fingerprint(), &work, Some(&progress)))
     }
 
     fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {

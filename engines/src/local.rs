@@ -104,7 +104,7 @@ impl Local {
             Ok(None) => match self.memory_max.and_then(|most| started.identity.memory_above(most)) {
                 Some(bytes) => {
                     started.kill();
-                    JobEnd::Memory { bytes }
+                    JobEnd::Memory { bytes: Some(bytes) }
                 }
                 None => return JobState::Running,
             },
@@ -146,7 +146,7 @@ impl Engine for Local {
         match self.memory_max.and_then(|most| process.memory_above(most)) {
             Some(bytes) => {
                 let _ = process.end();
-                Ok(JobState::Ended(JobEnd::Memory { bytes }))
+                Ok(JobState::Ended(JobEnd::Memory { bytes: Some(bytes) }))
             }
             None => Ok(JobState::Running),
         }
@@ -189,7 +189,7 @@ mod tests {
     fn submit(engine: &dyn Engine, script: &str, folder: &Path) -> Handle {
         let arguments = ["sh", "-c", script].map(OsString::from);
         let log = folder.join("log");
-        engine.submit(&Launch { name: "a", arguments: &arguments, log: &log }).unwrap()
+        engine.submit(&Launch { name: "a", arguments: &arguments, log: &log, attempt: 1 }).unwrap()
     }
 
     fn end(engine: &dyn Engine, handle: &Handle) -> JobEnd {
@@ -245,7 +245,9 @@ mod tests {
         let engine = engine(json!({ "memory_max_bytes": 32 << 20 }));
         let script = "(x=$(head -c 64000000 /dev/zero | tr '\\0' x); sleep 60)";
         let job = submit(engine.as_ref(), script, folder.path());
-        let JobEnd::Memory { bytes } = end(engine.as_ref(), &job) else { panic!("the job is ended") };
+        let JobEnd::Memory { bytes: Some(bytes) } = end(engine.as_ref(), &job) else {
+            panic!("the job is ended")
+        };
         assert!(bytes > 32 << 20, "{bytes}");
     }
 

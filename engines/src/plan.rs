@@ -28,6 +28,9 @@ pub struct Plan {
     /// Number of times that an evaluation is begun before it counts as failed.
     #[serde(default = "attempts")]
     pub attempts: u32,
+    /// Time in seconds after which a job that has not begun is reported.
+    #[serde(default = "start_warning_s")]
+    pub start_warning_s: u32,
 }
 
 fn jobs() -> usize {
@@ -35,6 +38,9 @@ fn jobs() -> usize {
 }
 const fn attempts() -> u32 {
     3
+}
+const fn start_warning_s() -> u32 {
+    600
 }
 
 /// Descriptions of these settings for [`kiln_space::Registration::with_keys`].
@@ -50,6 +56,10 @@ description = "Evaluations that a job takes one after another; unless stated, as
 [attempts]
 "$ref" = "#/$defs/count"
 description = "How often an evaluation is begun before it counts as failed, if its job is killed. Default 3."
+
+[start_warning_s]
+"$ref" = "#/$defs/count"
+description = "Seconds after which a job that has not begun is reported. Default 600."
 "##;
 
 impl Plan {
@@ -58,7 +68,7 @@ impl Plan {
         let (mut own, mut rest) = (Map::new(), Map::<String, Value>::new());
         for (key, value) in settings.table() {
             let table = match key.as_str() {
-                "jobs" | "trials_per_job" | "attempts" => &mut own,
+                "jobs" | "trials_per_job" | "attempts" | "start_warning_s" => &mut own,
                 _ => &mut rest,
             };
             table.insert(key.clone(), value.clone());

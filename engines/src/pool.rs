@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(5);
 /// Number of jobs that may end in a row before they begin with any work.
 const FALSE_STARTS: u32 = 5;
+/// Number of ends of jobs without the fault of their work that do not count as attempts at it.
+const MISFORTUNES: u32 = 100;
 
 /// Runs the work of a study as jobs of an engine. All threads of the study share it.
 ///
@@ -168,13 +170,14 @@ impl Pool {
         if let Some(known) = self.folder.result(key)? {
             return Ok(known);
         }
-        let (mut false_starts, mut end, mut log) = (0, JobEnd::Gone, String::new());
+        let (mut false_starts, mut misfortunes) = (0, 0);
+        let (mut end, mut log) = (JobEnd::Gone, String::new());
         loop {
             let attempts = self.state().attempts.get(key).copied().unwrap_or_default();
             if attempts >= self.plan.attempts {
                 return Err(Undone::Lost { attempts, end, log });
             }
-            let (mut job, is_asked) = self.acquire(key)?;
+            let (mut job, is_asked) = self.acquire(key, attempts + 1)?;
             if !is_asked {
                 let work = Box::new(work.clone());
                 let (key, study) = (key.clone(), study.to_owned());
@@ -206,6 +209,10 @@ impl Pool {
                         return Err(Undone::Broken(EvalError::Job { path, problem }));
                     }
                     if job.folder.begun(job.next - 1).is_some() {
+                        if !end.counts() && misfortunes < MISFORTUNES {
+                            misfortunes += 1;
+                            continue;
+                        }
                         *self.state().attempts.entry(key.clone()).or_default() += 1;
                         continue;
                     }
@@ -261,7 +268,7 @@ impl Pool {
     }
 
     /// Returns a job for a piece of work, and whether the job was already asked to do it.
-    fn acquire(&self, key: &Key) -> Result<(Job, bool), Undone> {
+    fn acquire(&self, key: &Key, attempt: u32) -> Result<(Job, bool), Undone> {
         let mut state = self.state();
         loop {
             if let Some(job) = state.adopted.remove(key) {
@@ -273,7 +280,7 @@ impl Pool {
             if state.jobs < self.plan.jobs {
                 state.jobs += 1;
                 drop(state);
-                return match self.start() {
+                return match self.start(attempt) {
                     Ok(job) => Ok((job, false)),
                     Err(error) => {
                         self.retire();
@@ -314,13 +321,13 @@ impl Pool {
         Ok(())
     }
 
-    fn start(&self) -> Result<Job, Undone> {
+    fn start(&self, attempt: u32) -> Result<Job, Undone> {
         let record = JobRecord { unix_s: now(), ..self.record.clone() };
         let folder = self.folder.create(&record)?;
         let mut arguments = self.program.clone();
         arguments.push(folder.path().as_os_str().to_owned());
         let name = format!("kiln-{}", folder.name());
-        let launch = Launch { name: &name, arguments: &arguments, log: &folder.log() };
+        let launch = Launch { name: &name, arguments: &arguments, log: &folder.log(), attempt };
         let handle = self.engine.submit(&launch).map_err(|error| {
             let end = JobEnd::Failed { problem: error.to_string() };
             if let Err(error) = folder.end(end, String::new()) {
@@ -336,6 +343,7 @@ impl Pool {
     fn wait(&self, job: &Job, key: &Key, progress: Option<&dyn Progress>) -> Result<Waited, Undone> {
         let (began, mut asked) = (Instant::now(), Instant::now());
         let mut stopped: Option<Instant> = None;
+        let mut said_waiting = Duration::from_secs(u64::from(self.plan.start_warning_s));
         loop {
             if let Some(record) = self.folder.result(key)? {
                 return Ok(Waited::Done(Box::new(record)));
@@ -365,6 +373,17 @@ impl Pool {
                             return Ok(Waited::Stopped);
                         }
                         return Ok(Waited::Ended(end));
+                    }
+                    Ok(JobState::Waiting) if began.elapsed() >= said_waiting => {
+                        said_waiting = began.elapsed() * 2;
+                        warn(
+                            progress,
+                            &format!(
+                                "job {} has waited for its start for {} minutes",
+                                job.folder.name(),
+                                began.elapsed().as_secs() / 60
+                            ),
+                        );
                     }
                     Ok(JobState::Running | JobState::Waiting) => {}
                     Err(error) => tracing::warn!("job {}: {error}", job.folder.name()),
@@ -430,6 +449,14 @@ pub(crate) fn said(log: &str) -> String {
     if log.is_empty() { String::new() } else { format!(" | {log}") }
 }
 
+fn warn(progress: Option<&dyn Progress>, message: &str) {
+    if let Some(progress) = progress {
+        progress.warn(message);
+    } else {
+        tracing::warn!("{message}");
+    }
+}
+
 fn report(job: &Job, progress: &dyn Progress) {
     if let Some(shown) = job.folder.progress().filter(|shown| shown.request + 1 == job.next) {
         progress.report(&shown.stage, shown.done, shown.total, &shown.note);
@@ -463,7 +490,7 @@ fn adopt(engine: &dyn Engine, folder: &JobsFolder) -> Result<State, FileError> {
                 Err(error) => tracing::warn!("job {}: {error}", job.name()),
             }
         }
-        if end.as_ref().is_some_and(|end| !counts(end)) {
+        if end.as_ref().is_some_and(|end| !end.counts()) {
             continue;
         }
         let is_running = end.is_none();
@@ -496,12 +523,6 @@ fn adopt(engine: &dyn Engine, folder: &JobsFolder) -> Result<State, FileError> {
         }
     }
     Ok(state)
-}
-
-/// Whether such an end counts as an attempt at the work. A job that failed says why, and the cause is not the
-/// work. A job that is gone may have been ended by a restart of the machine.
-const fn counts(end: &JobEnd) -> bool {
-    matches!(end, JobEnd::Exited { .. } | JobEnd::Killed { .. } | JobEnd::Memory { .. })
 }
 
 /// Returns the handle of a job. If the earlier process ended before it stored the handle, the job itself may

@@ -83,13 +83,28 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
         let mut search = Search::new(parts, strategy, evaluations);
         for worker in 0..settings.workers {
             let (results, queue, stopping) = (results.clone(), &queue, &stopping);
-            scope.spawn(move || work(worker, evaluator, queue, &results, stopping));
+            scope.spawn(move || work(worker, evaluator, (queue, &Warnings(log)), &results, stopping));
         }
         let ended = search.run();
         ending.store(true, Ordering::Relaxed);
         search.finish_running();
         ended.map(|()| search.into_searched())
     })
+}
+
+/// Passes warnings of evaluations to the user. Their progress is not shown, because several run at a time.
+struct Warnings<'a>(&'a Log);
+
+impl Progress for Warnings<'_> {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
+    fn warn(&self, message: &str) {
+        Progress::warn(self.0, message);
+    }
 }
 
 struct Search<'a> {

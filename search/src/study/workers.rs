@@ -8,7 +8,7 @@ use kiln_space::Architecture;
 
 use super::panics;
 use super::question::Question;
-use crate::contracts::{EvalError, Evaluator, Request, Silent, Watch};
+use crate::contracts::{EvalError, Evaluator, Progress, Request, Watch};
 use crate::trials::{FailureKind, Outcome, Seconds, TrialId};
 
 /// An evaluation for a worker.
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 pub(super) fn work(
     worker: usize,
     evaluator: &dyn Evaluator,
-    jobs: &Mutex<Receiver<Job>>,
+    (jobs, progress): (&Mutex<Receiver<Job>>, &dyn Progress),
     answers: &Sender<Answer>,
     stopping: &dyn Fn() -> bool,
 ) {
@@ -41,7 +41,8 @@ pub(super) fn work(
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         let began = Instant::now();
-        let outcome = if stopping() { Err(EvalError::Interrupted) } else { evaluate(evaluator, &job) };
+        let outcome =
+            if stopping() { Err(EvalError::Interrupted) } else { evaluate(evaluator, &job, progress) };
         let seconds = began.elapsed().into();
         let Job { trial, question, .. } = job;
         if answers.send(Answer { trial, question, outcome, seconds, worker }).is_err() {
@@ -50,14 +51,14 @@ pub(super) fn work(
     }
 }
 
-fn evaluate(evaluator: &dyn Evaluator, job: &Job) -> Result<Outcome, EvalError> {
+fn evaluate(evaluator: &dyn Evaluator, job: &Job, progress: &dyn Progress) -> Result<Outcome, EvalError> {
     let request = Request {
         genotype: &job.question.genotype,
         architecture: &job.architecture,
         fidelity: job.question.fidelity,
         seed: job.seed,
     };
-    let watch = Watch { trial: Some(job.trial), progress: &Silent };
+    let watch = Watch { trial: Some(job.trial), progress };
     panics::catch(|| evaluator.evaluate_watched(&request, watch))
         .unwrap_or_else(|panic| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason: panic.message }))
 }
