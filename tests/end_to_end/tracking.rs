@@ -97,6 +97,7 @@ fn trackers_change_no_line_of_the_journal() {
     let has = |name: &str| files[0].windows(name.len()).any(|part| part == name.as_bytes());
     for series in [
         "supernet/loss",
+        "supernet/learning_rate",
         "search/best_error_percent",
         "search/best_parameters",
         "search/hypervolume_percent",

@@ -68,6 +68,7 @@ pub(super) fn train(
             return Err(EvalError::Diverged { what: "supernet", step: learner.step, loss: value });
         }
         last = value;
+        let rate = learner.rate();
         learner = learner.advance(gradients);
         if learner.watches() && learner.step.is_multiple_of(per_epoch) {
             learner.look(validation_loss(&watched, &learner.current(), settings, devices, context));
@@ -78,6 +79,7 @@ pub(super) fn train(
         }
         if learner.step.is_multiple_of(10) {
             progress.report("supernet", learner.step, steps, &format!("loss {last:.4}"));
+            progress.number("supernet", learner.step, "learning_rate", rate);
         }
     }
     if saved != Some(learner.step) {
