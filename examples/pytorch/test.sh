@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests this example in the environment that benches/pytorch/compare.sh makes.
+# Tests this example in the environment that benches/pytorch/compare.sh makes, or in PYTORCH_VENV. KILN names
+# a program that is built already.
 #
 #   examples/pytorch/test.sh [DATA]
 #
@@ -18,8 +19,8 @@ if [[ ! -x "$venv/bin/python" ]]; then
     "$venv/bin/pip" install --quiet --requirement benches/pytorch/requirements.txt
 fi
 export PATH="$venv/bin:$PATH"
-cargo build --release --locked --quiet
 kiln="${KILN:-$target/release/kiln}"
+[[ -n "${KILN:-}" ]] || cargo build --release --locked --quiet
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 

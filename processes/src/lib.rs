@@ -5,9 +5,11 @@ mod error;
 mod group;
 mod output;
 mod program;
+mod secrets;
 
 pub use arguments::Arguments;
 pub use error::ProcessError;
 pub use group::{Identity, can_measure_memory};
 pub use output::{last_line, last_lines, shortened};
 pub use program::{Ending, Program, Ran, Verdict, Watcher};
+pub use secrets::without_secrets;
