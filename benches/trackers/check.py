@@ -78,7 +78,8 @@ class Server:
     """A real MLflow server on the loopback interface, with SQLite."""
 
     def __init__(self, work, port):
-        command = [work / "venv/bin/mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        command = [work / "venv/bin/mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{work / 'mlflow.db'}"]
         command += ["--default-artifact-root", str(work / "artifacts")]
         self.log = open(work / "mlflow.log", "a")
@@ -105,7 +106,7 @@ def events(run):
 
 
 def thinned(values):
-    """Keeps the points that Kiln keeps: all up to step 512, then 256 until the number of steps has doubled."""
+    """Keeps the points that Kiln keeps: all up to step 512, then 256 until their number has doubled."""
     last, kept = None, {}
     for step, value in values:
         level = max(step.bit_length() - 1 - 8, 0)

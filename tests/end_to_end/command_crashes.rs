@@ -38,7 +38,7 @@ fn sandbox() -> Sandbox {
          [evaluator]\nkind = 'command'\n\
          command = ['sh', 'train.sh', '{architecture}', '{checkpoint}', '{epochs}', '{result}']\n\
          metrics = ['error_percent']\ninput = [3, 1, 1]\noutputs = 2\nepochs = 9\n\
-         [search]\nstrategy = 'asha'\ntrials = 16\nin_flight = 2\n",
+         [search]\nstrategy = 'asha'\ntrials = 24\nin_flight = 2\n",
     );
     fs::write(sandbox.path("train.sh"), SCRIPT).unwrap();
     sandbox
