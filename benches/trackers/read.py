@@ -40,6 +40,8 @@ def mlflow(address, experiment):
         runs.append(
             {
                 "name": run.info.run_name,
+                "id": run.info.run_id,
+                "experiment": run.info.experiment_id,
                 "status": run.info.status,
                 "series": series,
                 "texts": dict(run.data.params),
