@@ -127,11 +127,10 @@ def events(run):
         return [json.loads(line) for line in journal if line.endswith("\n")]
 
 
-def trials(run):
-    """The trials in a journal, which may not be there yet."""
-    if not (run / "journal.jsonl").exists():
-        return {}
-    return {event["trial"]["id"]: event["trial"] for event in events(run) if event["kind"] == "trial"}
+def count_of_trials(run):
+    """The number of trials in a journal that is being written. It may not be there yet."""
+    journal = run / "journal.jsonl"
+    return journal.read_bytes().count(b'"kind":"trial"') if journal.exists() else 0
 
 
 def thinned(values):
@@ -171,8 +170,9 @@ def hypervolume(points):
 def expected(run):
     """The series that follow from a journal."""
     journal = events(run)
+    trials = {e["trial"]["id"]: e["trial"] for e in journal if e["kind"] == "trial"}
     errors, sizes, volumes, points, failed, failures = [], [], [], [], 0, []
-    for told, (_, trial) in enumerate(sorted(trials(run).items()), 1):
+    for told, (_, trial) in enumerate(sorted(trials.items()), 1):
         # A failed trial has no values.
         if trial["objectives"]:
             points.append(tuple(trial["objectives"]))
@@ -276,7 +276,7 @@ def main():
             study = subprocess.Popen(command, cwd=work, env=env, stdout=out, stderr=subprocess.STDOUT)
             listed = Path(f"/proc/{study.pid}/cmdline")
             if attempt < options.kills:
-                while study.poll() is None and len(trials(run)) < moments[attempt]:
+                while study.poll() is None and count_of_trials(run) < moments[attempt]:
                     time.sleep(0.002)
                 # The first kill hits the supernet's training.
                 time.sleep(chance.uniform(0.05, 0.2) if attempt == 0 else 0)
