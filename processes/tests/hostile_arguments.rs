@@ -27,7 +27,7 @@ proptest! {
         let arguments = Arguments::new(given.to_vec()).unwrap();
         let arguments = arguments.filled(&[("value", value.as_os_str()), ("other", other.as_os_str())]);
         let folder = tempfile::tempdir().unwrap();
-        let mut program = Program::new(arguments, Duration::from_secs(60));
+        let mut program = Program::new(arguments, Duration::from_mins(1));
         program.folder = Some(folder.path().to_owned());
         program.environment.insert("WORD".to_owned(), OsString::from_vec(word.clone()));
         let ran = program.run(&AtomicBool::new(false), &mut ()).unwrap();
