@@ -38,6 +38,8 @@ way stands in the [notes](notes/README.md).
 SECTIONS = {
     "Whole studies": "",
     "Exported networks": "",
+    "Your own program, and trackers": "Guide: [your own training code](guide/src/command.md),"
+    " [trackers and notebooks](guide/src/tracking.md).",
     "Training on the CPU": "Kernel by kernel: [kernels](../evaluator/kernels/README.md).",
     "GPUs": "No figure: no GPU has been measured yet. What a software device showed stands in the"
     " [note on training speed](notes/2026-11-training-speed.md#gpus).",

@@ -36,7 +36,7 @@ fn is_accepted(expression: &str) -> bool {
 fn dependencies_have_accepted_licenses() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--workspace", "--locked", "--edges", "normal,build", "--prefix", "none"])
-        .args(["--format", "{p}|{l}"])
+        .args(["--features", "https", "--format", "{p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");

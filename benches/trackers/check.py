@@ -1,14 +1,16 @@
 """Checks that TensorBoard and MLflow hold a study that was killed several times.
 
-    check.py --kiln target/release/kiln --work FOLDER [--kills 4]
+    check.py --kiln target/release/kiln --work FOLDER [--kills 4] [--browser chromium]
 
-The study runs with both trackers. It is killed at random times and run again. For the first half of the time,
-the MLflow server is down. Then TensorBoard's own reader and the server are asked for all points. The expected
-values follow from the journal alone: this program computes them anew. Needs Python, and PyPI for the first
-use. The folder keeps the virtual environment, the run folder and the server's database.
+The study runs with both trackers. It is killed after random numbers of trials and run again. For the first
+half of the kills, the MLflow server is down. Then TensorBoard's own reader and the server are asked for all
+points. The expected values follow from the journal alone: this program computes them anew. Needs Python, and
+PyPI for the first use. The folder keeps the virtual environment, the run folder and the server's database. A
+browser takes pictures of both user interfaces: `tensorboard.png` and `mlflow.png`.
 """
 
 import argparse
+import atexit
 import json
 import os
 import random
@@ -33,8 +35,8 @@ kind = "digits"
 
 [space]
 kind = "mlp"
-layers = [1, 2]
-width = [8, 16, 24, 32]
+layers = [1, 2, 3, 4]
+width = [4, 8, 12, 16, 24, 32]
 
 [evaluator]
 kind = "supernet"
@@ -75,28 +77,49 @@ def free_port():
 
 
 class Server:
-    """A real MLflow server on the loopback interface, with SQLite."""
+    """A program that serves web pages on the loopback interface."""
 
-    def __init__(self, work, port):
-        command = [work / "venv/bin/mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{work / 'mlflow.db'}"]
-        command += ["--default-artifact-root", str(work / "artifacts")]
-        self.log = open(work / "mlflow.log", "a")
+    def __init__(self, name, work, port, command, path):
+        self.log = open(work / f"{name}.log", "a")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, start_new_session=True)
-        for _ in range(240):
+        atexit.register(self.stop)
+        end = time.monotonic() + 600
+        while time.monotonic() < end:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).read()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read()
                 return
             except OSError:
                 if self.process.poll() is not None:
-                    sys.exit(f"mlflow server ended: {work / 'mlflow.log'}")
+                    sys.exit(f"{name} ended: {work / name}.log")
                 time.sleep(0.5)
-        sys.exit("mlflow server does not answer")
+        sys.exit(f"{name} does not answer: {work / name}.log")
+
+    @classmethod
+    def mlflow(cls, work, port):
+        """A real MLflow server, with SQLite."""
+        command = [work / "venv/bin/mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{work / 'mlflow.db'}"]
+        command += ["--default-artifact-root", str(work / "artifacts")]
+        return cls("mlflow", work, port, command, "/health")
+
+    @classmethod
+    def tensorboard(cls, work, port):
+        command = [work / "venv/bin/tensorboard", "--logdir", work / "runs", "--host", "127.0.0.1"]
+        return cls("tensorboard", work, port, [*command, "--port", str(port), "--load_fast=false"], "/")
 
     def stop(self):
         # The server and its workers are one session of processes.
-        os.killpg(self.process.pid, 15)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 15)
+            self.process.wait()
+
+
+def picture(browser, work, name, address):
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1800"]
+    command += ["--virtual-time-budget=60000", f"--user-data-dir={work / 'browser'}"]
+    subprocess.run([*command, f"--screenshot={work / name}.png", address], check=True, capture_output=True)
+    print(f"{work / name}.png")
 
 
 def events(run):
@@ -104,8 +127,14 @@ def events(run):
         return [json.loads(line) for line in journal if line.endswith("\n")]
 
 
+def count_of_trials(run):
+    """The number of trials in a journal that is being written. It may not be there yet."""
+    journal = run / "journal.jsonl"
+    return journal.read_bytes().count(b'"kind":"trial"') if journal.exists() else 0
+
+
 def thinned(values):
-    """Keeps the points that Kiln keeps: all up to step 512, then 256 until the number of steps has doubled."""
+    """Keeps the points that Kiln keeps: all up to step 512, then 256 until their number has doubled."""
     last, kept = None, {}
     for step, value in values:
         level = max(step.bit_length() - 1 - 8, 0)
@@ -200,6 +229,12 @@ def compare(name, held, run):
     wrong = [step for step, value, _ in found if step in known and abs(known[step] - value) > 1e-4]
     if wrong:
         problems.append(f"{name}: supernet/loss: other values than the journal at steps {wrong[:9]}")
+    # Learning rates are not in the journal, so a server that was down lacks them.
+    rates = [rate for _, rate, _ in held["series"].get("supernet/learning_rate", [])]
+    peak = rates.index(max(rates)) if rates else 0
+    curve = sorted(rates[:peak]) + sorted(rates[peak:], reverse=True)
+    if rates != curve or (name == "tensorboard" and not rates):
+        problems.append(f"{name}: supernet/learning_rate: not a warm-up and a cosine: {rates}")
     for stage in ("prepare", "search", "finish"):
         if not held["series"].get(f"seconds/{stage}"):
             problems.append(f"{name}: no seconds of the stage {stage}")
@@ -216,6 +251,7 @@ def main():
     parser.add_argument("--trials", type=int, default=700)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--browser")
     options = parser.parse_args()
     work, kiln = options.work.resolve(), options.kiln.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -230,16 +266,22 @@ def main():
     run, server, chance = work / "runs" / NAME, None, random.Random(options.seed)
     command = [kiln, "search", "study.toml", "--workers", "1", "--plain"]
     output = []
+    moments = [0, *sorted(chance.sample(range(1, options.trials - 50), options.kills - 1))]
     for attempt in range(options.kills + 1):
         if server is None and attempt > options.kills // 2:
-            server = Server(work, port)
+            server = Server.mlflow(work, port)
         log = work / f"kiln-{attempt}.log"
         with open(log, "w") as out:
             env = dict(os.environ, MLFLOW_TRACKING_TOKEN=TOKEN)
             study = subprocess.Popen(command, cwd=work, env=env, stdout=out, stderr=subprocess.STDOUT)
             listed = Path(f"/proc/{study.pid}/cmdline")
             if attempt < options.kills:
-                time.sleep(chance.uniform(1, 6))
+                while study.poll() is None and count_of_trials(run) < moments[attempt]:
+                    time.sleep(0.002)
+                # The first kill hits the supernet's training.
+                time.sleep(chance.uniform(0.05, 0.2) if attempt == 0 else 0)
+                if study.poll() is not None:
+                    sys.exit(f"the study ended before it was killed: {log}")
                 if listed.exists() and TOKEN.encode() in listed.read_bytes():
                     sys.exit("the token is in the list of processes")
                 study.kill()
@@ -250,6 +292,13 @@ def main():
     read = lambda *arguments: json.loads(subprocess.check_output([python, HERE / "read.py", *arguments]))
     board = read("tensorboard", run / "tensorboard")["runs"][0]
     runs = read("mlflow", address, 'two "words"')["runs"]
+    if options.browser:
+        pages = Server.tensorboard(work, board_port := free_port())
+        picture(options.browser, work, "tensorboard", f"http://127.0.0.1:{board_port}/#timeseries")
+        pages.stop()
+        held = runs[0]
+        path = f"experiments/{held['experiment']}/runs/{held['id']}/model-metrics"
+        picture(options.browser, work, "mlflow", f"{address}/#/{path}")
     server.stop()
     problems = compare("tensorboard", board, run)
     if len(runs) != 1:

@@ -18,7 +18,8 @@ def tensorboard(folder):
     events.Reload()
     tags = events.Tags()
     scalars = {
-        tag: [[point.step, point.value, point.wall_time] for point in events.Scalars(tag)] for tag in tags["scalars"]
+        tag: [[point.step, point.value, point.wall_time] for point in events.Scalars(tag)]
+        for tag in tags["scalars"]
     }
     texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in tags["tensors"]}
     return {"runs": [{"name": folder, "status": "", "series": scalars, "texts": texts}]}
@@ -32,10 +33,15 @@ def mlflow(address, experiment):
     runs = []
     for run in client.search_runs([found.experiment_id]) if found else []:
         history = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
-        series = {key: [[m.step, m.value, m.timestamp / 1000] for m in points] for key, points in history.items()}
+        series = {
+            key: [[point.step, point.value, point.timestamp / 1000] for point in points]
+            for key, points in history.items()
+        }
         runs.append(
             {
                 "name": run.info.run_name,
+                "id": run.info.run_id,
+                "experiment": run.info.experiment_id,
                 "status": run.info.status,
                 "series": series,
                 "texts": dict(run.data.params),

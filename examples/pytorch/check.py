@@ -55,18 +55,24 @@ def check_proposal(architecture, onnx, weights):
     print(json.dumps({"difference": found}))
 
 
+def operation(layer):
+    """The name of an operation; pooling and activations with their kind."""
+    kinds = {"pool": f"{layer['settings'].get('kind')} pool", "activation": layer["settings"].get("kind")}
+    return kinds.get(layer["kind"], layer["kind"])
+
+
 def check_exports(folder):
     kinds, worst, files = set(), 0.0, sorted(Path(folder).glob("*.safetensors"))
     for file in files:
         model = network.load_export(file)
-        kinds.update(layer["kind"] for layer in model.description["layers"])
+        kinds.update(operation(layer) for layer in model.description["layers"])
         found = difference(model, file.with_suffix(".onnx"))
         if not found <= LARGEST:
             sys.exit(f"{file}: the module differs from the ONNX graph by {found}")
         worst = max(worst, found)
     print(f"{len(files)} networks differ by at most {worst:.1e}; operations: {', '.join(sorted(kinds))}")
-    every = "input zero conv2d linear batch_norm activation pool global_pool flatten add concat mul"
-    if missing := set(every.split()) - kinds:
+    every = {"input", "zero", "conv2d", "linear", "batch_norm", "max pool", "average pool", "global_pool"}
+    if missing := every.union(network.ACTIVATIONS, {"flatten", "add", "concat", "mul"}) - kinds:
         sys.exit(f"no network has {', '.join(sorted(missing))}")
 
 

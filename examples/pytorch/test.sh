@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests this example in the environment that benches/pytorch/compare.sh makes.
+# Tests this example in the environment that benches/pytorch/compare.sh makes, or in PYTORCH_VENV. KILN names
+# a program that is built already.
 #
 #   examples/pytorch/test.sh [DATA]
 #
@@ -17,9 +18,9 @@ if [[ ! -x "$venv/bin/python" ]]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --requirement benches/pytorch/requirements.txt
 fi
-export PATH="$venv/bin:$PATH"
-cargo build --release --locked --quiet
+export PATH="$venv/bin:$PATH" OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 kiln="${KILN:-$target/release/kiln}"
+[[ -n "${KILN:-}" ]] || cargo build --release --locked --quiet
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
@@ -58,7 +59,7 @@ if [[ -z "$data" ]]; then
     echo "skipped: the search, which needs the folder of Fashion-MNIST"
     exit
 fi
-sed 's/"\$DATA" "\$@"/"$DATA" --images 6000 "$@"/' fashion-mnist.toml >"$work/short.toml"
+sed 's/"\$DATA" "\$@"/"$DATA" --images 2000 "$@"/' fashion-mnist.toml >"$work/short.toml"
 DATA="$data" "$kiln" check "$work/short.toml" --try --data "$data"
 DATA="$data" "$kiln" search "$work/short.toml" --data "$data" --runs "$work/runs" --plain --workers 2
 for model in "$work"/runs/pytorch/models/*/; do

@@ -364,7 +364,7 @@ fn returned_network_is_measured_and_compressed_with_data() {
         .replace("[evaluator]", "[data]\nkind = 'digits'\n[evaluator]");
     fs::write(sandbox.path("study.toml"), text).unwrap();
     let summary = sandbox.search(&[]);
-    let metrics = &summary["finished"][0]["metrics"];
+    let metrics = &summary["finished"][0];
     let [plain, int8] = ["test_accuracy_percent", "test_accuracy_percent@ptq-int8"]
         .map(|name| metrics[name].as_f64().unwrap());
     // The network is not trained, so both guess. They are the same network.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod broken_inputs;
+mod command_crashes;
 mod command_line;
 #[cfg(unix)]
 mod commands;
@@ -20,6 +21,7 @@ mod flips;
 mod full_disk;
 mod goldens;
 mod health;
+mod hostile_commands;
 mod hostile_names;
 mod interruptions;
 mod jobs;

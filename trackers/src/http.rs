@@ -200,6 +200,24 @@ mod tests {
         assert_eq!(plain("https://host").is_ok(), cfg!(feature = "https"));
     }
 
+    /// The server speaks no TLS, so the request fails. It must not panic: the library needs a provider of
+    /// ciphers and the system's certificates.
+    #[cfg(feature = "https")]
+    #[test]
+    fn server_without_tls_is_refused() {
+        use std::io::Write;
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+            }
+        });
+        let refusal = Client::new(address, None, &[]).send("/", Sent::Query("a", "b")).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unreachable(_)), "{refusal}");
+    }
+
     #[test]
     fn token_with_line_end_is_refused() {
         assert!(Token::new("abc").is_some());

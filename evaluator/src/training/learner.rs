@@ -68,6 +68,11 @@ impl Learner {
         }
     }
 
+    /// Returns the learning rate of the next step.
+    pub(crate) fn rate(&self) -> f64 {
+        self.schedule.rate(self.step)
+    }
+
     /// Runs one optimizer step.
     pub(crate) fn advance(self, gradients: GradientsParams) -> Self {
         self.advance_and(gradients, |_| ())
@@ -79,7 +84,7 @@ impl Learner {
             Some(limit) => clipping::clip(gradients, &self.weights.parameters, limit),
             None => gradients,
         };
-        let rate = self.schedule.rate(self.step);
+        let rate = self.rate();
         self.weights.parameters = self.optimizer.step(rate, self.weights.parameters, gradients);
         hold(&mut self.weights);
         self.step += 1;

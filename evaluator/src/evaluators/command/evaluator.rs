@@ -180,11 +180,17 @@ impl CommandEvaluator {
         stop: &AtomicBool,
     ) -> Result<Trained, EvalError> {
         let work = Work::open(place)?;
+        let goes_on = work.was_begun();
         let course = work.begin(states, question.epochs)?;
         let (own, _) = stand_alone(question.architecture);
         let asked =
             Asked { epochs: question.epochs, seed: question.seed, files: self.files(&own, question)? };
         let mut reported = self.command.run(&work, &asked, course, stop)?;
+        if goes_on && reported.lacks_epochs {
+            // Kiln was killed after the program stored its state, and before its line arrived.
+            work.begin_again()?;
+            reported = self.command.run(&work, &asked, work.begin(states, question.epochs)?, stop)?;
+        }
         let is_whole = question.epochs == self.command.settings.epochs;
         let path = work.weights();
         let returns = self.command.arguments.mentions("weights") && (is_whole || path.exists());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kiln_processes::without_secrets;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -74,7 +75,7 @@ pub(super) fn metrics(object: &Map<String, Value>, names: &[String]) -> Result<M
                 Err(MetricProblem::NotFinite { name: name.clone(), found: text.clone() })
             }
             other => {
-                let found = other.to_string().chars().take(QUOTED_MAX).collect();
+                let found = without_secrets(&other.to_string()).chars().take(QUOTED_MAX).collect();
                 Err(MetricProblem::NotANumber { name: name.clone(), found })
             }
         }

@@ -10,6 +10,8 @@ mod evaluator;
 mod kept;
 mod message;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod training;
 mod weights;
 mod work;

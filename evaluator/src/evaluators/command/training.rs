@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use kiln_files::{optional, read_text};
-use kiln_processes::{Arguments, Ending, Identity, Program, Ran, Verdict, Watcher, last_lines, shortened};
+use kiln_processes::{
+    Arguments, Ending, Identity, Program, Ran, Verdict, Watcher, last_lines, shortened, without_secrets,
+};
 use kiln_search::{EvalError, FailureKind, Outcome, REASON_PARTS};
 use serde_json::{Map, Value};
 
@@ -45,6 +47,8 @@ pub(super) struct Reported {
     pub(super) course: Course,
     /// Whether the program may go on if it has more time.
     pub(super) is_late: bool,
+    /// Whether the program succeeded, but `patience` lacks lines of epochs.
+    pub(super) lacks_epochs: bool,
     pub(super) took: Duration,
 }
 
@@ -108,9 +112,14 @@ impl Command {
             return Err(EvalError::Interrupted);
         }
         let is_late = ran.ending == Ending::TimeOut;
+        let succeeded = match ran.ending {
+            Ending::Exited(status) => status.success(),
+            ending => ending == Ending::Ended,
+        };
+        let lacks_epochs = succeeded && self.settings.patience.is_some() && watch.answer().is_none();
         let result = self.result(&ran, work, &mut watch);
         let result = result.map_err(|problem| self.reason(&problem, &ran));
-        Ok(Reported { result, course: watch.course, is_late, took })
+        Ok(Reported { result, course: watch.course, is_late, lacks_epochs, took })
     }
 
     fn filled(&self, work: &Work, asked: &Asked) -> Vec<OsString> {
@@ -182,8 +191,10 @@ impl Command {
             let text =
                 text.map_err(|error| format!("wrote a result that cannot be read: {}", error.problem()))?;
             let text = text.ok_or("ended without a result: it wrote no file `{result}`")?;
-            let shown =
-                || format!("wrote `{}` as its result, expected an object of JSON", shortened(text.trim()));
+            let shown = || {
+                let shown = shortened(&without_secrets(text.trim()));
+                format!("wrote `{shown}` as its result, expected an object of JSON")
+            };
             message::object(&text).ok_or_else(shown)?
         } else {
             watch.last.clone().ok_or("ended without a result: it printed no object of JSON")?
@@ -194,7 +205,10 @@ impl Command {
     /// The reason of a failure: what happened, and the program's last lines.
     fn reason(&self, problem: &str, ran: &Ran) -> String {
         let program = &self.settings.command()[0];
-        let lines = [&ran.err, &ran.out].map(|bytes| last_lines(&String::from_utf8_lossy(bytes), LAST_LINES));
+        // The journal keeps the reason, so a token must not be part of it.
+        let last =
+            |bytes: &Vec<u8>| last_lines(&without_secrets(&String::from_utf8_lossy(bytes)), LAST_LINES);
+        let lines = [last(&ran.err), last(&ran.out)];
         let lines = lines.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();
         let parts = std::iter::once(format!("`{program}` {problem}")).chain(lines);
         parts.collect::<Vec<_>>().join(REASON_PARTS)

@@ -62,6 +62,11 @@ impl Work {
         Ok(Self { folder, _held: held })
     }
 
+    /// Whether an attempt that was interrupted left the program's own folder.
+    pub(super) fn was_begun(&self) -> bool {
+        self.checkpoint().is_dir()
+    }
+
     /// Makes the program's own folder. A new one starts with the checkpoint of a shorter training if there is
     /// one. Returns the epochs that are known.
     ///
@@ -69,7 +74,7 @@ impl Work {
     /// [`EvalError`] when the folder cannot be made.
     pub(super) fn begin(&self, states: Option<&Kept>, epochs: u32) -> Result<Course, EvalError> {
         let place = self.checkpoint();
-        if place.is_dir() {
+        if self.was_begun() {
             let known = read_document::<Epochs>(&self.path(COURSE), DOCUMENT_MAX);
             return Ok(known.map(|known| known.content.course).unwrap_or_default());
         }
@@ -79,6 +84,16 @@ impl Work {
         }
         make_folder(&place)?;
         Ok(Course::default())
+    }
+
+    /// Removes what an interrupted attempt left of the training.
+    ///
+    /// # Errors
+    /// [`EvalError::File`].
+    pub(super) fn begin_again(&self) -> Result<(), EvalError> {
+        let place = self.checkpoint();
+        fs::remove_dir_all(&place).map_err(failed(&place, "remove"))?;
+        self.forget(COURSE)
     }
 
     /// Writes a file for the program.

@@ -44,7 +44,7 @@ pub(super) fn train(
     let held = checkpoint::hold(&folder(context))?;
     let (mut learner, mut saved) = start(settings, devices, context, &checkpoints, steps)?;
     let mut order = (u64::MAX, Vec::new());
-    let mut last = 0.0;
+    let mut last = None;
     while !learner.is_over() {
         if progress.stop_requested() {
             checkpoints.save(&learner.checkpoint())?;
@@ -67,7 +67,8 @@ pub(super) fn train(
         if !value.is_finite() {
             return Err(EvalError::Diverged { what: "supernet", step: learner.step, loss: value });
         }
-        last = value;
+        last = Some(value);
+        let rate = learner.rate();
         learner = learner.advance(gradients);
         if learner.watches() && learner.step.is_multiple_of(per_epoch) {
             learner.look(validation_loss(&watched, &learner.current(), settings, devices, context));
@@ -77,13 +78,16 @@ pub(super) fn train(
             saved = Some(learner.step);
         }
         if learner.step.is_multiple_of(10) {
-            progress.report("supernet", learner.step, steps, &format!("loss {last:.4}"));
+            progress.report("supernet", learner.step, steps, &format!("loss {value:.4}"));
+            progress.number("supernet", learner.step, "learning_rate", rate);
         }
     }
     if saved != Some(learner.step) {
         checkpoints.save(&learner.checkpoint())?;
     }
-    progress.report("supernet", steps, steps, &format!("loss {last:.4}"));
+    // A resumed study may find the training complete. Then no loss is known.
+    let note = last.map(|loss| format!("loss {loss:.4}")).unwrap_or_default();
+    progress.report("supernet", steps, steps, &note);
     let trained = Trained::new(learner.result());
     Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context))?;
     drop(held);

@@ -1,6 +1,6 @@
 //! Reads latencies from what a command printed.
 
-use kiln_processes::{last_line, shortened};
+use kiln_processes::{last_line, shortened, without_secrets};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -79,7 +79,10 @@ impl OutputRule {
         let is_latency = |value: &f64| value.is_finite() && *value > 0.0;
         let found =
             found.filter(|all| (1..=LATENCIES_MAX).contains(&all.len()) && all.iter().all(is_latency));
-        found.ok_or_else(|| OutputError { found: shortened(last), expected: self.expected() })
+        found.ok_or_else(|| OutputError {
+            found: shortened(&without_secrets(last)),
+            expected: self.expected(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use kiln_processes::{Ending, ProcessError, Program, last_line, shortened};
+use kiln_processes::{Ending, ProcessError, Program, last_line, shortened, without_secrets};
 
 use super::error::CommandError;
 use crate::measuring::runtime::RuntimeError;
@@ -32,7 +32,8 @@ pub(super) fn run(
         Ending::Exited(status) => {
             let texts = [ran.err, ran.out].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let said = texts.iter().map(|text| last_line(text)).find(|line| !line.is_empty());
-            let (status, said) = (status.to_string(), shortened(said.unwrap_or_default()));
+            let said = without_secrets(said.unwrap_or_default());
+            let (status, said) = (status.to_string(), shortened(&said));
             Err(RuntimeError::network(CommandError::Failed { program, status, said }))
         }
         Ending::Stopped => Err(RuntimeError::Stopped),
