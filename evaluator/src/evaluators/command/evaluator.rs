@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use kiln_export::{Arrays, ExportError, Exporter, Onnx, Safetensors};
 use kiln_search::{
-    EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths, Trial, results_part,
-    seed,
+    EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths, Silent, Trial, Watch,
+    results_part, seed,
 };
 use kiln_space::{Architecture, Genotype};
 
@@ -49,6 +49,7 @@ struct Question<'a> {
     architecture: &'a Architecture,
     seed: u64,
     epochs: u32,
+    progress: &'a dyn Progress,
 }
 
 /// A training that was run.
@@ -87,7 +88,11 @@ impl Evaluator for CommandEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        let question = self.question(request)?;
+        self.evaluate_watched(request, Watch { trial: None, progress: &Silent })
+    }
+
+    fn evaluate_watched(&self, request: &Request<'_>, watch: Watch<'_>) -> Result<Outcome, EvalError> {
+        let question = self.question(request, watch.progress)?;
         let kept = self.kept(&question, STATES);
         if let Some(metrics) = self.known(&kept, question.epochs) {
             return Ok(Outcome::from_metrics(metrics));
@@ -98,7 +103,7 @@ impl Evaluator for CommandEvaluator {
     }
 
     fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {
-        let question = self.question(request)?;
+        let question = self.question(request, &Silent)?;
         let kept = self.kept(&question, STATES);
         let place = self.place(&question, request.fidelity);
         let trained = self.train(&question, &place, Some(&kept), &AtomicBool::new(false))?;
@@ -133,11 +138,15 @@ fn listed(metrics: &Metrics) -> String {
 }
 
 impl CommandEvaluator {
-    fn question<'a>(&self, request: &Request<'a>) -> Result<Question<'a>, EvalError> {
+    fn question<'a>(
+        &self,
+        request: &Request<'a>,
+        progress: &'a dyn Progress,
+    ) -> Result<Question<'a>, EvalError> {
         let fidelities = self.fidelities();
         fidelities.check(request.fidelity)?;
         let Request { genotype, architecture, fidelity, seed } = *request;
-        Ok(Question { genotype, architecture, seed, epochs: fidelities.epochs(fidelity) })
+        Ok(Question { genotype, architecture, seed, epochs: fidelities.epochs(fidelity), progress })
     }
 
     /// Everything that the trainings of a network depend on, except their length.
@@ -183,8 +192,12 @@ impl CommandEvaluator {
         let goes_on = work.was_begun();
         let course = work.begin(states, question.epochs)?;
         let (own, _) = stand_alone(question.architecture);
-        let asked =
-            Asked { epochs: question.epochs, seed: question.seed, files: self.files(&own, question)? };
+        let asked = Asked {
+            progress: question.progress,
+            epochs: question.epochs,
+            seed: question.seed,
+            files: self.files(&own, question)?,
+        };
         let mut reported = self.command.run(&work, &asked, course, stop)?;
         if goes_on && reported.lacks_epochs {
             // Kiln was killed after the program stored its state, and before its line arrived.
@@ -276,6 +289,7 @@ impl CommandEvaluator {
             architecture: shared,
             seed: seed::trial_seed(self.context.seed, genotype),
             epochs: self.command.settings.epochs,
+            progress: &Silent,
         };
         let kept = self.kept(&question, WEIGHTS);
         if let Some((path, trained)) = kept.trained(question.epochs)

@@ -10,7 +10,7 @@ use kiln_files::{optional, read_text};
 use kiln_processes::{
     Arguments, Ending, Identity, Program, Ran, Verdict, Watcher, last_lines, shortened, without_secrets,
 };
-use kiln_search::{EvalError, FailureKind, Outcome, REASON_PARTS};
+use kiln_search::{EvalError, FailureKind, Outcome, Progress, REASON_PARTS};
 use serde_json::{Map, Value};
 
 use super::course::Course;
@@ -20,6 +20,8 @@ use super::work::Work;
 
 /// Name of the file with the result.
 const RESULT: &str = "result.json";
+/// Name of the stage in reports of progress.
+const STAGE: &str = "command";
 /// Maximum size of the result in bytes.
 const RESULT_MAX: u64 = 1 << 20;
 /// Number of the program's last lines in the reason of a failure.
@@ -32,7 +34,9 @@ pub(super) struct Command {
 }
 
 /// What one training needs.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
+    /// Receives the epochs that the program reports.
+    pub(super) progress: &'a dyn Progress,
     pub(super) epochs: u32,
     pub(super) seed: u64,
     /// Files that the program reads, by the place that names them: name and content.
@@ -76,7 +80,7 @@ impl Command {
     pub(super) fn run(
         &self,
         work: &Work,
-        asked: &Asked,
+        asked: &Asked<'_>,
         course: Course,
         stop: &AtomicBool,
     ) -> Result<Reported, EvalError> {
@@ -95,6 +99,7 @@ impl Command {
             command: self,
             work,
             epochs: asked.epochs,
+            progress: asked.progress,
             course,
             last: None,
             problem: None,
@@ -122,7 +127,7 @@ impl Command {
         Ok(Reported { result, course: watch.course, is_late, lacks_epochs, took })
     }
 
-    fn filled(&self, work: &Work, asked: &Asked) -> Vec<OsString> {
+    fn filled(&self, work: &Work, asked: &Asked<'_>) -> Vec<OsString> {
         let numbers = [
             ("epochs", asked.epochs.to_string()),
             ("full_epochs", self.settings.epochs.to_string()),
@@ -224,6 +229,7 @@ struct Watch<'a> {
     command: &'a Command,
     work: &'a Work,
     epochs: u32,
+    progress: &'a dyn Progress,
     course: Course,
     /// The last object that the program printed.
     last: Option<Map<String, Value>>,
@@ -243,7 +249,13 @@ impl Watch<'_> {
 
     fn epoch(&mut self, epoch: u32, object: &Map<String, Value>) -> Verdict {
         match message::metrics(object, &self.command.settings.metrics) {
-            Ok(metrics) if epoch <= self.epochs => self.course.add(epoch, metrics),
+            Ok(metrics) if epoch <= self.epochs => {
+                let first = &self.command.settings.metrics[0];
+                let value = metrics.get(first).copied().unwrap_or_default();
+                let note = format!("{first} {value}");
+                self.progress.report(STAGE, u64::from(epoch), u64::from(self.epochs), &note);
+                self.course.add(epoch, metrics);
+            }
             Ok(_) => tracing::warn!("a program reported epoch {epoch} of {}; passing over it", self.epochs),
             // A program may report other things after an epoch.
             Err(MetricProblem::Missing { .. }) => return Verdict::Continue,
