@@ -7,7 +7,7 @@ use crate::engine::JobEnd;
 use crate::folder::{JobFolder, JobsFolder, ProgressRecord, Request, StartRecord};
 
 /// A job of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobRow {
     /// Name of the job.
     pub job: String,
@@ -47,7 +47,21 @@ impl JobRow {
     /// # Errors
     /// [`FileError`] if a file of the jobs cannot be read.
     pub fn all(folder: &JobsFolder) -> Result<Vec<Self>, FileError> {
-        folder.all()?.iter().map(|job| Self::read(folder, job)).collect()
+        folder.all()?.iter().map(|job| Self::read_any(folder, job)).collect()
+    }
+
+    /// Reads a job, whose files may be damaged.
+    fn read_any(folder: &JobsFolder, job: &JobFolder) -> Result<Self, FileError> {
+        match Self::read(folder, job) {
+            Err(error @ FileError::Damaged { .. }) => Ok(Self {
+                job: job.name(),
+                state: error.to_string(),
+                is_ended: true,
+                is_lost: true,
+                ..Self::default()
+            }),
+            read => read,
+        }
     }
 
     /// Reads the jobs of a run that have not ended, the oldest first. Faster than [`JobRow::all`] for runs
@@ -59,7 +73,7 @@ impl JobRow {
         let mut rows = Vec::new();
         for job in folder.all()? {
             if !job.has_ended() {
-                rows.push(Self::read(folder, &job)?);
+                rows.push(Self::read_any(folder, &job)?);
             }
         }
         Ok(rows)

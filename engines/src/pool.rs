@@ -477,52 +477,68 @@ fn settle(
     })
 }
 
-/// Takes over the jobs of an earlier process.
+/// Takes over the jobs of an earlier process. A job whose files are damaged is left alone: what it may have
+/// done is done again, and the first result counts.
 fn adopt(engine: &dyn Engine, folder: &JobsFolder) -> Result<State, FileError> {
     let mut state = State::default();
     for job in folder.all()? {
-        let mut end = job.ended()?.map(|ended| ended.end);
-        let handle = if end.is_none() { handle(&job)? } else { None };
-        if let Some(handle) = &handle {
-            match engine.status(handle) {
-                Ok(JobState::Ended(ended)) => end = Some(settle(engine, &job, handle, ended)?.0),
-                Ok(JobState::Running | JobState::Waiting) => {}
-                Err(error) => tracing::warn!("job {}: {error}", job.name()),
+        match adopt_one(engine, folder, job, &mut state) {
+            Err(error @ FileError::Damaged { .. }) => {
+                tracing::warn!("{error}; the job is passed over");
             }
-        }
-        if end.as_ref().is_some_and(|end| !end.counts()) {
-            continue;
-        }
-        let is_running = end.is_none();
-        let mut last = None;
-        for number in 1.. {
-            let Some(request) = job.request(number)? else { break };
-            let open = match &request {
-                Request::Work { key, .. } if folder.result(key)?.is_none() => Some(key.clone()),
-                _ => None,
-            };
-            if let Some(key) = open.clone().filter(|_| !is_running && job.begun(number).is_some()) {
-                *state.attempts.entry(key).or_default() += 1;
-            }
-            last = Some((number, request, open));
-        }
-        let Some(handle) = handle.filter(|_| is_running) else { continue };
-        let next = last.as_ref().map_or(1, |(number, ..)| number + 1);
-        let running = Job { folder: job, handle, next, began: Instant::now() };
-        match last {
-            // It ends by itself.
-            Some((_, Request::Closed { .. }, _)) => {}
-            Some((_, _, Some(key))) => {
-                state.jobs += 1;
-                state.adopted.insert(key, running);
-            }
-            Some(_) | None => {
-                state.jobs += 1;
-                state.idle.push(running);
-            }
+            adopted => adopted?,
         }
     }
     Ok(state)
+}
+
+fn adopt_one(
+    engine: &dyn Engine,
+    folder: &JobsFolder,
+    job: JobFolder,
+    state: &mut State,
+) -> Result<(), FileError> {
+    let mut end = job.ended()?.map(|ended| ended.end);
+    let handle = if end.is_none() { handle(&job)? } else { None };
+    if let Some(handle) = &handle {
+        match engine.status(handle) {
+            Ok(JobState::Ended(ended)) => end = Some(settle(engine, &job, handle, ended)?.0),
+            Ok(JobState::Running | JobState::Waiting) => {}
+            Err(error) => tracing::warn!("job {}: {error}", job.name()),
+        }
+    }
+    if end.as_ref().is_some_and(|end| !end.counts()) {
+        return Ok(());
+    }
+    let is_running = end.is_none();
+    let mut last = None;
+    for number in 1.. {
+        let Some(request) = job.request(number)? else { break };
+        let open = match &request {
+            Request::Work { key, .. } if folder.result(key)?.is_none() => Some(key.clone()),
+            _ => None,
+        };
+        if let Some(key) = open.clone().filter(|_| !is_running && job.begun(number).is_some()) {
+            *state.attempts.entry(key).or_default() += 1;
+        }
+        last = Some((number, request, open));
+    }
+    let Some(handle) = handle.filter(|_| is_running) else { return Ok(()) };
+    let next = last.as_ref().map_or(1, |(number, ..)| number + 1);
+    let running = Job { folder: job, handle, next, began: Instant::now() };
+    match last {
+        // It ends by itself.
+        Some((_, Request::Closed { .. }, _)) => {}
+        Some((_, _, Some(key))) => {
+            state.jobs += 1;
+            state.adopted.insert(key, running);
+        }
+        Some(_) | None => {
+            state.jobs += 1;
+            state.idle.push(running);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the handle of a job. If the earlier process ended before it stored the handle, the job itself may

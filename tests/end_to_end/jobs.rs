@@ -381,6 +381,28 @@ fn jobs_are_listed() {
 }
 
 #[test]
+fn damaged_files_of_jobs_stop_nothing() {
+    let sandbox = Sandbox::new(&scratch(3, &engine("jobs = 1")));
+    let report = sandbox.search(&[]);
+    let job = jobs(&sandbox, "small").remove(0);
+    let mut files: Vec<_> = fs::read_dir(&job).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.push(job.join("requests").join("1.json"));
+    files.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    assert!(files.len() >= 4, "{files:?}");
+    for path in files {
+        let whole = fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        fs::write(&path, &damaged).unwrap();
+        let again = sandbox.search(&[]);
+        assert_eq!(again["front"], report["front"], "{}", path.display());
+        let shown = sandbox.kiln(&["jobs", "small", "--all"]);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        fs::write(&path, &whole).unwrap();
+    }
+}
+
+#[test]
 fn engine_is_refused_with_its_key() {
     for (more, expected) in [
         ("kind = \"slurn\"", "`engine.kind`"),
