@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Settings, SettingsError, SettingsProblem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -62,15 +62,26 @@ description = "How often an evaluation is begun before it counts as failed, if i
 description = "Seconds after which a job that has not begun is reported. Default 600."
 "##;
 
+/// The keys of these settings.
+const NAMES: [&str; 4] = ["jobs", "trials_per_job", "attempts", "start_warning_s"];
+
+/// Adds the keys of every engine to those that an error says an engine accepts.
+pub(crate) fn with_keys(settings: &Settings, mut error: SettingsError) -> SettingsError {
+    if let SettingsProblem::UnknownKey { found, accepted } = &mut error.problem
+        && error.key == settings.key(found)
+    {
+        accepted.extend(NAMES.map(str::to_owned));
+        accepted.sort();
+    }
+    error
+}
+
 impl Plan {
     /// Separates the settings of every engine from those of one kind.
     pub(crate) fn read(settings: &Settings) -> Result<(Self, Settings), SettingsError> {
         let (mut own, mut rest) = (Map::new(), Map::<String, Value>::new());
         for (key, value) in settings.table() {
-            let table = match key.as_str() {
-                "jobs" | "trials_per_job" | "attempts" | "start_warning_s" => &mut own,
-                _ => &mut rest,
-            };
+            let table = if NAMES.contains(&key.as_str()) { &mut own } else { &mut rest };
             table.insert(key.clone(), value.clone());
         }
         let plan: Self = Settings::new(settings.path(), own).read()?;

@@ -6,7 +6,7 @@ use kiln_space::{Registry, Settings, SettingsError};
 
 use crate::engine::{Engine, EngineBuilder};
 use crate::local;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 
 /// A registry of engines by name. Other programs can register their own.
 ///
@@ -49,7 +49,8 @@ impl EngineRegistry {
     pub fn build(&self, kind: &str, settings: &Settings) -> Result<BuiltEngine, SettingsError> {
         let part = self.find(kind).map_err(|unknown| unknown.at(settings.key("kind")))?;
         let (plan, own) = Plan::read(settings)?;
-        Ok(BuiltEngine { engine: (part.build)(&own, &plan)?, plan })
+        let engine = (part.build)(&own, &plan).map_err(|error| plan::with_keys(settings, error))?;
+        Ok(BuiltEngine { engine, plan })
     }
 }
 

@@ -57,8 +57,12 @@ impl Parts {
             folder: folder.to_owned(),
         };
         let finish = settings("finish", &json!({ "epochs": 20, "batch": 16, "calibration": 64 }));
-        let built =
-            EvaluatorRegistry::builtin().build(kind, &settings("evaluator", table), Some(&finish), context);
+        let table = settings("evaluator", table);
+        let build = |finish| EvaluatorRegistry::builtin().build(kind, &table, finish, context.clone());
+        let built = build(Some(&finish)).or_else(|error| {
+            // An evaluator may refuse to finish networks, such as a command that returns no weights.
+            if error.key == "finish" { build(None) } else { Err(error) }
+        });
         let parts = Self { built: built.unwrap(), space };
         parts.built.evaluator.prepare(&Silent).unwrap();
         parts

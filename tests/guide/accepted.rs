@@ -20,6 +20,7 @@ fn config(table: &str, text: &str) -> String {
         ("evaluator", "[evaluator]\nkind = \"scratch\"\nepochs = 3"),
         ("search", "[search]\nstrategy = \"random\"\ntrials = 4"),
         ("finish", ""),
+        ("engine", ""),
         ("track", ""),
     ];
     tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
@@ -51,6 +52,7 @@ fn parts() -> Vec<(&'static str, Vec<String>)> {
         ("space", registries.spaces.names().map(str::to_owned).collect()),
         ("evaluator", evaluators.collect()),
         ("strategy", registries.strategies.names().map(str::to_owned).collect()),
+        ("engine", registries.engines.names().map(str::to_owned).collect()),
     ]
 }
 

@@ -111,7 +111,7 @@ fn page(schema: &Value) -> String {
         let about = table["description"].as_str().unwrap();
         let _ = write!(page, "\n## {name}\n\n`{title}`. {about}\n");
     };
-    for name in ["study", "data", "space", "hardware", "evaluator", "search", "finish", "track"] {
+    for name in ["study", "data", "space", "hardware", "evaluator", "search", "finish", "engine", "track"] {
         let table = &tables[name];
         let title = if name == "hardware" { "[[hardware]]".to_owned() } else { format!("[{name}]") };
         head(&mut page, name, &title, table);
