@@ -1,5 +1,6 @@
 //! Handles signals. The first Ctrl-C stops the study after the current work is saved. The second Ctrl-C ends
-//! the process immediately. With `--detach`, the first one already does. Exceeding a file size limit becomes a write error.
+//! the process immediately. With `--detach`, the first one already does. Exceeding a file size limit becomes
+//! a write error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -37,8 +37,12 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 STUDY = """
 study = {{ name = "{name}", seed = 5 }}
 data = {{ kind = "digits" }}
-space = {{ kind = "mlp", layers = [1, 2, 3], width = [8, 12, 16, 24, 32] }}
-search = {{ strategy = "nsga2", trials = {trials}, in_flight = 4, objectives = ["error_percent", "parameters"] }}
+space = {{ kind = "mlp", layers = [1, 2, 3], width = [8, 12, 16, 20, 24, 28, 32] }}
+[search]
+strategy = "nsga2"
+trials = {trials}
+in_flight = 4
+objectives = ["error_percent", "parameters"]
 
 [evaluator]
 {evaluator}
@@ -263,7 +267,7 @@ def judge(run, whole, faults):
 
 def texts(options, quick):
     """The studies: name, config without an engine, pause of an epoch, trials in each job."""
-    size = dict(scratch=(6, 12), command=(6, 2)) if quick else options.sizes
+    size = {"scratch": (6, 150), "command": (6, 2)} if quick else options.sizes
     (trials, epochs), (runs, rounds) = size["scratch"], size["command"]
     scratch = STUDY.format(name="scratch", trials=trials, evaluator=SCRATCH.format(epochs=epochs))
     command = COMMAND.format(here=HERE, epochs=rounds)
@@ -287,14 +291,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=["scratch", "command"])
-    parser.add_argument("--scratch", type=int, nargs=2, default=[40, 30], metavar=("TRIALS", "EPOCHS"))
-    parser.add_argument("--command", type=int, nargs=2, default=[60, 4], metavar=("TRIALS", "EPOCHS"))
+    parser.add_argument("--scratch", type=int, nargs=2, default=[60, 250], metavar=("TRIALS", "EPOCHS"))
+    parser.add_argument("--command", type=int, nargs=2, default=[90, 9], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     options.kiln = options.kiln.resolve()
     options.sizes = {"scratch": options.scratch, "command": options.command}
     needed = ["slurmctld", "slurmd", "munged", "ip", "unshare", "faketime"]
-    missing = [name for name in needed if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = [name for name in needed if not shutil.which(name, path=path)]
     if os.geteuid() != 0 or missing:
         print(f"skipped: needs root and {', '.join(missing or needed)}")
         sys.exit(3)
@@ -311,8 +316,9 @@ def main():
                 continue
             (work / f"{name}.toml").write_text(text)
             with open(work / "whole.log", "a") as log:
-                command = [options.kiln, "search", work / f"{name}.toml", "--plain", "--workers", "2", "--runs"]
-                subprocess.run([*command, work / "whole"], check=True, stdout=log, stderr=log)
+                command = [options.kiln, "search", work / f"{name}.toml", "--plain", "--workers", "2"]
+                command += ["--runs", work / "whole"]
+                subprocess.run(command, check=True, stdout=log, stderr=log)
             whole = work / "whole" / name / "journal.jsonl"
             run = Run(options, work, name, text + engine(work / "shared", pause, per_job))
             kinds = ["node"] if options.quick else KINDS * -(-options.each // 2)

@@ -1,7 +1,6 @@
 """Stands in for a training program: takes some time for each epoch, and keeps a checkpoint.
 
-The error follows from the architecture and the seed alone. Each epoch is written as a line, and each start as a
-line of the file `starts`, so that the work of killed trainings can be seen. Only `faults.py` uses it.
+The error follows from the architecture and the seed alone. Only `faults.py` uses it.
 """
 
 import argparse

@@ -42,7 +42,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
     if detach && config.engine.is_none() {
-        let problem = "`--detach` leaves jobs running, and the config has no table `[engine]` that starts jobs";
+        let problem =
+            "`--detach` leaves jobs running, and the config has no table `[engine]` that starts jobs";
         return Err(Failure::wrong(anyhow::anyhow!(problem)));
     }
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };

@@ -1,5 +1,6 @@
 //! Talks to Slurm by its programs.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,6 @@ use kiln_processes::{Ending, Program, last_lines, without_secrets};
 
 use crate::engine::EngineError;
 use crate::slurm::states::{Described, Listed, listed};
-use std::collections::BTreeMap;
 
 /// Limit of time of each program.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -59,12 +59,7 @@ impl Scheduler {
     pub(crate) fn run(&self, name: &str, arguments: &[OsString]) -> Result<Answer, EngineError> {
         let program = self.programs.as_ref().map_or_else(|| name.into(), |folder| folder.join(name).into());
         let all: Vec<OsString> = std::iter::once(program).chain(arguments.iter().cloned()).collect();
-        let mut program = Program::new(all, TIME_MAX);
-        // Variables that change what the programs print.
-        for variable in ["SLURM_CLUSTERS", "SLURM_TIME_FORMAT"] {
-            program.environment.insert(variable.to_owned(), OsString::new());
-        }
-        let ran = program.run(&AtomicBool::new(false), &mut ())?;
+        let ran = Program::new(all, TIME_MAX).run(&AtomicBool::new(false), &mut ())?;
         let said = || {
             let err = String::from_utf8_lossy(&ran.err);
             let lines = last_lines(&without_secrets(&err), LINES).join(" | ");

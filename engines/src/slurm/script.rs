@@ -26,16 +26,7 @@ impl Script<'_> {
         // A command comes first: up to there, `sbatch` would read its own options from the script.
         let mut script = b"#!/usr/bin/env bash\nkiln_waited=0\nuntil [ -e ".to_vec();
         script.extend(quoted(self.sign.as_os_str()));
-        let wait = format!(
-            " ]; do\n    kiln_waited=$((kiln_waited + 1))\n    if [ \"$kiln_waited\" -gt {WAIT_S} ]; then\n        \
-             echo \"kiln: the machine $(uname -n) does not see the run folder\" >&2\n        \
-             exit {NO_FOLDER}\n    fi\n    sleep 1\ndone\nunset kiln_waited\n\
-             export {}=\"${{SLURM_JOB_ID:-}}:{}\"\n\
-             export RAYON_NUM_THREADS=\"${{SLURM_CPUS_ON_NODE:-1}}\"\n",
-            super::HANDLE,
-            self.tag
-        );
-        script.extend(wait.into_bytes());
+        script.extend(wait(self.tag).into_bytes());
         for line in self.setup {
             script.extend(line.as_bytes());
             script.push(b'\n');
@@ -48,6 +39,25 @@ impl Script<'_> {
         script.push(b'\n');
         script
     }
+}
+
+/// Returns the rest of the loop that waits for the job's folder, and what follows it.
+fn wait(tag: &str) -> String {
+    let handle = super::HANDLE;
+    let lines = [
+        " ]; do".to_owned(),
+        "    kiln_waited=$((kiln_waited + 1))".to_owned(),
+        format!("    if [ \"$kiln_waited\" -gt {WAIT_S} ]; then"),
+        "        echo \"kiln: the machine $(uname -n) does not see the run folder\" >&2".to_owned(),
+        format!("        exit {NO_FOLDER}"),
+        "    fi".to_owned(),
+        "    sleep 1".to_owned(),
+        "done".to_owned(),
+        "unset kiln_waited".to_owned(),
+        format!("export {handle}=\"${{SLURM_JOB_ID:-}}:{tag}\""),
+        "export RAYON_NUM_THREADS=\"${SLURM_CPUS_ON_NODE:-1}\"".to_owned(),
+    ];
+    lines.map(|line| line + "\n").concat()
 }
 
 /// Returns a word that the shell takes as it is. Inside single quotes, only a single quote has a meaning.

@@ -60,7 +60,7 @@ description = "Features that the nodes must have, as in `--constraint` of `sbatc
 
 [time_minutes]
 "$ref" = "#/$defs/count"
-description = "Limit of time of each job; that of the partition unless stated. A job takes several evaluations."
+description = "Limit of time of each job, which may take several evaluations; the partition's unless stated."
 
 [time_growth]
 type = "number"
@@ -104,7 +104,7 @@ description = "Whether to ask `sacct` about jobs that the controller has forgott
 type = "integer"
 minimum = 0
 maximum = 3600
-description = "Seconds that files of a job may need to appear after its end, on a slow shared folder. Default 2."
+description = "Seconds for which files of a job may appear after its end, on a slow shared folder. Default 2."
 "##;
 
 /// Options of `sbatch` on which the engine relies, or which would run another program.

@@ -92,8 +92,8 @@ fn job_is_submitted_with_its_options_and_followed_to_its_end() {
     assert_eq!(handle.0, format!("7:{}", fake.tag()));
     let log = fake.path("log");
     let expected = format!(
-        "sbatch --mem=2K --parsable --no-requeue --nodes=1 --ntasks=1 --open-mode=append --job-name=kiln-0001 \
-         --comment={} --output={} {}",
+        "sbatch --mem=2K --parsable --no-requeue --nodes=1 --ntasks=1 --open-mode=append \
+         --job-name=kiln-0001 --comment={} --output={} {}",
         fake.tag(),
         log.display(),
         fake.path("script.sh").display()
