@@ -4,7 +4,7 @@
     faults.py --kiln target/release/kiln --work FOLDER [--each 10] [--quick] [--out FILE]
 
 `cluster.sh` makes a controller and two nodes in network namespaces. A study of networks that Kiln trains, and
-one of a training program, run without an engine, and then on the cluster under faults, `--each` of each kind:
+one of a training program, run without an engine, and then on the cluster under faults, `--each` of each kind in all:
 
     controller  the process of the study is killed and started again
     node        a node's daemon is killed with its jobs, and started again
@@ -260,7 +260,8 @@ def judge(run, whole, faults):
     again = [key for key, count in complete.items() if count > 1]
     assert not again, f"{run.name}: evaluated again: {again}"
     record = {"study": run.name, "trials": len(found["trials"]), "jobs": sum(ends.values())}
-    record |= {"starts": run.starts, "faults": dict(faults), "ends": dict(sorted(ends.items()))}
+    record |= {"starts": run.starts, "ends": dict(sorted(ends.items()))}
+    record |= {"faults": {kind: faults[kind] for kind in KINDS}}
     print(json.dumps(record), flush=True)
     return record
 
@@ -308,6 +309,8 @@ def main():
     (work / "shared").mkdir(parents=True)
     # Small, so that it can be filled. The nodes see it, since it is there before they are.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "kiln", work / "shared"], check=True)
+    # What was made is removed after a signal, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began, records, chance = time.monotonic(), [], random.Random(options.seed)
     try:
         cluster("up", work / "cluster")

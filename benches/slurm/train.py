@@ -1,6 +1,7 @@
 """Stands in for a training program: takes some time for each epoch, and keeps a checkpoint.
 
-The error follows from the architecture and the seed alone. Only `faults.py` uses it.
+The error follows from the architecture and the seed alone. While the disk is full, it waits. Only `faults.py`
+uses it.
 """
 
 import argparse
@@ -9,6 +10,19 @@ import json
 import os
 import time
 from pathlib import Path
+
+
+def write(path, text):
+    """Writes a whole file, as soon as there is room."""
+    draft = path.with_name(f"{path.name}.draft")
+    while True:
+        try:
+            draft.write_text(text)
+            draft.replace(path)
+            return
+        except OSError:
+            time.sleep(0.5)
+
 
 parser = argparse.ArgumentParser()
 for name in ("architecture", "epochs", "seed", "checkpoint", "result"):
@@ -22,8 +36,6 @@ epoch = int(state.read_text()) if state.exists() else 0
 while epoch < int(given.epochs):
     time.sleep(float(os.environ.get("PAUSE_S", "0")))
     epoch += 1
-    draft = state.with_suffix(".draft")
-    draft.write_text(str(epoch))
-    draft.replace(state)
+    write(state, str(epoch))
     print(json.dumps({"epoch": epoch, "error_percent": 100 * share / epoch}), flush=True)
-Path(given.result).write_text(json.dumps({"error_percent": 100 * share / epoch}))
+write(Path(given.result), json.dumps({"error_percent": 100 * share / epoch}))

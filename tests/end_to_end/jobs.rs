@@ -417,15 +417,15 @@ fn engine_of_a_run_folder_is_used_only_if_the_user_asks() {
     }
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let finish = |more: &[&str]| {
-        let arguments = [&["finish", "small", "--epochs", "1"], more].concat();
+        let arguments = [&["finish", "small"], more, &["--epochs", "1"]].concat();
         let output = sandbox.command(&arguments).env("PATH", &path).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, said) = finish(&[]);
+    let (code, said) = finish(&["1"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("no jobs are started; `--engine` starts them"), "{said}");
     assert!(!ran.exists());
-    let (code, said) = finish(&["--networks", "9", "--engine"]);
+    let (code, said) = finish(&["2", "--engine"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("`sbatch`: no such partition") && ran.exists(), "{said}");
 }
