@@ -93,6 +93,9 @@ pub(crate) struct FinishArguments {
     /// Send the results to the trackers that the run folder's config names
     #[arg(long)]
     pub(crate) track: bool,
+    /// Run jobs as the run folder's config says, on a cluster too. This runs the commands of that config
+    #[arg(long)]
+    pub(crate) engine: bool,
 }
 
 /// Arguments of `kiln compress`.
@@ -145,6 +148,10 @@ pub(crate) enum Command {
         /// Print progress as lines, even on a terminal
         #[arg(long)]
         plain: bool,
+        /// On Ctrl-C, end at once and leave the jobs of `[engine]` running. Run the same command again to
+        /// take them over
+        #[arg(long)]
+        detach: bool,
     },
     /// Watch a study that runs in another process or has ended
     Watch {

@@ -1,5 +1,6 @@
 //! Handles signals. The first Ctrl-C stops the study after the current work is saved. The second Ctrl-C ends
-//! the process immediately. Exceeding a file size limit becomes a write error.
+//! the process immediately. With `--detach`, the first one already does. Exceeding a file size limit becomes
+//! a write error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +15,26 @@ use crate::{output, tui};
 /// A stop flag. The first Ctrl-C, `SIGTERM` or a key in the terminal UI sets the flag. A second signal ends
 /// the process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StopFlag(Arc<AtomicBool>);
+pub(crate) struct StopFlag {
+    is_set: Arc<AtomicBool>,
+    /// Whether the first signal ends the process, and its jobs go on.
+    detaches: bool,
+}
 
 impl StopFlag {
     /// Creates the flag and installs the signal handlers. Signals that were ignored when the process started
     /// stay ignored.
     pub(crate) fn listen() -> anyhow::Result<Self> {
-        let stop = Self::default();
+        Self::default().listening()
+    }
+
+    /// Like [`Self::listen`], but the first signal ends the process and leaves its jobs running.
+    pub(crate) fn detaching() -> anyhow::Result<Self> {
+        Self { detaches: true, ..Self::default() }.listening()
+    }
+
+    fn listening(self) -> anyhow::Result<Self> {
+        let stop = self;
         #[cfg(unix)]
         stop.listen_to_signals().context("cannot listen for signals")?;
         #[cfg(unix)]
@@ -39,12 +53,16 @@ impl StopFlag {
 
     /// Returns the flag that the study reads.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.is_set)
     }
 
     fn set(&self) {
-        if self.0.swap(true, Ordering::SeqCst) {
+        if self.is_set.swap(true, Ordering::SeqCst) || self.detaches {
             tui::restore();
+            if self.detaches {
+                output::begin_line();
+                output::say("detached: jobs go on; run the same command again to take them over");
+            }
             std::process::exit(i32::from(Exit::Interrupted.number()));
         }
         if !tui::is_shown() {
@@ -113,6 +131,6 @@ impl tui::Stop for StopFlag {
     }
 
     fn requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.is_set.load(Ordering::SeqCst)
     }
 }

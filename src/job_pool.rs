@@ -9,6 +9,7 @@ use kiln_search::{RunPaths, Study};
 
 use crate::cli::Common;
 use crate::exit::Failure;
+use crate::output;
 
 /// Opens the jobs of a run folder that this process has locked. Returns `None` without an engine. `is_retry`
 /// says that failed evaluations are repeated.
@@ -23,6 +24,17 @@ pub(crate) fn open(
     let setup =
         JobSetup { paths, data: common.data.as_deref(), finish, forgets_attempts: is_retry, program: None };
     Ok(Some(jobs::open(engine, setup).map_err(anyhow::Error::from)?))
+}
+
+/// Returns the engine of a run folder's config, if it may be used. That config may come from anyone, so an
+/// engine that runs more than this program is used only if the user asks for that.
+pub(crate) fn permitted(engine: Option<BuiltEngine>, is_asked: bool) -> Option<BuiltEngine> {
+    let engine = engine?;
+    if is_asked || engine.engine.runs_only_this_program() {
+        return Some(engine);
+    }
+    output::say("no jobs are started; `--engine` starts them as the run folder's config says");
+    None
 }
 
 /// Lets the jobs evaluate and finish the networks of a study.

@@ -75,6 +75,11 @@ pub enum JobEnd {
         /// Name of the machine.
         node: String,
     },
+    /// Its machine does not see the run folder.
+    NoFolder {
+        /// Name of the machine.
+        node: String,
+    },
     /// Somebody cancelled it.
     Cancelled,
     /// It never began.
@@ -97,6 +102,7 @@ impl JobEnd {
             | Self::Failed { .. }
             | Self::Preempted
             | Self::NodeLost { .. }
+            | Self::NoFolder { .. }
             | Self::NotStarted
             | Self::Gone => false,
         }
@@ -120,6 +126,9 @@ impl std::fmt::Display for JobEnd {
             Self::TimeLimit => write!(f, "ended: it took longer than its limit of time"),
             Self::Preempted => write!(f, "ended to make room for other jobs"),
             Self::NodeLost { node } => write!(f, "its machine `{node}` failed"),
+            Self::NoFolder { node } => {
+                write!(f, "its machine `{node}` does not see the run folder, or may not write there")
+            }
             Self::Cancelled => write!(f, "cancelled"),
             Self::NotStarted => write!(f, "it was never started"),
             Self::Gone => write!(f, "gone: it was killed while the study did not run"),
@@ -173,6 +182,12 @@ pub trait Engine: Send + Sync {
 
     /// Returns the handle of the job in which this process runs. `None` if it does not know.
     fn own_handle(&self) -> Option<Handle>;
+
+    /// Whether the engine runs only this program, on this machine, whatever its settings say. Only such an
+    /// engine is used with a config that may come from somebody else.
+    fn runs_only_this_program(&self) -> bool {
+        false
+    }
 }
 
 /// Builds an engine from its settings. Nothing is started.

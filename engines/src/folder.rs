@@ -243,6 +243,16 @@ impl JobsFolder {
         self.results().join(&key.as_str()[..2]).join(key.as_str())
     }
 
+    /// Makes files of a result visible that another machine wrote. A shared folder remembers for a while that
+    /// a file was missing. Listing the folder ends that.
+    pub(crate) fn refresh(&self, key: &Key) {
+        let files = self.files(key);
+        for folder in files.ancestors().skip(1).take(3) {
+            // A folder that is missing has no files.
+            let _ = fs::read_dir(folder).map(Iterator::count);
+        }
+    }
+
     /// Reads the result of a piece of work. A damaged result counts as missing, so the work is done again.
     pub(crate) fn result(&self, key: &Key) -> Result<Option<ResultRecord>, FileError> {
         let path = self.files(key).with_extension("json");

@@ -9,6 +9,7 @@ mod local;
 mod plan;
 mod pool;
 mod registry;
+mod slurm;
 mod work;
 mod worker;
 

@@ -167,6 +167,10 @@ impl Engine for Local {
     fn own_handle(&self) -> Option<Handle> {
         Some(handle(Identity::of_this_process()))
     }
+
+    fn runs_only_this_program(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(all(test, unix))]

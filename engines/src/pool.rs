@@ -365,6 +365,7 @@ impl Pool {
                 match self.engine.status(&job.handle) {
                     Ok(JobState::Ended(end)) => {
                         // The result may have come between the two looks.
+                        self.folder.refresh(key);
                         if let Some(record) = self.folder.result(key)? {
                             return Ok(Waited::Done(Box::new(record)));
                         }

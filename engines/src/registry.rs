@@ -7,6 +7,7 @@ use kiln_space::{Registry, Settings, SettingsError};
 use crate::engine::{Engine, EngineBuilder};
 use crate::local;
 use crate::plan::{self, Plan};
+use crate::slurm;
 
 /// A registry of engines by name. Other programs can register their own.
 ///
@@ -39,6 +40,7 @@ impl EngineRegistry {
     pub fn builtin() -> Self {
         let mut registry = Self::default();
         registry.add("local", local::PART);
+        registry.add("slurm", slurm::PART);
         registry
     }
 
@@ -96,7 +98,7 @@ mod tests {
             EngineRegistry::builtin().build(kind, &settings(table)).err().unwrap().to_string()
         };
         let message = refused("loca", json!({}));
-        assert_eq!(message, "`engine.kind`: found `loca`, expected one of `local`");
+        assert_eq!(message, "`engine.kind`: found `loca`, expected one of `local`, `slurm`");
         for (table, key) in [
             (json!({ "jobs": 0 }), "jobs"),
             (json!({ "jobs": 10_001 }), "jobs"),

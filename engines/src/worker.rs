@@ -59,12 +59,29 @@ pub enum JobError {
     Prepare(Box<dyn Error + Send + Sync>),
     /// The job reads another study than the one that started it.
     #[error(
-        "the job reads another study: {read}, expected {expected}; did its config, data or program change?"
+        "the job on `{machine}` reads another study: {read}, expected {expected}; did its config, data or \
+         program change?"
     )]
     Study {
+        /// The machine of the job.
+        machine: String,
         /// What the job reads.
         read: String,
         /// What the study that started it read.
+        expected: String,
+    },
+    /// The machine of the job gives other results than that of the study.
+    #[error(
+        "the job on `{machine}` has device class `{found}`, and the study `{expected}`; their results differ, \
+         so let jobs run only on machines with `{expected}`, or change the name of the study and start it on \
+         `{machine}`"
+    )]
+    Device {
+        /// The machine of the job.
+        machine: String,
+        /// Its device class.
+        found: String,
+        /// The device class of the study.
         expected: String,
     },
 }
@@ -150,7 +167,7 @@ fn do_one(
     let progress = Shown::new(folder, number);
     let read = worker.study(work, &progress)?;
     if read != study {
-        return Err(JobError::Study { read, expected: study.to_owned() });
+        return Err(other_study(read, study));
     }
     let began = Instant::now();
     let done = match work {
@@ -160,6 +177,27 @@ fn do_one(
     let seconds = began.elapsed().into();
     results.keep(&ResultRecord { key: key.clone(), job: folder.name(), seconds, done })?;
     Ok(())
+}
+
+/// Returns why a job that reads another study is refused. The second part of a fingerprint, which begins with
+/// `scratch/cpu-avx2/`, names the device class.
+fn other_study(read: String, expected: &str) -> JobError {
+    let class = |text: &str| match text.split('/').collect::<Vec<_>>()[..] {
+        [_, class, _, _] => Some(class.to_owned()),
+        // Results of other programs do not depend on it.
+        _ => None,
+    };
+    let machine = machine();
+    match (class(&read), class(expected)) {
+        (Some(found), Some(expected)) if found != expected => JobError::Device { machine, found, expected },
+        _ => JobError::Study { machine, read, expected: expected.to_owned() },
+    }
+}
+
+/// Returns the name of this machine.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
 }
 
 /// Evaluates a network. A panic is an outcome, as it is without jobs.
@@ -227,5 +265,22 @@ impl Progress for Shown<'_> {
             self.is_stopped.fetch_or(self.folder.is_stopped(), Ordering::Relaxed);
         }
         self.is_stopped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_on_another_kind_of_machine_names_both_classes() {
+        let said = |read: &str, expected: &str| other_study(read.to_owned(), expected).to_string();
+        let message = said("scratch/cpu-avx2/9/aa", "scratch/cpu-avx512/9/bb");
+        assert!(message.starts_with("the job on `"), "{message}");
+        let expected = "has device class `cpu-avx2`, and the study `cpu-avx512`";
+        assert!(message.contains(expected) && message.contains(machine().as_str()), "{message}");
+        let message = said("scratch/cpu-avx2/9/aa", "scratch/cpu-avx2/9/bb");
+        assert!(message.contains("reads another study: scratch/cpu-avx2/9/aa"), "{message}");
+        assert!(said("aa", "bb").contains("reads another study: aa, expected bb"));
     }
 }

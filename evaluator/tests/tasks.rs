@@ -283,13 +283,19 @@ fn no_evaluator_reads_test_split() {
                 outcomes.iter().all(|outcome| matches!(outcome, Outcome::Measured(_))),
                 "{kind}: {outcomes:?}"
             );
-            let finished = parts.finish(parts.genotype(0), folder.path()).map(|finished| finished.metrics);
+            let finished = parts.built.finisher.is_some().then(|| {
+                parts.finish(parts.genotype(0), folder.path()).map(|finished| finished.metrics)
+            });
             (outcomes, finished)
         });
         assert_eq!(one.0, other.0, "{kind}");
+        let (Some(one), Some(other)) = (one.1, other.1) else {
+            assert_eq!(kind, "command", "every other evaluator finishes networks");
+            continue;
+        };
         // Finishing reads the test split, so the NaNs change its result.
-        assert!(one.1.unwrap()["test_accuracy_percent"] > 60.0);
-        assert!(matches!(other.1, Err(EvalError::Diverged { .. })), "{kind}");
+        assert!(one.unwrap()["test_accuracy_percent"] > 60.0);
+        assert!(matches!(other, Err(EvalError::Diverged { .. })), "{kind}");
     }
 }
 

@@ -29,5 +29,8 @@ pub(crate) enum SupernetCommand {
         #[arg(long, value_name = "N,...", value_delimiter = ',')]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
         short: Vec<u32>,
+        /// Run jobs as the run folder's config says, on a cluster too. This runs the commands of that config
+        #[arg(long)]
+        engine: bool,
     },
 }

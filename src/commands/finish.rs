@@ -15,7 +15,7 @@ use crate::units::Numbers;
 use crate::{job_pool, logging, output, reading, tracked};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
-    let FinishArguments { run, trials, networks, epochs, measure, track } = arguments;
+    let FinishArguments { run, trials, networks, epochs, measure, track, engine } = arguments;
     let (paths, mut config) = Run::open(run, &common.runs)?;
     let stated = config.finish.take();
     let settings =
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let skips_tracking = !trackers.is_empty() && !*track;
     trackers.retain(|_| *track);
     let config = assembly.config.clone();
-    let engine = assembly.engine.take();
+    let engine = job_pool::permitted(assembly.engine.take(), *engine);
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();

@@ -31,8 +31,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {
-        Command::Search { config, retry_failed, strict, plain } => {
-            search::run(&config, search::Wishes { retry_failed, strict, plain }, &common)
+        Command::Search { config, retry_failed, strict, plain, detach } => {
+            search::run(&config, search::Wishes { retry_failed, strict, plain, detach }, &common)
         }
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
         Command::Finish(arguments) => finish::run(&arguments, &common),

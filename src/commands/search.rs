@@ -33,12 +33,19 @@ pub(crate) struct Wishes {
     pub(crate) strict: bool,
     /// Whether to print progress as lines, even on a terminal.
     pub(crate) plain: bool,
+    /// Whether an interrupt ends the study at once and leaves its jobs running.
+    pub(crate) detach: bool,
 }
 
 pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit, Failure> {
-    let Wishes { retry_failed, strict, plain } = wishes;
+    let Wishes { retry_failed, strict, plain, detach } = wishes;
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
+    if detach && config.engine.is_none() {
+        let problem =
+            "`--detach` leaves jobs running, and the config has no table `[engine]` that starts jobs";
+        return Err(Failure::wrong(anyhow::anyhow!(problem)));
+    }
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let registries = reading::registries();
     let mut assembly = registries.build(config, folders)?;
@@ -66,7 +73,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     study.settings.workers = common.workers();
     study.settings.retry_failed = retry_failed;
     study.settings.strict = strict;
-    let stop = StopFlag::listen()?;
+    let stop = if detach { StopFlag::detaching()? } else { StopFlag::listen()? };
     study.stop = stop.flag();
     study.check()?;
     let folder = reading::open_run(&paths, &text)?;

@@ -18,22 +18,24 @@ use crate::text_table::{Align, TextTable};
 use crate::{failures, job_pool, output, reading, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
-    let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
+    let SupernetCommand::Audit { run, networks, epochs, repeats, short, engine } = command;
     let networks = NonZeroUsize::new(usize::from(*networks)).expect("at least two were asked for");
     let stop = StopFlag::listen()?;
     let flag = stop.flag();
     let (epochs, repeats, workers) = (*epochs, *repeats, common.workers());
-    audit(run, AuditPlan { networks, epochs, repeats, short, workers, stop: &flag, pool: None }, common)
+    let plan = AuditPlan { networks, epochs, repeats, short, workers, stop: &flag, pool: None };
+    audit(run, plan, *engine, common)
 }
 
-fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failure> {
+fn audit(run: &Path, plan: AuditPlan<'_>, uses_engine: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
     let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let mut assembly = registries.build(config, folders)?;
     // An audit writes to the run folder. It therefore takes the same lock as studies and other audits.
     let _folder = RunFolder::hold(&paths)?;
-    let pool = job_pool::open(assembly.engine.take(), &assembly.config, (&paths, true), common)?;
+    let engine = job_pool::permitted(assembly.engine.take(), uses_engine);
+    let pool = job_pool::open(engine, &assembly.config, (&paths, true), common)?;
     let workers = pool.as_ref().map_or(plan.workers, |pool| pool.jobs());
     let plan = AuditPlan { workers, pool: pool.as_deref(), ..plan };
     let audited = Audit::run(&registries, &assembly, &paths, plan, &Lines);

@@ -416,3 +416,46 @@ fn engine_is_refused_with_its_key() {
         assert!(!sandbox.run("small").root().exists());
     }
 }
+
+/// The config of a run folder may come from somebody else.
+#[cfg(unix)]
+#[test]
+fn engine_of_a_run_folder_is_used_only_if_the_user_asks() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let sandbox = Sandbox::new(&SmallStudy::default().text());
+    sandbox.search(&[]);
+    let config = sandbox.run("small").config();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text + "\n[engine]\nkind = \"slurm\"\njobs = 1\nsetup = [\"touch ran\"]\n").unwrap();
+    // A program in place of Slurm's, which notes that it ran.
+    let (bin, ran) = (sandbox.path("bin"), sandbox.path("ran"));
+    fs::create_dir(&bin).unwrap();
+    let program =
+        format!("#!/bin/sh\necho ran >>'{}'\necho 'no such partition' >&2\nexit 1\n", ran.display());
+    for name in ["sbatch", "squeue", "scontrol", "scancel"] {
+        fs::write(bin.join(name), &program).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let finish = |more: &[&str]| {
+        let arguments = [&["finish", "small"], more, &["--epochs", "1"]].concat();
+        let output = sandbox.command(&arguments).env("PATH", &path).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = finish(&["1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no jobs are started; `--engine` starts them"), "{said}");
+    assert!(!ran.exists());
+    let (code, said) = finish(&["2", "--engine"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("`sbatch`: no such partition") && ran.exists(), "{said}");
+}
+
+#[test]
+fn detaching_needs_jobs_to_leave_running() {
+    let sandbox = Sandbox::new(&scratch(2, ""));
+    let said = sandbox.kiln(&["search", "study.toml", "--detach"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("has no table `[engine]`"), "{}", said.err);
+}
