@@ -8,6 +8,7 @@ mod folder;
 mod local;
 mod plan;
 mod pool;
+mod ray;
 mod registry;
 mod work;
 mod worker;
