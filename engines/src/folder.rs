@@ -36,6 +36,8 @@ use crate::work::{Done, Key, Work};
 
 /// Maximum size of a file of this folder in bytes.
 const FILE_MAX: u64 = 16 << 20;
+/// Longest interval between two looks for a file.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Version of the files of a job.
 pub(crate) const VERSION: u32 = 1;
 
@@ -151,11 +153,19 @@ pub(crate) fn now() -> f64 {
 
 /// Interval between two looks for a file, after this time of waiting. What takes longer is looked for less
 /// often: 32 times less than it takes for short work, 128 times less for work of seconds, and at least once in
-/// a second. So waiting adds little to any time, and hundreds of jobs that run for hours cost little.
+/// a second.
 pub(crate) fn pause(waited: Duration) -> Duration {
     const SHORT: Duration = Duration::from_millis(20);
     let short = (waited / 32).clamp(Duration::from_micros(300), SHORT);
-    short.max(waited / 128).min(Duration::from_secs(1))
+    short.max(waited / 128).min(PAUSE_MAX)
+}
+
+/// The same interval where this number of threads wait. Together they look about 1000 times in a second, so
+/// hundreds of jobs cost little. Short work is still noticed after a part of its time.
+pub(crate) fn pause_of_many(waited: Duration, threads: usize) -> Duration {
+    let threads = u32::try_from(threads).unwrap_or(u32::MAX);
+    let shared = Duration::from_millis(1).saturating_mul(threads).min(waited / 8);
+    pause(waited).max(shared).min(PAUSE_MAX)
 }
 
 /// Writes a file that only the first writer can make. Returns whether this was the first.
@@ -440,5 +450,10 @@ mod tests {
         assert_eq!(milliseconds(1_000), 20_000);
         assert_eq!(milliseconds(12_800), 100_000);
         assert_eq!(milliseconds(3_600_000), 1_000_000);
+        let of_many = |waited, threads| pause_of_many(Duration::from_millis(waited), threads).as_millis();
+        assert_eq!(of_many(1_000, 2), 20);
+        assert_eq!(of_many(1_000, 200), 125);
+        assert_eq!(of_many(10_000, 200), 200);
+        assert_eq!(of_many(60_000, 10_000), 1_000);
     }
 }

@@ -11,14 +11,17 @@ use kiln_search::{EvalError, Progress};
 
 use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
 use crate::folder::{
-    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause,
+    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause, pause_of_many,
 };
 use crate::plan::Plan;
 use crate::registry::BuiltEngine;
 use crate::work::{Key, Work};
 
-/// Interval between two questions to the engine about a job.
+/// Interval between two questions to the engine about a job. With more jobs, it is longer: this time for each
+/// of them, so that the questions about all jobs together cost the same, up to a limit.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+const ASK_SHARE: Duration = Duration::from_millis(5);
+const ASK_MAX: Duration = Duration::from_secs(1);
 /// Interval between two messages that the engine does not answer for the same job.
 const SAY_EVERY: Duration = Duration::from_mins(1);
 /// Time that a job has to save its state after it was asked to end.
@@ -370,12 +373,14 @@ impl Pool {
         let (began, mut asked) = (Instant::now(), Instant::now());
         let mut stopped: Option<Instant> = None;
         let mut said: Option<Instant> = None;
+        let jobs = u32::try_from(self.plan.jobs).unwrap_or(u32::MAX);
+        let ask_every = ASK_EVERY.max(ASK_SHARE.saturating_mul(jobs)).min(ASK_MAX);
         let mut said_waiting = Duration::from_secs(u64::from(self.plan.start_warning_s));
         loop {
             if let Some(record) = self.folder.result(key)? {
                 return Ok(Waited::Done(Box::new(record)));
             }
-            if asked.elapsed() >= ASK_EVERY {
+            if asked.elapsed() >= ask_every {
                 asked = Instant::now();
                 if let Some(progress) = progress {
                     report(job, progress);
@@ -420,7 +425,7 @@ impl Pool {
                     Err(_) => {}
                 }
             }
-            thread::sleep(pause(began.elapsed()));
+            thread::sleep(pause_of_many(began.elapsed(), self.plan.jobs));
         }
     }
 

@@ -9,11 +9,10 @@ use std::sync::{Arc, PoisonError};
 
 use super::*;
 
-/// A request: method, path, headers and body.
+/// A request: method and path, and body.
 #[derive(Clone, Debug)]
 struct Asked {
     line: String,
-    headers: String,
     body: String,
 }
 
@@ -35,7 +34,7 @@ impl Server {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let (mut line, mut headers, mut length) = (String::new(), String::new(), 0);
+                let (mut line, mut length) = (String::new(), 0);
                 reader.read_line(&mut line).unwrap();
                 loop {
                     let mut header = String::new();
@@ -46,12 +45,11 @@ impl Server {
                     if let Some(value) = header.strip_prefix("content-length:") {
                         length = value.trim().parse().unwrap();
                     }
-                    headers += &header;
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
                 let line = line.trim_end_matches(" HTTP/1.1\r\n").to_owned();
-                let asked = Asked { line, headers, body: String::from_utf8(body).unwrap() };
+                let asked = Asked { line, body: String::from_utf8(body).unwrap() };
                 let mut all = seen.lock().unwrap_or_else(PoisonError::into_inner);
                 let (status, text) = answer(all.len(), &asked);
                 all.push(asked);
