@@ -55,7 +55,7 @@ const OWNED: [(&str, &[&str]); 9] = [
     ("ort", &["kiln"]),
     ("prost", &["kiln-export", "kiln-trackers"]),
     ("rustix", &["kiln-processes"]),
-    ("ureq", &["kiln-trackers"]),
+    ("ureq", &["kiln-engines", "kiln-trackers"]),
 ];
 
 fn packages() -> Vec<Package> {

@@ -36,6 +36,8 @@ use crate::work::{Done, Key, Work};
 
 /// Maximum size of a file of this folder in bytes.
 const FILE_MAX: u64 = 16 << 20;
+/// Longest interval between two looks for a file.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Version of the files of a job.
 pub(crate) const VERSION: u32 = 1;
 
@@ -150,9 +152,20 @@ pub(crate) fn now() -> f64 {
 }
 
 /// Interval between two looks for a file, after this time of waiting. What takes longer is looked for less
-/// often, so waiting adds a few percent to any time.
+/// often: 32 times less than it takes for short work, 128 times less for work of seconds, and at least once in
+/// a second.
 pub(crate) fn pause(waited: Duration) -> Duration {
-    (waited / 32).clamp(Duration::from_micros(300), Duration::from_millis(20))
+    const SHORT: Duration = Duration::from_millis(20);
+    let short = (waited / 32).clamp(Duration::from_micros(300), SHORT);
+    short.max(waited / 128).min(PAUSE_MAX)
+}
+
+/// The same interval where this number of threads wait. Together they look about 1000 times in a second, so
+/// hundreds of jobs cost little. Short work is still noticed after a part of its time.
+pub(crate) fn pause_of_many(waited: Duration, threads: usize) -> Duration {
+    let threads = u32::try_from(threads).unwrap_or(u32::MAX);
+    let shared = Duration::from_millis(1).saturating_mul(threads).min(waited / 8);
+    pause(waited).max(shared).min(PAUSE_MAX)
 }
 
 /// Writes a file that only the first writer can make. Returns whether this was the first.
@@ -186,10 +199,9 @@ impl JobsFolder {
         &self.root
     }
 
-    /// Makes the folder of a new job.
-    pub(crate) fn create(&self, record: &JobRecord) -> Result<JobFolder, FileError> {
+    /// Makes the folder of a new job, with the first free number from `number` on.
+    pub(crate) fn create(&self, record: &JobRecord, mut number: u32) -> Result<JobFolder, FileError> {
         make_folder(&self.root)?;
-        let mut number = self.numbers()?.last().map_or(1, |last| last + 1);
         loop {
             let folder = self.job(number);
             match fs::create_dir(&folder.root) {
@@ -223,6 +235,11 @@ impl JobsFolder {
         let mut numbers: Vec<u32> = entries.filter_map(number).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Returns the number of the next job. This lists the folder, which takes long in a run with many jobs.
+    pub(crate) fn next_number(&self) -> Result<u32, FileError> {
+        Ok(self.numbers()?.last().map_or(1, |last| last + 1))
     }
 
     /// Returns all jobs, the oldest first.
@@ -429,4 +446,24 @@ pub(crate) fn place_files(from: &Path, finished: &Finished, into: &Path) -> Resu
         kiln_files::link_or_copy(&source, &target)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_adds_little_to_short_work_and_costs_little_for_long_work() {
+        let milliseconds = |waited: u64| pause(Duration::from_millis(waited)).as_micros();
+        assert_eq!(milliseconds(0), 300);
+        assert_eq!(milliseconds(320), 10_000);
+        assert_eq!(milliseconds(1_000), 20_000);
+        assert_eq!(milliseconds(12_800), 100_000);
+        assert_eq!(milliseconds(3_600_000), 1_000_000);
+        let of_many = |waited, threads| pause_of_many(Duration::from_millis(waited), threads).as_millis();
+        assert_eq!(of_many(1_000, 2), 20);
+        assert_eq!(of_many(1_000, 200), 125);
+        assert_eq!(of_many(10_000, 200), 200);
+        assert_eq!(of_many(60_000, 10_000), 1_000);
+    }
 }

@@ -8,6 +8,7 @@ mod folder;
 mod local;
 mod plan;
 mod pool;
+mod ray;
 mod registry;
 mod slurm;
 mod work;

@@ -11,14 +11,19 @@ use kiln_search::{EvalError, Progress};
 
 use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
 use crate::folder::{
-    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause,
+    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause, pause_of_many,
 };
 use crate::plan::Plan;
 use crate::registry::BuiltEngine;
 use crate::work::{Key, Work};
 
-/// Interval between two questions to the engine about a job.
+/// Interval between two questions to the engine about a job. With more jobs, it is longer: this time for each
+/// of them, so that the questions about all jobs together cost the same, up to a limit.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+const ASK_SHARE: Duration = Duration::from_millis(5);
+const ASK_MAX: Duration = Duration::from_secs(1);
+/// Interval between two messages that the engine does not answer for the same job.
+const SAY_EVERY: Duration = Duration::from_mins(1);
 /// Time that a job has to save its state after it was asked to end.
 const GRACE: Duration = Duration::from_secs(30);
 /// Time that jobs have to end when the study has ended.
@@ -58,6 +63,10 @@ struct State {
     ending: Vec<JobFolder>,
     /// The work that threads of this process wait for.
     awaited: BTreeSet<Key>,
+    /// Number of the next job.
+    next_job: u32,
+    /// When a thread looked at the adopted jobs.
+    looked: Option<Instant>,
 }
 
 /// A job that runs or waits for its start.
@@ -288,7 +297,7 @@ impl Pool {
                     }
                 };
             }
-            self.look_at_adopted(&mut state)?;
+            state = self.look_at_adopted(state)?;
             if state.idle.is_empty() && state.jobs >= self.plan.jobs {
                 let waited = self.changed.wait_timeout(state, ASK_EVERY);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -297,19 +306,32 @@ impl Pool {
     }
 
     /// Frees the places of adopted jobs that ended or that have done their work. The study may never ask for
-    /// that work, because a free key of its config changed.
-    fn look_at_adopted(&self, state: &mut State) -> Result<(), FileError> {
-        let keys: Vec<Key> = state.adopted.keys().cloned().collect();
-        for key in keys {
+    /// that work, because a free key of its config changed. While the engine answers, other threads go on.
+    fn look_at_adopted<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, FileError> {
+        if state.adopted.is_empty() || state.looked.is_some_and(|looked| looked.elapsed() < ASK_EVERY) {
+            return Ok(state);
+        }
+        state.looked = Some(Instant::now());
+        let adopted: Vec<(Key, Handle)> =
+            state.adopted.iter().map(|(key, job)| (key.clone(), job.handle.clone())).collect();
+        drop(state);
+        let mut over = Vec::new();
+        for (key, handle) in adopted {
             let is_done = self.folder.result(&key)?.is_some();
-            let ended = |job: &Job| match self.engine.status(&job.handle) {
+            let end = match self.engine.status(&handle) {
                 Ok(JobState::Ended(end)) => Some(end),
                 _ => None,
             };
-            let end = state.adopted.get(&key).and_then(ended);
-            if !is_done && end.is_none() {
-                continue;
+            if is_done || end.is_some() {
+                over.push((key, end));
             }
+        }
+        let mut state = self.state();
+        for (key, end) in over {
+            // Another thread may have asked for the work meanwhile.
             let Some(job) = state.adopted.remove(&key) else { continue };
             if let Some(end) = end {
                 state.jobs -= 1;
@@ -318,19 +340,26 @@ impl Pool {
                 state.idle.push(job);
             }
         }
-        Ok(())
+        Ok(state)
     }
 
     fn start(&self, attempt: u32) -> Result<Job, Undone> {
         let record = JobRecord { unix_s: now(), ..self.record.clone() };
-        let folder = self.folder.create(&record)?;
+        let number = {
+            let mut state = self.state();
+            state.next_job += 1;
+            state.next_job - 1
+        };
+        let folder = self.folder.create(&record, number)?;
         let mut arguments = self.program.clone();
         arguments.push(folder.path().as_os_str().to_owned());
         let name = format!("kiln-{}", folder.name());
         let launch = Launch { name: &name, arguments: &arguments, log: &folder.log(), attempt };
         let handle = self.engine.submit(&launch).map_err(|error| {
             let end = JobEnd::Failed { problem: error.to_string() };
-            if let Err(error) = folder.end(end, String::new()) {
+            // If the engine has the job nevertheless, it does not begin.
+            let withdrawn = StartRecord { handle: None, unix_s: now(), is_withdrawn: true };
+            if let Err(error) = folder.claim(&withdrawn).and_then(|_| folder.end(end, String::new())) {
                 tracing::warn!("{error}");
             }
             Undone::Broken(broken(&folder, &error))
@@ -343,12 +372,15 @@ impl Pool {
     fn wait(&self, job: &Job, key: &Key, progress: Option<&dyn Progress>) -> Result<Waited, Undone> {
         let (began, mut asked) = (Instant::now(), Instant::now());
         let mut stopped: Option<Instant> = None;
+        let mut said: Option<Instant> = None;
+        let jobs = u32::try_from(self.plan.jobs).unwrap_or(u32::MAX);
+        let ask_every = ASK_EVERY.max(ASK_SHARE.saturating_mul(jobs)).min(ASK_MAX);
         let mut said_waiting = Duration::from_secs(u64::from(self.plan.start_warning_s));
         loop {
             if let Some(record) = self.folder.result(key)? {
                 return Ok(Waited::Done(Box::new(record)));
             }
-            if asked.elapsed() >= ASK_EVERY {
+            if asked.elapsed() >= ask_every {
                 asked = Instant::now();
                 if let Some(progress) = progress {
                     report(job, progress);
@@ -387,10 +419,14 @@ impl Pool {
                         );
                     }
                     Ok(JobState::Running | JobState::Waiting) => {}
-                    Err(error) => tracing::warn!("job {}: {error}", job.folder.name()),
+                    Err(error) if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) => {
+                        said = Some(Instant::now());
+                        tracing::warn!("job {}: {error}", job.folder.name());
+                    }
+                    Err(_) => {}
                 }
             }
-            thread::sleep(pause(began.elapsed()));
+            thread::sleep(pause_of_many(began.elapsed(), self.plan.jobs));
         }
     }
 
@@ -481,7 +517,7 @@ fn settle(
 /// Takes over the jobs of an earlier process. A job whose files are damaged is left alone: what it may have
 /// done is done again, and the first result counts.
 fn adopt(engine: &dyn Engine, folder: &JobsFolder) -> Result<State, FileError> {
-    let mut state = State::default();
+    let mut state = State { next_job: folder.next_number()?, ..State::default() };
     for job in folder.all()? {
         match adopt_one(engine, folder, job, &mut state) {
             Err(error @ FileError::Damaged { .. }) => {

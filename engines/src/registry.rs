@@ -7,7 +7,7 @@ use kiln_space::{Registry, Settings, SettingsError};
 use crate::engine::{Engine, EngineBuilder};
 use crate::local;
 use crate::plan::{self, Plan};
-use crate::slurm;
+use crate::{ray, slurm};
 
 /// A registry of engines by name. Other programs can register their own.
 ///
@@ -40,6 +40,7 @@ impl EngineRegistry {
     pub fn builtin() -> Self {
         let mut registry = Self::default();
         registry.add("local", local::PART);
+        registry.add("ray", ray::PART);
         registry.add("slurm", slurm::PART);
         registry
     }
@@ -98,7 +99,7 @@ mod tests {
             EngineRegistry::builtin().build(kind, &settings(table)).err().unwrap().to_string()
         };
         let message = refused("loca", json!({}));
-        assert_eq!(message, "`engine.kind`: found `loca`, expected one of `local`, `slurm`");
+        assert_eq!(message, "`engine.kind`: found `loca`, expected one of `local`, `ray`, `slurm`");
         for (table, key) in [
             (json!({ "jobs": 0 }), "jobs"),
             (json!({ "jobs": 10_001 }), "jobs"),

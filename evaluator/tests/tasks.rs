@@ -283,9 +283,11 @@ fn no_evaluator_reads_test_split() {
                 outcomes.iter().all(|outcome| matches!(outcome, Outcome::Measured(_))),
                 "{kind}: {outcomes:?}"
             );
-            let finished = parts.built.finisher.is_some().then(|| {
-                parts.finish(parts.genotype(0), folder.path()).map(|finished| finished.metrics)
-            });
+            let finished = parts
+                .built
+                .finisher
+                .is_some()
+                .then(|| parts.finish(parts.genotype(0), folder.path()).map(|finished| finished.metrics));
             (outcomes, finished)
         });
         assert_eq!(one.0, other.0, "{kind}");
