@@ -209,15 +209,13 @@ def fault(kind, run, chance, folder):
         cluster("in", folder, "scancel", chance.choice(running).handle.split(":")[0])
     elif kind == "full":
         filler = run.shared / "filler"
-        with open(filler, "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-                    file.flush()
-            except OSError:
-                pass
+        try:
+            with open(filler, "wb", buffering=0) as file:
+                while file.write(bytes(1 << 16)):
+                    pass
+        except OSError:
             time.sleep(3)
-        filler.unlink()
+        filler.unlink(missing_ok=True)
     elif kind == "clock":
         (run.shared / "clock-of-job").unlink(missing_ok=True)
         (run.shared / "clock").write_text(chance.choice(["+120", "-120"]))

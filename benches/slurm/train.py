@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import os
+import select
 import time
 from pathlib import Path
 
@@ -34,7 +35,8 @@ share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
 state = Path(given.checkpoint) / "epoch"
 epoch = int(state.read_text()) if state.exists() else 0
 while epoch < int(given.epochs):
-    time.sleep(float(os.environ.get("PAUSE_S", "0")))
+    # `time.sleep` fails beside `faketime`.
+    select.select([], [], [], float(os.environ.get("PAUSE_S", "0")))
     epoch += 1
     write(state, str(epoch))
     print(json.dumps({"epoch": epoch, "error_percent": 100 * share / epoch}), flush=True)

@@ -54,11 +54,14 @@ struct Slurm {
     known: Mutex<Known>,
 }
 
+/// A list of jobs by tag.
+type List = Result<BTreeMap<String, Listed>, EngineError>;
+
 /// What is known of the jobs.
 #[derive(Default)]
 struct Known {
     /// The last list of jobs that have not ended, by tag, or why there is none. When it was asked for.
-    list: Option<(Instant, Result<BTreeMap<String, Listed>, EngineError>)>,
+    list: Option<(Instant, List)>,
     /// Jobs that this process has asked about or submitted, by tag.
     jobs: BTreeMap<String, Job>,
 }

@@ -25,6 +25,7 @@ use crate::{job_pool, logging, output, reading, tracked};
 
 /// Options of `kiln search` that are not part of the config.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Wishes {
     /// Whether to repeat evaluations that panicked.
     pub(crate) retry_failed: bool,

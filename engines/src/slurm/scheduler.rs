@@ -12,7 +12,7 @@ use crate::engine::EngineError;
 use crate::slurm::states::{Described, Listed, listed};
 
 /// Limit of time of each program.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 /// Number of lines of a program's error that are shown.
 const LINES: usize = 3;
 /// What Slurm's programs say when the controller is busy or away for a while.
