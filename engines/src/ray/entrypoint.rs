@@ -38,8 +38,8 @@ pub(super) fn command_line(
         arguments.iter().map(|argument| utf8(argument).map(quoted)).collect();
     let job = quoted(job);
     Ok(format!(
-        "test -d {folder} || {{ printf '%s does not see %s\\n' \"$(uname -n)\" {folder} >&2; exit {NO_FOLDER}; \
-         }}; exec >>{log} 2>&1; export {JOB}={job} RAYON_NUM_THREADS={threads}; exec {}",
+        "test -d {folder} || {{ printf '%s does not see %s\\n' \"$(uname -n)\" {folder} >&2; \
+         exit {NO_FOLDER}; }}; exec >>{log} 2>&1; export {JOB}={job} RAYON_NUM_THREADS={threads}; exec {}",
         arguments?.join(" ")
     ))
 }
