@@ -325,9 +325,8 @@ impl Ray {
     fn post(&self, name: &str, body: &Value) -> Result<(), Refusal> {
         let began = Instant::now();
         for tried in 1_u32.. {
-            let refusal = match self.client.send(Method::POST, "/api/jobs/", Some(body)) {
-                Ok(_) => return Ok(()),
-                Err(refusal) => refusal,
+            let Err(refusal) = self.client.send(Method::POST, "/api/jobs/", Some(body)) else {
+                return Ok(());
             };
             let may_have_happened = matches!(refusal, Refusal::Unreachable(_) | Refusal::Status(..));
             if !may_have_happened {

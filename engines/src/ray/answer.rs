@@ -101,6 +101,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "calls are shorter")]
     fn ended(more: Value) -> JobEnd {
         let mut details = json!({ "submission_id": "kiln-1", "status": "FAILED", "type": "SUBMISSION" });
         details.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

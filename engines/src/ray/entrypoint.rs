@@ -133,7 +133,7 @@ mod tests {
             let expected = if arguments.is_empty() {
                 "[]\0".to_owned()
             } else {
-                arguments.iter().map(|text| format!("[{text}]\0")).collect()
+                arguments.iter().fold(String::new(), |all, text| all + "[" + text + "]\0")
             };
             prop_assert_eq!(String::from_utf8(fs::read(&log).unwrap()).unwrap(), expected);
             let files = |path: &Path| fs::read_dir(path).unwrap().count();
