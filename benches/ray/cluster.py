@@ -3,14 +3,14 @@
 
     sudo benches/ray/cluster.py --kiln target/release/kiln --work FOLDER [--faults 2] [--result FILE]
 
-A head and two nodes run in network namespaces of their own, each with its own process ids. A bridge in a fourth
-namespace connects them, where the studies run. No namespace has a route to outside. The cluster needs a token.
-The script makes and removes all of this. It needs root, `ip`, `unshare` and `openssl`, PyPI for the first use,
-and a Kiln with the feature `https`. The checks:
+A head and two nodes run in network namespaces of their own, each with its own process ids. A bridge in a
+fourth namespace connects them, where the studies run. No namespace has a route to outside. The cluster needs a
+token. The script makes and removes all of this. It needs root, `ip`, `unshare` and `openssl`, PyPI for the
+first use, and a Kiln with the feature `https`. The checks:
 
 - A study on the cluster has the journal of a study without engine, except times.
-- So does a study that is disturbed: the study, a job and a node are killed, and a job is stopped by hand, each
-  `--faults` times. No complete evaluation is done again, and each other attempt says how it ended.
+- So does a study that is disturbed: the study, a job and a node are killed, and a job is stopped by hand,
+  each `--faults` times. No complete evaluation is done again, and each other attempt says how it ended.
 - A wrong token and an unknown certificate are refused with a reason. `https` works with the right one.
 - No file and no output contains the token.
 - Times of ten empty jobs of Ray, and of ten jobs of Kiln with a tiny evaluation.
@@ -194,7 +194,7 @@ def bare(count):
 
 
 def proxy(certificate, key):
-    """Takes TLS on the loopback interface of the namespace of the studies, and passes bytes on to the head."""
+    """Takes TLS on the loopback interface of the studies' namespace, and passes bytes on to the head."""
     import socket
     import ssl
     import threading
@@ -236,9 +236,10 @@ def certificates(folder):
     for name in ("ca", "other"):
         run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem",
             "-days", "2", "-subj", f"/CN=kiln {name}")
-    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=ray")
-    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-extfile", "san",
-        "-out", "server.pem")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr",
+        "-subj", "/CN=ray")
+    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2",
+        "-extfile", "san", "-out", "server.pem")
 
 
 class Study:
@@ -396,16 +397,17 @@ def main():
 
     alone = study("small", "")
     expect(alone.whole()[0] == 0, "a study without engine")
-    name = lambda number: f"small"  # noqa: the name of a study is part of its journal
     shutil.move(alone.folder, work / "studies/alone")
     alone.folder, alone.run = work / "studies/alone", work / "studies/alone/runs/small"
     on_ray = study("small", engine(PLAIN))
     code, said = on_ray.whole()
-    expect(code == 0 and on_ray.facts() == alone.facts() and len(alone.facts()) > 8, "the same journal on Ray")
+    is_same = code == 0 and on_ray.facts() == alone.facts() and len(alone.facts()) > 8
+    expect(is_same, "the same journal on Ray")
 
     wrong = study("wrong", engine(PLAIN))
     code, said = wrong.whole(token="another-t0ken")
-    expect(code != 0 and "refuses the token" in said and "another-t0ken" not in said, "a wrong token is refused")
+    is_refused = code != 0 and "refuses the token" in said and "another-t0ken" not in said
+    expect(is_refused, "a wrong token is refused")
 
     certificates(work / "tls")
     files = [work / "tls/server.pem", work / "tls/server.key"]
@@ -424,8 +426,7 @@ def main():
     figures["empty_s"] = statistics.median(json.loads(ran))
     tiny = study("tiny", engine(PLAIN, jobs=1, trials_per_job=1), trials=12, epochs=1)
     expect(tiny.whole()[0] == 0, "a study of tiny evaluations")
-    began = [read(job / "job.json")["content"]["unix_s"] if "content" in (read(job / "job.json") or {})
-             else read(job / "job.json")["unix_s"] for job in tiny.jobs()]
+    began = [read(job / "job.json")["unix_s"] for job in tiny.jobs()]
     between = [after - before for before, after in zip(began, began[1:])][:10]
     own = [event["seconds"] for event in tiny.events() if event["kind"] == "trial"]
     figures["kiln_s"] = statistics.median(between) - statistics.median(own)
@@ -440,13 +441,15 @@ def main():
     code, seen, done, left = disturbed(cluster, faults, options.faults, random.Random(options.seed))
     found, ends = attempts(faults, seen)
     problems += found
-    figures |= {"faults": sum(done.values()), "disturbed_s": time.monotonic() - began, "ends": ends, "kinds": done}
+    figures |= {"faults": sum(done.values()), "disturbed_s": time.monotonic() - began}
+    figures |= {"ends": ends, "kinds": done}
     expect(code == 0 and left == 0, f"a study that is disturbed: {done}, attempts cut off: {ends}")
     expect(faults.facts() == facts, "the same journal after the disturbances")
     expect(not found, "no complete evaluation was done again, and each other attempt is explained")
 
     # The wrong token of one study is another text.
-    leaks = [path for path in (work / "studies").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    files = [path for path in (work / "studies").rglob("*") if path.is_file()]
+    leaks = [path for path in files if TOKEN.encode() in path.read_bytes()]
     jobs = json.dumps(cluster.ask("GET", "/api/jobs/"))
     expect(not leaks and TOKEN not in jobs, f"no file and no job has the token {leaks}")
     print(json.dumps(figures))
@@ -463,9 +466,9 @@ def main():
             "date": time.strftime("%Y-%m-%d"),
             "columns": [],
             "figures": [figures],
-            "summary": "The study, a job and a node were killed, and a job was stopped by hand, {high[faults]} times"
-            " in all: same journal as without engine, no complete evaluation done again. A wrong token and an unknown"
-            " certificate are refused. An empty job of Ray takes {high[empty_s]:.2f} s; a job of Kiln takes"
+            "summary": "The study, a job and a node were killed, and a job was stopped by hand,"
+            " {high[faults]} times in all: same journal as without engine, no complete evaluation done again."
+            " A wrong token and an unknown certificate are refused. An empty job of Ray takes {high[empty_s]:.2f} s; a job of Kiln takes"
             " {high[kiln_s]:.2f} s besides its evaluation.",
         }
         options.result.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n")

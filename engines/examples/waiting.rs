@@ -1,7 +1,8 @@
 //! Runs evaluations that only wait as jobs of any engine, to try out an engine without training anything.
 //!
-//! `waiting RUN KIND SETTINGS TRIALS SECONDS` evaluates that many trials with the engine `KIND`, whose settings
-//! are JSON. `waiting work FOLDER` is the program of a job. If it is killed, the same command goes on.
+//! `waiting RUN KIND SETTINGS TRIALS SECONDS` evaluates that many trials with the engine `KIND`, whose
+//! settings are JSON. `waiting work FOLDER` is the program of a job. If it is killed, the same command goes
+//! on.
 #![allow(clippy::print_stdout, reason = "the results")]
 
 use std::collections::BTreeMap;

@@ -152,8 +152,8 @@ pub(crate) fn now() -> f64 {
 }
 
 /// Interval between two looks for a file, after this time of waiting. What takes longer is looked for less
-/// often: 32 times less than it takes for short work, 128 times less for work of seconds, and at least once in
-/// a second.
+/// often: 32 times less than it takes for short work, 128 times less for work of seconds, and at least once
+/// in a second.
 pub(crate) fn pause(waited: Duration) -> Duration {
     const SHORT: Duration = Duration::from_millis(20);
     let short = (waited / 32).clamp(Duration::from_micros(300), SHORT);

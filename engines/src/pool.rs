@@ -418,12 +418,11 @@ impl Pool {
                             ),
                         );
                     }
-                    Ok(JobState::Running | JobState::Waiting) => {}
                     Err(error) if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) => {
                         said = Some(Instant::now());
                         tracing::warn!("job {}: {error}", job.folder.name());
                     }
-                    Err(_) => {}
+                    Ok(JobState::Running | JobState::Waiting) | Err(_) => {}
                 }
             }
             thread::sleep(pause_of_many(began.elapsed(), self.plan.jobs));

@@ -86,7 +86,7 @@ const fn one() -> f64 {
 const OWN_KEYS: &str = r##"
 [address]
 type = "string"
-description = "Address of the cluster's dashboard. Default `http://127.0.0.1:8265`. A token is in the environment variable `RAY_AUTH_TOKEN`."
+description = "Address of the dashboard. Default `http://127.0.0.1:8265`. A token is in `RAY_AUTH_TOKEN`."
 
 [cpus]
 type = "number"
@@ -123,7 +123,7 @@ description = "Path of `kiln` on the nodes; that of the program that runs the st
 
 [ca_file]
 type = "string"
-description = "PEM file with the certificates to trust for `https://`; those of the operating system unless stated."
+description = "PEM file of certificates to trust for `https://`; those of the system unless stated."
 "##;
 
 /// The registry entry of the engine.
@@ -132,7 +132,8 @@ pub(crate) const PART: EnginePart = EnginePart::new("runs each job as a job of a
     .tested_with(&[
         "{}",
         r#"{ "address": "http://head:8265", "cpus": 0.5, "gpus": 1, "memory_bytes": 1000000000,
-             "memory_growth": 1.5, "resources": { "a100": 1 }, "runtime_env": { "env_vars": { "A": "b" } } }"#,
+             "memory_growth": 1.5, "resources": { "a100": 1 },
+             "runtime_env": { "env_vars": { "A": "b" } } }"#,
     ]);
 
 fn build(settings: &Settings, _: &Plan) -> Result<Box<dyn Engine>, SettingsError> {
@@ -324,9 +325,8 @@ impl Ray {
     fn post(&self, name: &str, body: &Value) -> Result<(), Refusal> {
         let began = Instant::now();
         for tried in 1_u32.. {
-            let refusal = match self.client.send(Method::POST, "/api/jobs/", Some(body)) {
-                Ok(_) => return Ok(()),
-                Err(refusal) => refusal,
+            let Err(refusal) = self.client.send(Method::POST, "/api/jobs/", Some(body)) else {
+                return Ok(());
             };
             let may_have_happened = matches!(refusal, Refusal::Unreachable(_) | Refusal::Status(..));
             if !may_have_happened {

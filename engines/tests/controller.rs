@@ -178,8 +178,8 @@ fn controller() {
     assert!(child.wait().unwrap().success(), "every job did its work");
     let grown = end.saturating_sub(quarter);
     println!(
-        "{trials} trials of {seconds} s in {JOBS} jobs: {wall_s:.1} s, {:.2} % of a core, {:.2} ms of processor \
-         time for each trial, {:.1} MB, grown by {:.1} MB since a quarter of the trials",
+        "{trials} trials of {seconds} s in {JOBS} jobs: {wall_s:.1} s, {:.2} % of a core, {:.2} ms of \
+         processor time for each trial, {:.1} MB, grown by {:.1} MB since a quarter of the trials",
         100.0 * share,
         1000.0 * spent_s / trials as f64,
         end as f64 / 1e6,

@@ -1,4 +1,5 @@
-//! The only place of this crate that opens a network connection. It sends JSON to an address that the config names.
+//! The only place of this crate that opens a network connection. It sends JSON to an address that the config
+//! names.
 //!
 //! Requests follow no redirects and use no proxy, so nothing reaches another address. Messages contain
 //! neither headers nor bodies, because these could contain a token.

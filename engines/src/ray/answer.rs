@@ -101,6 +101,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "calls are shorter")]
     fn ended(more: Value) -> JobEnd {
         let mut details = json!({ "submission_id": "kiln-1", "status": "FAILED", "type": "SUBMISSION" });
         details.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -146,8 +147,8 @@ mod tests {
         assert_eq!(lost, JobEnd::NodeLost { node: "10.0.0.2".to_owned() });
         let memory = ended(json!({
             "error_type": "JOB_SUPERVISOR_ACTOR_DIED",
-            "message": "Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed due to the node \
-                        running low on memory.",
+            "message": "Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed due to the \
+                        node running low on memory.",
         }));
         assert_eq!(memory, JobEnd::Memory { bytes: None });
         let worker =

@@ -38,8 +38,8 @@ pub(super) fn command_line(
         arguments.iter().map(|argument| utf8(argument).map(quoted)).collect();
     let job = quoted(job);
     Ok(format!(
-        "test -d {folder} || {{ printf '%s does not see %s\\n' \"$(uname -n)\" {folder} >&2; exit {NO_FOLDER}; \
-         }}; exec >>{log} 2>&1; export {JOB}={job} RAYON_NUM_THREADS={threads}; exec {}",
+        "test -d {folder} || {{ printf '%s does not see %s\\n' \"$(uname -n)\" {folder} >&2; \
+         exit {NO_FOLDER}; }}; exec >>{log} 2>&1; export {JOB}={job} RAYON_NUM_THREADS={threads}; exec {}",
         arguments?.join(" ")
     ))
 }
@@ -133,7 +133,7 @@ mod tests {
             let expected = if arguments.is_empty() {
                 "[]\0".to_owned()
             } else {
-                arguments.iter().map(|text| format!("[{text}]\0")).collect()
+                arguments.iter().fold(String::new(), |all, text| all + "[" + text + "]\0")
             };
             prop_assert_eq!(String::from_utf8(fs::read(&log).unwrap()).unwrap(), expected);
             let files = |path: &Path| fs::read_dir(path).unwrap().count();

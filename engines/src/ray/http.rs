@@ -70,6 +70,7 @@ pub(super) enum Refusal {
     /// The token of the environment cannot be part of a header.
     TokenText,
     /// The file with certificates cannot be used.
+    #[cfg_attr(not(feature = "https"), allow(dead_code, reason = "only `https` has certificates"))]
     Certificates(PathBuf, &'static str),
     /// The server answered with this status and text.
     Status(u16, String),
@@ -109,6 +110,7 @@ struct Open {
 /// Sends requests to one server.
 pub(super) struct Client {
     pub(super) address: Address,
+    #[cfg_attr(not(feature = "https"), allow(dead_code, reason = "only `https` has certificates"))]
     certificates: Option<PathBuf>,
     open: OnceLock<Result<Open, Refusal>>,
 }

@@ -144,9 +144,12 @@ fn job_that_was_not_submitted_is_submitted_again_under_the_same_name() {
 
 #[test]
 fn refused_request_has_the_reason_of_the_cluster() {
-    let server = Server::new(|_, asked| match asked.line.starts_with("POST") {
-        true => (500, "Traceback\n  x\nValueError: no such field `nonsense`\n".to_owned()),
-        false => (404, String::new()),
+    let server = Server::new(|_, asked| {
+        if asked.line.starts_with("POST") {
+            (500, "Traceback\n  x\nValueError: no such field `nonsense`\n".to_owned())
+        } else {
+            (404, String::new())
+        }
     });
     let engine = engine(json!({}), &server.address).unwrap();
     let error = submit(engine.as_ref(), 1).unwrap_err().to_string();
@@ -263,7 +266,9 @@ fn file_without_certificates_is_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     for text in [None, Some("no certificate")] {
-        text.into_iter().for_each(|text| std::fs::write(&file, text).unwrap());
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
         let error = engine(json!({ "ca_file": file }), "https://localhost").err().unwrap().to_string();
         assert!(error.starts_with("`engine.ca_file`: ") && error.contains("ca.pem"), "{error}");
     }
