@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Files that may open other files directly, each with the reason.
-const OTHERS: [(&str, &str); 22] = [
+const OTHERS: [(&str, &str); 24] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
     ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
@@ -30,6 +30,8 @@ const OTHERS: [(&str, &str); 22] = [
     ("src/inherited.rs", "reads what the system says of its signals"),
     ("evaluator/src/deploy/provenance.rs", "reads what the system says of its processor"),
     ("processes/src/group.rs", "reads what the system says of processes"),
+    ("engines/src/slurm.rs", "creates the log to which a job appends"),
+    ("engines/src/worker.rs", "reads what the system says of its name"),
     ("processes/src/detached.rs", "the outputs of a program are appended"),
     ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),

@@ -6,6 +6,7 @@
 mod answer;
 mod entrypoint;
 mod http;
+mod text;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,11 +24,10 @@ use ureq::http::Method;
 use self::answer::{Seen, is_name};
 use self::entrypoint::{JOB, command_line};
 use self::http::{Address, Client, Refusal};
+use self::text::one_line;
 use crate::engine::{Engine, EngineError, EnginePart, Handle, JobEnd, JobState, Launch, tail};
 use crate::plan::{KEYS, Plan};
 
-/// Environment variable with the token. Ray's own programs read the same variable.
-const TOKEN: &str = "RAY_AUTH_TOKEN";
 /// The address of a cluster on this machine.
 const ADDRESS: &str = "http://127.0.0.1:8265";
 /// Interval between two lists of all jobs.
@@ -46,8 +46,6 @@ const KEPT: Duration = Duration::from_secs(20);
 const REMOVED: usize = 20;
 /// Number of lines that are shown of Ray's own log of a job.
 const LINES: usize = 3;
-/// Longest text of the server that is shown.
-const SHOWN: usize = 300;
 /// Largest amount of memory that can be asked for.
 const MEMORY_MAX: f64 = (1_u64 << 50) as f64;
 
@@ -211,17 +209,6 @@ struct Own {
     submitted: Option<Instant>,
     stopped: Option<Instant>,
     succeeded: Option<Instant>,
-}
-
-/// Returns a text on one line, without control characters, shortened.
-fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(SHOWN) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
 }
 
 /// Returns a name that no other job has. No result depends on it.

@@ -11,7 +11,6 @@ mod states;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,12 +21,10 @@ use kiln_space::{Settings, SettingsError};
 use crate::engine::{Engine, EngineError, EnginePart, Handle, JobEnd, JobState, Launch};
 use crate::plan::{KEYS, Plan};
 use crate::slurm::scheduler::{Answer, Scheduler};
-use crate::slurm::script::{Script, output};
+use crate::slurm::script::{HANDLE, Script, output};
 use crate::slurm::settings::SlurmSettings;
 use crate::slurm::states::Listed;
 
-/// Environment variable by which a job knows its handle.
-const HANDLE: &str = "KILN_SLURM_JOB";
 /// Interval between two questions to the scheduler.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// Interval between two requests to cancel a job.
@@ -139,12 +136,13 @@ impl Slurm {
         let script = Script { sign: &sign, tag, setup: &self.settings.setup, arguments: launch.arguments };
         let write = || {
             OpenOptions::new().create(true).append(true).open(launch.log)?;
-            let mut file = std::fs::File::create(&path)?;
-            file.write_all(&script.bytes())?;
-            file.sync_all()
+            Ok(())
         };
-        let problem = |error| format!("{}: the job's script cannot be written ({error})", path.display());
-        write().map_err(|error| EngineError::Answer(problem(error)))?;
+        let problem = |error: std::io::Error| {
+            EngineError::Answer(format!("{}: the job's log cannot be made ({error})", path.display()))
+        };
+        write().map_err(problem)?;
+        kiln_files::write(&path, &script.bytes()).map_err(|error| EngineError::Answer(error.to_string()))?;
         Ok(path.into_os_string())
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::entrypoint::NO_FOLDER;
-use super::one_line;
+use super::text::one_line;
 use crate::engine::{JobEnd, JobState};
 
 /// Longest name of a job.

@@ -44,7 +44,8 @@ pub(super) fn command_line(
     ))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

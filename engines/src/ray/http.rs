@@ -14,8 +14,10 @@ use serde_json::Value;
 use ureq::http::{HeaderValue, Method, Request, Uri};
 use ureq::{Agent, Body};
 
-use super::{TOKEN, one_line};
+use super::text::one_line;
 
+/// Environment variable with the token. Ray's own programs read the same variable.
+pub(super) const TOKEN: &str = "RAY_AUTH_TOKEN";
 /// Limits of a request: to connect, and as a whole.
 const CONNECT: Duration = Duration::from_secs(3);
 const WHOLE: Duration = Duration::from_secs(15);

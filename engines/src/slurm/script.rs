@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+/// Environment variable by which a job knows its handle.
+pub(super) const HANDLE: &str = "KILN_SLURM_JOB";
 /// Exit code of a script on a machine that does not see the job's folder. Kiln itself never ends with it.
 pub(crate) const NO_FOLDER: i32 = 97;
 /// Seconds for which the script waits for the job's folder, because shared folders show files late.
@@ -43,7 +45,7 @@ impl Script<'_> {
 
 /// Returns the rest of the loop that waits for the job's folder, and what follows it.
 fn wait(tag: &str) -> String {
-    let handle = super::HANDLE;
+    let handle = HANDLE;
     let lines = [
         " ]; do".to_owned(),
         "    kiln_waited=$((kiln_waited + 1))".to_owned(),
@@ -96,7 +98,8 @@ fn os_string(bytes: Vec<u8>) -> OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
