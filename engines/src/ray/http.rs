@@ -122,6 +122,7 @@ impl Client {
         Self { address, certificates, open: OnceLock::new() }
     }
 
+    #[cfg_attr(not(feature = "https"), allow(clippy::unused_self, reason = "only `https` has certificates"))]
     fn open(&self) -> Result<Open, Refusal> {
         let secret = env::var(TOKEN).unwrap_or_default().trim().to_owned();
         let header = match secret.as_str() {
