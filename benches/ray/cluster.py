@@ -4,8 +4,8 @@
     sudo benches/ray/cluster.py --kiln target/release/kiln --work FOLDER [--faults 2] [--result FILE]
 
 A head and two nodes run in network namespaces of their own, each with its own process ids. A bridge in a
-fourth namespace connects them, where the studies run. No namespace has a route to outside. The cluster needs a
-token. The script makes and removes all of this. It needs root, `ip`, `unshare` and `openssl`, PyPI for the
+fourth namespace connects them, where the studies run. No namespace has a route to outside. The cluster needs
+a token. The script makes and removes all of this. It needs root, `ip`, `unshare` and `openssl`, PyPI for the
 first use, and a Kiln with the feature `https`. The checks:
 
 - A study on the cluster has the journal of a study without engine, except times.
@@ -468,8 +468,8 @@ def main():
             "figures": [figures],
             "summary": "The study, a job and a node were killed, and a job was stopped by hand,"
             " {high[faults]} times in all: same journal as without engine, no complete evaluation done again."
-            " A wrong token and an unknown certificate are refused. An empty job of Ray takes {high[empty_s]:.2f} s; a job of Kiln takes"
-            " {high[kiln_s]:.2f} s besides its evaluation.",
+            " A wrong token and an unknown certificate are refused. An empty job of Ray takes {high[empty_s]:.2f} s;"
+            " a job of Kiln takes {high[kiln_s]:.2f} s besides its evaluation.",
         }
         options.result.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n")
     sys.exit(bool(problems))

@@ -160,11 +160,11 @@ pub(crate) fn pause(waited: Duration) -> Duration {
     short.max(waited / 128).min(PAUSE_MAX)
 }
 
-/// The same interval where this number of threads wait. Together they look about 1000 times in a second, so
+/// The same interval where this number of threads wait. Together they look about 500 times in a second, so
 /// hundreds of jobs cost little. Short work is still noticed after a part of its time.
 pub(crate) fn pause_of_many(waited: Duration, threads: usize) -> Duration {
     let threads = u32::try_from(threads).unwrap_or(u32::MAX);
-    let shared = Duration::from_millis(1).saturating_mul(threads).min(waited / 8);
+    let shared = Duration::from_millis(2).saturating_mul(threads).min(waited / 8);
     pause(waited).max(shared).min(PAUSE_MAX)
 }
 
@@ -463,7 +463,7 @@ mod tests {
         let of_many = |waited, threads| pause_of_many(Duration::from_millis(waited), threads).as_millis();
         assert_eq!(of_many(1_000, 2), 20);
         assert_eq!(of_many(1_000, 200), 125);
-        assert_eq!(of_many(10_000, 200), 200);
+        assert_eq!(of_many(10_000, 200), 400);
         assert_eq!(of_many(60_000, 10_000), 1_000);
     }
 }

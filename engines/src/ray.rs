@@ -400,7 +400,8 @@ impl Engine for Ray {
             let told = self.jobs().listed.get(name).map(|seen| seen.message.clone()).unwrap_or_default();
             let path = format!("/api/jobs/{name}/logs");
             let answer = self.client.send(Method::GET, &path, None).unwrap_or_default();
-            let lines = kiln_processes::last_lines(answer["logs"].as_str().unwrap_or_default(), LINES);
+            let said = answer::own_lines(answer["logs"].as_str().unwrap_or_default());
+            let lines = kiln_processes::last_lines(&said, LINES);
             text = if lines.is_empty() { told } else { one_line(&lines.join(" | ")) };
         }
         kiln_processes::without_secrets(&text).into_owned()

@@ -1,7 +1,7 @@
 //! A study with many trials and 200 running jobs: how much processor time and memory it takes itself.
 //!
 //! The engine is a double: another process of this program does the work of all jobs in its threads, with the
-//! code that real jobs use, and each evaluation only waits. `KILN_CONTROLLER=10000x10` evaluates that many
+//! code that real jobs use, and each evaluation only waits. `KILN_CONTROLLER=10000x40` evaluates that many
 //! trials of that many seconds each, and holds the study to the stated limit of processor time.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test")]
 

@@ -50,8 +50,17 @@ pub(super) fn job(value: &Value) -> Option<(String, Seen)> {
         "FAILED" => JobState::Ended(failure(&details, message)),
         _ => return None,
     };
-    let message = one_line(&kiln_processes::last_lines(message, 1).concat());
+    let message = one_line(&kiln_processes::last_lines(&own_lines(message), 1).concat());
     Some((name, Seen { state, message }))
+}
+
+/// Returns a log of Ray without the lines that Ray writes at the start of every job.
+pub(super) fn own_lines(log: &str) -> String {
+    let is_usual = |line: &&str| {
+        line.starts_with("Running entrypoint for job ") || line.ends_with("Runtime env is setting up.")
+    };
+    let lines: Vec<&str> = log.lines().filter(|line| !is_usual(line)).collect();
+    lines.join("\n")
 }
 
 /// Tells apart why a job failed.
@@ -141,7 +150,8 @@ mod tests {
         let lost = ended(json!({
             "error_type": "JOB_SUPERVISOR_ACTOR_DIED",
             "message": "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\
-                        The actor died because its node has died. Node Id: 1f",
+                        The actor died because its node has died. Node Id: 1f\n\tthe actor's node was \
+                        terminated unexpectedly: health check failed due to missing too many heartbeats",
             "driver_agent_http_address": "http://10.0.0.2:52365",
         }));
         assert_eq!(lost, JobEnd::NodeLost { node: "10.0.0.2".to_owned() });
@@ -151,8 +161,11 @@ mod tests {
                         node running low on memory.",
         }));
         assert_eq!(memory, JobEnd::Memory { bytes: None });
-        let worker =
-            json!({ "error_type": "JOB_SUPERVISOR_ACTOR_DIED", "message": "its worker process has died" });
+        let worker = json!({
+            "error_type": "JOB_SUPERVISOR_ACTOR_DIED",
+            "message": "The actor is dead because its worker process has died. Worker exit type: \
+                        SYSTEM_ERROR (1) the process was killed by the OOM killer due to high memory usage",
+        });
         assert_eq!(ended(worker), JobEnd::Killed { signal: 9 });
         let waited = json!({ "error_type": "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "message": "m" });
         assert_eq!(ended(waited), JobEnd::NotStarted);
@@ -164,5 +177,12 @@ mod tests {
             panic!("a reason")
         };
         assert!(problem.starts_with("node-b does not see /x/jobs/0001; a study on Ray needs"), "{problem}");
+    }
+
+    #[test]
+    fn lines_that_every_job_has_are_left_out() {
+        let log = "2026-11-30 08:34:00,1 INFO job_manager.py:1 -- Runtime env is setting up.\n\
+                   Running entrypoint for job kiln-1: test -d '/x'\nnode-b does not see /x\n";
+        assert_eq!(own_lines(log), "node-b does not see /x");
     }
 }
