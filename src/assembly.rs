@@ -97,7 +97,7 @@ pub struct Assembly {
     /// The strategy.
     pub strategy: Box<dyn Strategy>,
     /// The engine, if the config has a table `[engine]`. The caller opens its jobs with
-    /// [`jobs::open`](crate::jobs::open).
+    /// [`jobs::open`].
     pub engine: Option<BuiltEngine>,
     /// The trackers. The caller gives them to a [`kiln_trackers::Tracking`] that observes the study.
     pub trackers: Vec<Box<dyn Tracker>>,
