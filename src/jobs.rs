@@ -143,6 +143,8 @@ impl<'a> StudyWorker<'a> {
 
     fn prepare(&mut self, progress: &dyn Progress) -> Result<(), EvalError> {
         if !self.is_prepared {
+            // The study has trained the supernet before. Without this check, each job would train it again.
+            kiln_engines::wait_for_supernet(self.assembly.evaluator.as_ref(), progress)?;
             self.assembly.evaluator.prepare(progress)?;
             self.is_prepared = true;
         }
@@ -178,10 +180,14 @@ impl Worker for StudyWorker<'_> {
                 self.prepare(progress)?;
                 Ok(finish_study(&self.assembly.evaluator.fingerprint(), &self.finish))
             }
-            // `train_anchor` compares the conditions itself.
-            Work::Anchor { conditions, .. } => Ok(conditions.clone()),
+            // These trainings compare the conditions themselves.
+            Work::Supernet { conditions } | Work::Anchor { conditions, .. } => Ok(conditions.clone()),
             Work::Audit { epochs, .. } => Ok(self.audit(*epochs)?.evaluator.fingerprint()),
         }
+    }
+
+    fn train_supernet(&mut self, conditions: &str, progress: &dyn Progress) -> Result<(), EvalError> {
+        self.assembly.evaluator.train_supernet(conditions, progress)
     }
 
     fn evaluate(&mut self, work: &Work, progress: &dyn Progress) -> Result<Outcome, EvalError> {
@@ -203,8 +209,8 @@ impl Worker for StudyWorker<'_> {
                 let request = Request { genotype, architecture: &architecture, fidelity, seed };
                 self.audit(*epochs)?.evaluator.evaluate_watched(&request, watch)
             }
-            Work::Finish { trial } => {
-                let problem = format!("it was asked for an outcome of finishing trial {}", trial.id);
+            Work::Supernet { .. } | Work::Finish { .. } => {
+                let problem = format!("{} has no outcome", work.label());
                 Err(EvalError::Job { path: self.assembly.paths.root().to_owned(), problem })
             }
         }

@@ -51,6 +51,10 @@ impl Worker for Waiting {
         asked(work).map(|_| "waiting".to_owned())
     }
 
+    fn train_supernet(&mut self, _: &str, _: &dyn Progress) -> Result<(), EvalError> {
+        Err(EvalError::Interrupted)
+    }
+
     fn evaluate(&mut self, work: &Work, _: &dyn Progress) -> Result<Outcome, EvalError> {
         let (seed, milliseconds) = asked(work)?;
         thread::sleep(Duration::from_millis(milliseconds.into()));

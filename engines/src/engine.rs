@@ -22,6 +22,8 @@ pub struct Launch<'a> {
     /// Number of the attempt at the job's first piece of work, from 1. An engine may allow later attempts
     /// more memory or time.
     pub attempt: u32,
+    /// Machines that do not see the run folder. An engine that can choose does not use them.
+    pub avoid: &'a [String],
 }
 
 /// The engine's own name for a job, in a form that can be stored.

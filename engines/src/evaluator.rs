@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kiln_search::{
     EvalError, Evaluator, FailureKind, Fidelities, Fidelity, OpenAnchor, Outcome, Progress, REASON_PARTS,
@@ -11,14 +12,19 @@ use kiln_search::{
 use kiln_space::Genotype;
 
 use crate::folder::ResultRecord;
-use crate::pool::{Pool, Undone};
+use crate::pool::{Pool, Undone, said};
 use crate::work::{Done, Work};
+use crate::worker::machine;
 
 /// Name of the stage that trains anchors.
 const ANCHORS: &str = "anchors";
+/// Time for which a machine may not see files yet that another machine wrote.
+const SEEN_AFTER: Duration = Duration::from_mins(1);
+const SEEN_EVERY: Duration = Duration::from_millis(500);
+const UNSEEN: &str = "it does not see the trained supernet in the run folder; let jobs run only on machines \
+                      that share the run folder with the study";
 
-/// Evaluates networks in jobs. Everything that is done once stays in the process of the study, except the
-/// training of anchors.
+/// Evaluates networks in jobs. The supernet and its anchors are trained in jobs, too.
 pub struct EngineEvaluator {
     inner: Arc<dyn Evaluator>,
     pool: Arc<Pool>,
@@ -29,6 +35,25 @@ impl EngineEvaluator {
     #[must_use]
     pub const fn new(inner: Arc<dyn Evaluator>, pool: Arc<Pool>) -> Self {
         Self { inner, pool }
+    }
+
+    /// Trains the supernet in a job of its own, on the machine that the engine chooses for it.
+    fn train_supernet(&self, progress: &dyn Progress) -> Result<(), EvalError> {
+        let Some(conditions) = self.inner.open_supernet() else { return Ok(()) };
+        let work = Work::Supernet { conditions: conditions.clone() };
+        match self.pool.run(&conditions, &work, Some(progress)) {
+            Ok(ResultRecord { done: Done::Supernet, .. }) => wait_for_supernet(self.inner.as_ref(), progress),
+            Ok(ResultRecord { job, .. }) => Err(unasked(&work, job)),
+            Err(Undone::Lost { attempts, end, log }) => {
+                let path = self.pool.folder().path().to_owned();
+                let problem = format!(
+                    "{attempts} jobs ended while they trained the supernet; the last one: {end}{}",
+                    said(&log)
+                );
+                Err(EvalError::Job { path, problem })
+            }
+            Err(Undone::Broken(error)) => Err(error),
+        }
     }
 
     /// Trains the open anchors side by side in jobs.
@@ -53,6 +78,30 @@ impl EngineEvaluator {
         };
         side_by_side(&open, self.pool.jobs(), &one, progress)
     }
+}
+
+/// Waits until the run folder shows the trained supernet, which another machine may have trained. Returns at
+/// once if there is none to wait for.
+///
+/// # Errors
+/// [`EvalError::Device`] if this machine does not see it within a minute. [`EvalError::Interrupted`] if the
+/// user stopped the work.
+pub fn wait_for_supernet(evaluator: &dyn Evaluator, progress: &dyn Progress) -> Result<(), EvalError> {
+    wait_at_most(SEEN_AFTER, evaluator, progress)
+}
+
+fn wait_at_most(most: Duration, evaluator: &dyn Evaluator, progress: &dyn Progress) -> Result<(), EvalError> {
+    let began = Instant::now();
+    while evaluator.open_supernet().is_some() {
+        if progress.stop_requested() {
+            return Err(EvalError::Interrupted);
+        }
+        if began.elapsed() >= most {
+            return Err(EvalError::Device { device: machine(), problem: UNSEEN.to_owned() });
+        }
+        thread::sleep(SEEN_EVERY);
+    }
+    Ok(())
 }
 
 impl Pool {
@@ -144,10 +193,7 @@ impl Progress for Warnings<'_> {
 pub(crate) fn outcome(work: &Work, done: Result<ResultRecord, Undone>) -> Result<Outcome, EvalError> {
     match done {
         Ok(ResultRecord { done: Done::Outcome(outcome), .. }) => Ok(outcome),
-        Ok(ResultRecord { done: Done::Finished(_), job, .. }) => {
-            let problem = format!("it returned a finished network for {}", work.label());
-            Err(EvalError::Job { path: job.into(), problem })
-        }
+        Ok(ResultRecord { job, .. }) => Err(unasked(work, job)),
         Err(Undone::Lost { attempts, end, log }) => {
             let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
             let mut parts = vec![format!("its job ended {times} before it had a result"), end.to_string()];
@@ -161,8 +207,14 @@ pub(crate) fn outcome(work: &Work, done: Result<ResultRecord, Undone>) -> Result
     }
 }
 
+fn unasked(work: &Work, job: String) -> EvalError {
+    let problem = format!("it returned another kind of result for {}", work.label());
+    EvalError::Job { path: job.into(), problem }
+}
+
 impl Evaluator for EngineEvaluator {
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError> {
+        self.train_supernet(progress)?;
         self.train_anchors(progress)?;
         self.inner.prepare(progress)
     }
@@ -205,5 +257,47 @@ impl Evaluator for EngineEvaluator {
 
     fn try_out(&self, request: &Request<'_>) -> Result<(Outcome, Vec<String>), EvalError> {
         self.inner.try_out(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Its supernet appears after this number of looks.
+    struct Late(AtomicU32);
+
+    impl Evaluator for Late {
+        fn prepare(&self, _: &dyn Progress) -> Result<(), EvalError> {
+            Ok(())
+        }
+
+        fn fingerprint(&self) -> String {
+            String::new()
+        }
+
+        fn evaluate(&self, _: &Request<'_>) -> Result<Outcome, EvalError> {
+            Err(EvalError::Interrupted)
+        }
+
+        fn open_supernet(&self) -> Option<String> {
+            let left = self.0.load(Ordering::Relaxed);
+            self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+            (left > 0).then(String::new)
+        }
+    }
+
+    #[test]
+    fn machine_that_does_not_see_the_supernet_is_named() {
+        let wait = |looks: u32, most| wait_at_most(most, &Late(AtomicU32::new(looks)), &Silent);
+        assert!(wait(0, Duration::ZERO).is_ok());
+        assert!(wait(2, Duration::from_mins(1)).is_ok());
+        let message = wait(u32::MAX, Duration::ZERO).unwrap_err().to_string();
+        assert!(
+            message.contains(&machine()) && message.contains("does not see the trained supernet"),
+            "{message}"
+        );
     }
 }

@@ -75,8 +75,8 @@ impl Finisher for EngineFinisher {
                 place_files(&self.pool.folder().files(&key), &finished, into)?;
                 Ok(finished)
             }
-            Ok(ResultRecord { done: Done::Outcome(_), .. }) => {
-                Err(EvalError::Job { path, problem: "it returned an outcome for a network".to_owned() })
+            Ok(ResultRecord { done: Done::Outcome(_) | Done::Supernet, .. }) => {
+                Err(EvalError::Job { path, problem: "it returned no network".to_owned() })
             }
             Err(Undone::Lost { attempts, end, log }) => {
                 let problem = format!(

@@ -17,6 +17,7 @@
 //!
 //! A file that decides something is created by a hard link, which only the first writer can make.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,9 @@ pub(crate) struct ProgressRecord {
     pub(crate) done: u64,
     pub(crate) total: u64,
     pub(crate) note: String,
+    /// The last numbers of the stage by name, each with its step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) numbers: BTreeMap<String, (u64, f64)>,
 }
 
 /// A file of results.

@@ -16,7 +16,7 @@ mod worker;
 
 pub use board::JobRow;
 pub use engine::{Engine, EngineBuilder, EngineError, EnginePart, Handle, JobEnd, JobState, Launch};
-pub use evaluator::EngineEvaluator;
+pub use evaluator::{EngineEvaluator, wait_for_supernet};
 pub use finisher::{EngineFinisher, finish_study};
 pub use folder::{JobFolder, JobRecord, JobsFolder};
 pub use kiln_processes::end_first_without_memory;

@@ -193,7 +193,9 @@ mod tests {
     fn submit(engine: &dyn Engine, script: &str, folder: &Path) -> Handle {
         let arguments = ["sh", "-c", script].map(OsString::from);
         let log = folder.join("log");
-        engine.submit(&Launch { name: "a", arguments: &arguments, log: &log, attempt: 1 }).unwrap()
+        engine
+            .submit(&Launch { name: "a", arguments: &arguments, log: &log, attempt: 1, avoid: &[] })
+            .unwrap()
     }
 
     fn end(engine: &dyn Engine, handle: &Handle) -> JobEnd {

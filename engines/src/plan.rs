@@ -31,6 +31,9 @@ pub struct Plan {
     /// Time in seconds after which a job that has not begun is reported.
     #[serde(default = "start_warning_s")]
     pub start_warning_s: u32,
+    /// Settings of the engine that differ for the job that trains a supernet.
+    #[serde(default)]
+    pub training: Map<String, Value>,
 }
 
 fn jobs() -> usize {
@@ -60,10 +63,15 @@ description = "How often an evaluation is begun before it counts as failed, if i
 [start_warning_s]
 "$ref" = "#/$defs/count"
 description = "Seconds after which a job that has not begun is reported. Default 600."
+
+[training]
+type = "object"
+additionalProperties = {}
+description = "Settings of this engine that differ for the job that trains a supernet, such as `{ gpus = 1 }`."
 "##;
 
 /// The keys of these settings.
-const NAMES: [&str; 4] = ["jobs", "trials_per_job", "attempts", "start_warning_s"];
+const NAMES: [&str; 5] = ["jobs", "trials_per_job", "attempts", "start_warning_s", "training"];
 
 /// Adds the keys of every engine to those that an error says an engine accepts.
 pub(crate) fn with_keys(settings: &Settings, mut error: SettingsError) -> SettingsError {
@@ -98,6 +106,13 @@ impl Plan {
             return refuse("attempts", "0".to_owned(), "at least 1");
         }
         Ok((plan, Settings::new(settings.path(), rest)))
+    }
+
+    /// Returns the settings of the job that trains a supernet. `own` are those of the other jobs.
+    pub(crate) fn for_training(&self, own: &Settings) -> Settings {
+        let mut table = own.table().clone();
+        table.extend(self.training.clone());
+        Settings::new(own.key("training"), table)
     }
 
     /// Whether a job that was given so many pieces of work, and runs for this time, gets another one.

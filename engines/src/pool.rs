@@ -2,6 +2,7 @@
 
 mod adoption;
 mod state;
+mod undone;
 
 use std::ffi::OsString;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,9 +14,12 @@ use kiln_search::{EvalError, Progress};
 
 use self::adoption::{adopt, settle};
 use self::state::{Job, State};
-use crate::engine::{Engine, EngineError, Handle, JobEnd, JobState, Launch};
+use self::undone::broken;
+pub(crate) use self::undone::{Undone, said};
+use crate::engine::{Engine, Handle, JobEnd, JobState, Launch};
 use crate::folder::{
-    JobFolder, JobRecord, JobsFolder, Request, ResultRecord, StartRecord, VERSION, now, pause, pause_of_many,
+    JobRecord, JobsFolder, ProgressRecord, Request, ResultRecord, StartRecord, VERSION, now, pause,
+    pause_of_many,
 };
 use crate::plan::Plan;
 use crate::registry::BuiltEngine;
@@ -43,6 +47,8 @@ const MISFORTUNES: u32 = 100;
 /// takes the results of those that ended, and starts nothing twice.
 pub struct Pool {
     engine: Box<dyn Engine>,
+    /// The engine of the job that trains a supernet.
+    training: Box<dyn Engine>,
     plan: Plan,
     folder: JobsFolder,
     record: JobRecord,
@@ -51,22 +57,6 @@ pub struct Pool {
     state: Mutex<State>,
     /// A job ended or has nothing to do.
     changed: Condvar,
-}
-
-/// Why a piece of work has no result.
-#[derive(Debug)]
-pub(crate) enum Undone {
-    /// Each of its attempts ended too early.
-    Lost {
-        /// Number of attempts.
-        attempts: u32,
-        /// How the last one ended.
-        end: JobEnd,
-        /// What the last job printed at its end.
-        log: String,
-    },
-    /// The environment is broken, or the study was stopped.
-    Broken(EvalError),
 }
 
 /// What a study's jobs need to know.
@@ -90,12 +80,6 @@ enum Waited {
     Stopped,
 }
 
-impl From<FileError> for Undone {
-    fn from(error: FileError) -> Self {
-        Self::Broken(error.into())
-    }
-}
-
 impl Pool {
     /// Opens the jobs of a run folder that this process has locked. Takes over the jobs that still run.
     ///
@@ -105,13 +89,13 @@ impl Pool {
         let PoolStudy { run, data, finish, version, forgets_attempts } = study;
         let folder = JobsFolder::of_run(&run);
         let record = JobRecord { version: VERSION, kiln: version, unix_s: 0.0, run, data, finish };
-        let BuiltEngine { engine, plan } = built;
+        let BuiltEngine { engine, training, plan } = built;
         let mut state = adopt(engine.as_ref(), &folder)?;
         if forgets_attempts {
             state.attempts.clear();
         }
         let state = Mutex::new(state);
-        Ok(Self { engine, plan, folder, record, program, state, changed: Condvar::new() })
+        Ok(Self { engine, training, plan, folder, record, program, state, changed: Condvar::new() })
     }
 
     /// Number of jobs at a time.
@@ -154,6 +138,7 @@ impl Pool {
         if let Some(known) = self.folder.result(key)? {
             return Ok(known);
         }
+        let is_training = matches!(work, Work::Supernet { .. });
         let (mut false_starts, mut misfortunes) = (0, 0);
         let (mut end, mut log) = (JobEnd::Gone, String::new());
         loop {
@@ -161,7 +146,7 @@ impl Pool {
             if attempts >= self.plan.attempts {
                 return Err(Undone::Lost { attempts, end, log });
             }
-            let (mut job, is_asked) = self.acquire(key, attempts + 1)?;
+            let (mut job, is_asked) = self.acquire(key, is_training, attempts + 1)?;
             if !is_asked {
                 let work = Box::new(work.clone());
                 let (key, study) = (key.clone(), study.to_owned());
@@ -188,6 +173,9 @@ impl Pool {
                     self.retire();
                     (end, log) = self.settle(&job, ended)?;
                     tracing::warn!("job {} with {}: {end}", job.folder.name(), work.label());
+                    if let JobEnd::NoFolder { node } = &end {
+                        self.avoid(node, progress);
+                    }
                     if let JobEnd::Failed { problem } = end {
                         let path = job.folder.path().to_owned();
                         return Err(Undone::Broken(EvalError::Job { path, problem }));
@@ -216,6 +204,17 @@ impl Pool {
         }
     }
 
+    /// Starts no further job on a machine that does not see the run folder, and says so once.
+    fn avoid(&self, node: &str, progress: Option<&dyn Progress>) {
+        let mut state = self.state();
+        if state.blind.iter().all(|known| known != node) {
+            state.blind.push(node.to_owned());
+            drop(state);
+            let what = JobEnd::NoFolder { node: node.to_owned() };
+            warn(progress, &format!("a job cannot begin: {what}; it gets no further jobs"));
+        }
+    }
+
     /// Ends the jobs, and removes results that the journal has. Call this when the study has ended.
     ///
     /// # Errors
@@ -235,7 +234,7 @@ impl Pool {
     fn close_idle(&self) -> Result<(), FileError> {
         let idle = std::mem::take(&mut self.state().idle);
         for job in idle {
-            close(&job)?;
+            job.close()?;
             let mut state = self.state();
             state.jobs -= 1;
             state.ending.push(job.folder);
@@ -251,20 +250,31 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a job for a piece of work, and whether the job was already asked to do it.
-    fn acquire(&self, key: &Key, attempt: u32) -> Result<(Job, bool), Undone> {
+    fn engine_of(&self, is_training: bool) -> &dyn Engine {
+        if is_training { self.training.as_ref() } else { self.engine.as_ref() }
+    }
+
+    /// Returns a job for a piece of work, and whether the job was already asked to do it. The training of a
+    /// supernet gets a job of its own.
+    fn acquire(&self, key: &Key, is_training: bool, attempt: u32) -> Result<(Job, bool), Undone> {
         let mut state = self.state();
         loop {
             if let Some(job) = state.adopted.remove(key) {
                 return Ok((job, true));
             }
             if let Some(job) = state.idle.pop() {
-                return Ok((job, false));
+                if !is_training {
+                    return Ok((job, false));
+                }
+                // Makes room for the training.
+                job.close()?;
+                state.jobs -= 1;
+                state.ending.push(job.folder);
             }
             if state.jobs < self.plan.jobs {
                 state.jobs += 1;
                 drop(state);
-                return match self.start(attempt) {
+                return match self.start(is_training, attempt) {
                     Ok(job) => Ok((job, false)),
                     Err(error) => {
                         self.retire();
@@ -290,13 +300,13 @@ impl Pool {
             return Ok(state);
         }
         state.looked = Some(Instant::now());
-        let adopted: Vec<(Key, Handle)> =
-            state.adopted.iter().map(|(key, job)| (key.clone(), job.handle.clone())).collect();
+        let of = |(key, job): (&Key, &Job)| (key.clone(), job.handle.clone(), job.is_training);
+        let adopted: Vec<(Key, Handle, bool)> = state.adopted.iter().map(of).collect();
         drop(state);
         let mut over = Vec::new();
-        for (key, handle) in adopted {
+        for (key, handle, is_training) in adopted {
             let is_done = self.folder.result(&key)?.is_some();
-            let end = match self.engine.status(&handle) {
+            let end = match self.engine_of(is_training).status(&handle) {
                 Ok(JobState::Ended(end)) => Some(end),
                 _ => None,
             };
@@ -311,6 +321,10 @@ impl Pool {
             if let Some(end) = end {
                 state.jobs -= 1;
                 self.settle(&job, end)?;
+            } else if job.is_training {
+                job.close()?;
+                state.jobs -= 1;
+                state.ending.push(job.folder);
             } else {
                 state.idle.push(job);
             }
@@ -318,19 +332,20 @@ impl Pool {
         Ok(state)
     }
 
-    fn start(&self, attempt: u32) -> Result<Job, Undone> {
+    fn start(&self, is_training: bool, attempt: u32) -> Result<Job, Undone> {
         let record = JobRecord { unix_s: now(), ..self.record.clone() };
-        let number = {
+        let (number, avoid) = {
             let mut state = self.state();
             state.next_job += 1;
-            state.next_job - 1
+            (state.next_job - 1, state.blind.clone())
         };
         let folder = self.folder.create(&record, number)?;
         let mut arguments = self.program.clone();
         arguments.push(folder.path().as_os_str().to_owned());
         let name = format!("kiln-{}", folder.name());
-        let launch = Launch { name: &name, arguments: &arguments, log: &folder.log(), attempt };
-        let handle = self.engine.submit(&launch).map_err(|error| {
+        let launch =
+            Launch { name: &name, arguments: &arguments, log: &folder.log(), attempt, avoid: &avoid };
+        let handle = self.engine_of(is_training).submit(&launch).map_err(|error| {
             let end = JobEnd::Failed { problem: error.to_string() };
             // If the engine has the job nevertheless, it does not begin.
             let withdrawn = StartRecord { handle: None, unix_s: now(), is_withdrawn: true };
@@ -340,14 +355,16 @@ impl Pool {
             Undone::Broken(broken(&folder, &error))
         })?;
         folder.submit(&handle)?;
-        Ok(Job { folder, handle, next: 1, began: Instant::now() })
+        Ok(Job { is_training, folder, handle, next: 1, began: Instant::now() })
     }
 
     /// Waits until the result is there or the job has ended.
     fn wait(&self, job: &Job, key: &Key, progress: Option<&dyn Progress>) -> Result<Waited, Undone> {
+        let engine = self.engine_of(job.is_training);
         let (began, mut asked) = (Instant::now(), Instant::now());
         let mut stopped: Option<Instant> = None;
         let mut said: Option<Instant> = None;
+        let mut reported = None;
         let jobs = u32::try_from(self.plan.jobs).unwrap_or(u32::MAX);
         let ask_every = ASK_EVERY.max(ASK_SHARE.saturating_mul(jobs)).min(ASK_MAX);
         let mut said_waiting = Duration::from_secs(u64::from(self.plan.start_warning_s));
@@ -358,18 +375,18 @@ impl Pool {
             if asked.elapsed() >= ask_every {
                 asked = Instant::now();
                 if let Some(progress) = progress {
-                    report(job, progress);
+                    report(job, &mut reported, progress);
                     if progress.stop_requested() && stopped.is_none() {
                         stopped = Some(Instant::now());
                         job.folder.stop()?;
                     }
                 }
                 if stopped.is_some_and(|stopped| stopped.elapsed() >= GRACE) {
-                    self.engine
+                    engine
                         .cancel(&job.handle)
                         .map_err(|error| Undone::Broken(broken(&job.folder, &error)))?;
                 }
-                match self.engine.status(&job.handle) {
+                match engine.status(&job.handle) {
                     Ok(JobState::Ended(end)) => {
                         // The result may have come between the two looks.
                         self.folder.refresh(key);
@@ -406,19 +423,19 @@ impl Pool {
 
     /// Records how a job ended, unless the job has recorded it. Returns the end and the job's last lines.
     fn settle(&self, job: &Job, end: JobEnd) -> Result<(JobEnd, String), FileError> {
-        settle(self.engine.as_ref(), &job.folder, &job.handle, end)
+        settle(self.engine_of(job.is_training), &job.folder, &job.handle, end)
     }
 
     /// A job that has done its work gets other work, or is closed.
     fn release(&self, job: Job) -> Result<(), FileError> {
-        let goes_on = self.plan.continues(job.next - 1, job.began.elapsed());
+        let goes_on = !job.is_training && self.plan.continues(job.next - 1, job.began.elapsed());
         if goes_on {
             self.state().idle.push(job);
             self.changed.notify_all();
             return Ok(());
         }
         self.retire();
-        close(&job)?;
+        job.close()?;
         let mut state = self.state();
         // Jobs that have ended by now need no place in memory.
         state.ending.retain(|folder| !folder.has_ended());
@@ -447,19 +464,6 @@ impl Drop for Pool {
     }
 }
 
-fn close(job: &Job) -> Result<(), FileError> {
-    job.folder.ask(job.next, &Request::Closed { by: "the study".to_owned() }).map(drop)
-}
-
-fn broken(folder: &JobFolder, error: &EngineError) -> EvalError {
-    EvalError::Job { path: folder.path().to_owned(), problem: error.to_string() }
-}
-
-/// Returns the last lines of a job as the end of a sentence.
-pub(crate) fn said(log: &str) -> String {
-    if log.is_empty() { String::new() } else { format!(" | {log}") }
-}
-
 fn warn(progress: Option<&dyn Progress>, message: &str) {
     if let Some(progress) = progress {
         progress.warn(message);
@@ -468,8 +472,17 @@ fn warn(progress: Option<&dyn Progress>, message: &str) {
     }
 }
 
-fn report(job: &Job, progress: &dyn Progress) {
-    if let Some(shown) = job.folder.progress().filter(|shown| shown.request + 1 == job.next) {
-        progress.report(&shown.stage, shown.done, shown.total, &shown.note);
+/// Reports the progress of a job, unless it is still what was reported last.
+fn report(job: &Job, last: &mut Option<ProgressRecord>, progress: &dyn Progress) {
+    let now = job.folder.progress().filter(|shown| shown.request + 1 == job.next);
+    if now == *last {
+        return;
     }
+    if let Some(shown) = &now {
+        progress.report(&shown.stage, shown.done, shown.total, &shown.note);
+        for (name, (step, value)) in &shown.numbers {
+            progress.number(&shown.stage, *step, name, *value);
+        }
+    }
+    *last = now;
 }

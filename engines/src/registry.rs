@@ -28,8 +28,10 @@ pub struct EngineRegistry(Registry<EngineBuilder>);
 
 /// An engine, and how much it does at a time.
 pub struct BuiltEngine {
-    /// The engine.
+    /// The engine of all jobs but one.
     pub engine: Box<dyn Engine>,
+    /// The engine of the job that trains a supernet. It has the settings of `training` in place of others.
+    pub training: Box<dyn Engine>,
     /// How many jobs run, and how often they are tried.
     pub plan: Plan,
 }
@@ -53,7 +55,10 @@ impl EngineRegistry {
         let part = self.find(kind).map_err(|unknown| unknown.at(settings.key("kind")))?;
         let (plan, own) = Plan::read(settings)?;
         let engine = (part.build)(&own, &plan).map_err(|error| plan::with_keys(settings, error))?;
-        Ok(BuiltEngine { engine, plan })
+        // This job runs alone.
+        let alone = Plan { jobs: 1, ..plan.clone() };
+        let training = (part.build)(&plan.for_training(&own), &alone)?;
+        Ok(BuiltEngine { engine, training, plan })
     }
 }
 
@@ -107,6 +112,9 @@ mod tests {
             (json!({ "attempts": 0 }), "attempts"),
             (json!({ "memory_max_bytes": 0 }), "memory_max_bytes"),
             (json!({ "job": 1 }), "job"),
+            (json!({ "training": 1 }), "training"),
+            (json!({ "training": { "jobs": 1 } }), "training.jobs"),
+            (json!({ "training": { "memory_max_bytes": 0 } }), "training.memory_max_bytes"),
         ] {
             let message = refused("local", table);
             assert!(message.starts_with(&format!("`engine.{key}`: ")), "{message}");

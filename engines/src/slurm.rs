@@ -186,7 +186,7 @@ impl Engine for Slurm {
         let mut log = OsString::from("--output=");
         log.push(output(launch.log));
         // The last option of a name counts.
-        let mut arguments = self.settings.options(launch.attempt);
+        let mut arguments = self.settings.options(launch.attempt, launch.avoid);
         arguments.extend(
             ["--parsable", "--no-requeue", "--nodes=1", "--ntasks=1", "--open-mode=append"]
                 .map(OsString::from),

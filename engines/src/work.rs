@@ -20,6 +20,11 @@ pub enum Work {
         /// Seed of all random numbers.
         seed: u64,
     },
+    /// Trains the weights that the networks of the study share. The run folder has the result.
+    Supernet {
+        /// Hash of everything that the training depends on.
+        conditions: String,
+    },
     /// Trains a network on its own that corrects the estimates of a supernet.
     Anchor {
         /// The network.
@@ -51,6 +56,8 @@ pub enum Work {
 pub enum Done {
     /// The outcome of an evaluation.
     Outcome(Outcome),
+    /// The supernet is trained.
+    Supernet,
     /// A finished network. Its files are in the folder of the result.
     Finished(Finished),
 }
@@ -88,7 +95,7 @@ impl Work {
         match self {
             Self::Trial { trial, .. } => Some(*trial),
             Self::Finish { trial } => Some(trial.id),
-            Self::Anchor { .. } | Self::Audit { .. } => None,
+            Self::Supernet { .. } | Self::Anchor { .. } | Self::Audit { .. } => None,
         }
     }
 
@@ -100,6 +107,7 @@ impl Work {
                 format!("trial {trial}, {epochs} epochs")
             }
             Self::Trial { trial, .. } => format!("trial {trial}"),
+            Self::Supernet { .. } => "supernet".to_owned(),
             Self::Anchor { genotype, .. } => format!("anchor {genotype}"),
             Self::Audit { genotype, .. } => format!("audit of {genotype}"),
             Self::Finish { trial } => format!("finishing trial {}", trial.id),

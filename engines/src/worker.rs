@@ -1,5 +1,6 @@
 //! What a job does: it takes requests one after another, does the work, and stores the results.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,13 @@ pub trait Worker {
     /// [`EvalError`] if the study cannot be read.
     fn study(&mut self, work: &Work, progress: &dyn Progress) -> Result<String, EvalError>;
 
-    /// Evaluates or trains a network.
+    /// Trains the supernet of the study, and leaves the result in the run folder.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken or the study was stopped.
+    fn train_supernet(&mut self, conditions: &str, progress: &dyn Progress) -> Result<(), EvalError>;
+
+    /// Evaluates a network, or trains one on its own.
     ///
     /// # Errors
     /// [`EvalError`] if the environment is broken.
@@ -171,6 +178,10 @@ fn do_one(
     }
     let began = Instant::now();
     let done = match work {
+        Work::Supernet { conditions } => {
+            worker.train_supernet(conditions, &progress)?;
+            Done::Supernet
+        }
         Work::Finish { .. } => Done::Finished(finish(results, key, work, worker, &progress)?),
         _ => Done::Outcome(evaluate(work, worker, &progress)?),
     };
@@ -195,7 +206,7 @@ fn other_study(read: String, expected: &str) -> JobError {
 }
 
 /// Returns the name of this machine.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
 }
@@ -234,13 +245,15 @@ struct Shown<'a> {
     request: u32,
     written: Mutex<Instant>,
     looked: Mutex<Instant>,
+    numbers: Mutex<BTreeMap<String, (u64, f64)>>,
     is_stopped: AtomicBool,
 }
 
 impl<'a> Shown<'a> {
     fn new(folder: &'a JobFolder, request: u32) -> Self {
         let (written, looked) = (Mutex::new(Instant::now()), Mutex::new(Instant::now()));
-        Self { folder, request, written, looked, is_stopped: AtomicBool::new(false) }
+        let numbers = Mutex::default();
+        Self { folder, request, written, looked, numbers, is_stopped: AtomicBool::new(false) }
     }
 }
 
@@ -252,9 +265,18 @@ impl Progress for Shown<'_> {
         }
         *shown = Instant::now();
         let (stage, note) = (stage.to_owned(), note.to_owned());
-        let record = ProgressRecord { request: self.request, stage, done, total, note };
+        let numbers = std::mem::take(&mut *self.numbers.lock().unwrap_or_else(PoisonError::into_inner));
+        let record = ProgressRecord { request: self.request, stage, done, total, note, numbers };
         if let Err(error) = self.folder.show_progress(&record) {
             tracing::warn!("{error}");
+        }
+    }
+
+    fn number(&self, _stage: &str, step: u64, name: &str, value: f64) {
+        // JSON has no other numbers.
+        if value.is_finite() {
+            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            numbers.insert(name.to_owned(), (step, value));
         }
     }
 

@@ -57,6 +57,10 @@ impl Worker for Waiting {
         Ok(reference.clone())
     }
 
+    fn train_supernet(&mut self, _: &str, _: &dyn Progress) -> Result<(), EvalError> {
+        Err(EvalError::Interrupted)
+    }
+
     fn evaluate(&mut self, work: &Work, _: &dyn Progress) -> Result<Outcome, EvalError> {
         let Work::Audit { seed, .. } = work else { panic!("{work:?}") };
         thread::sleep(self.0);
@@ -90,6 +94,27 @@ fn cluster() {
 }
 
 struct Double(Mutex<ChildStdin>);
+
+/// The engine of a training that no study of this test has.
+struct NoEngine;
+
+impl Engine for NoEngine {
+    fn submit(&self, launch: &Launch<'_>) -> Result<Handle, EngineError> {
+        Err(EngineError::Unknown(launch.name.to_owned()))
+    }
+
+    fn status(&self, handle: &Handle) -> Result<JobState, EngineError> {
+        Err(EngineError::Unknown(handle.0.clone()))
+    }
+
+    fn cancel(&self, handle: &Handle) -> Result<(), EngineError> {
+        Err(EngineError::Unknown(handle.0.clone()))
+    }
+
+    fn own_handle(&self) -> Option<Handle> {
+        None
+    }
+}
 
 impl Engine for Double {
     fn submit(&self, launch: &Launch<'_>) -> Result<Handle, EngineError> {
@@ -141,7 +166,8 @@ fn controller() {
     });
     let run = tempfile::tempdir().unwrap();
     let (mut child, double) = started(seconds);
-    let plan = Plan { jobs: JOBS, trials_per_job: None, attempts: 3, start_warning_s: 600 };
+    let training = serde_json::Map::new();
+    let plan = Plan { jobs: JOBS, trials_per_job: None, attempts: 3, start_warning_s: 600, training };
     let study = PoolStudy {
         run: run.path().to_owned(),
         data: None,
@@ -149,7 +175,7 @@ fn controller() {
         version: "test".to_owned(),
         forgets_attempts: false,
     };
-    let built = BuiltEngine { engine: Box::new(double), plan };
+    let built = BuiltEngine { engine: Box::new(double), training: Box::new(NoEngine), plan };
     let pool = Pool::open(built, study, vec![OsString::from("double")]).unwrap();
     let (next, quarter) = (AtomicU64::new(0), AtomicU64::new(0));
     let began = Instant::now();

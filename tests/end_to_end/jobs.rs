@@ -114,7 +114,8 @@ fn supernet_with_anchors_evaluates_and_finishes_in_jobs() {
     set(&mut config, "evaluator", "anchors", anchors.into());
     let whole = Sandbox::new(&config.to_string());
     let expected = whole.search(&[]);
-    let engine: toml::Table = "kind = \"local\"\njobs = 2".parse().unwrap();
+    let engine = "kind = \"local\"\njobs = 2\ntraining = { memory_max_bytes = 4_000_000_000 }";
+    let engine: toml::Table = engine.parse().unwrap();
     config.insert("engine".to_owned(), engine.into());
     let sandbox = Sandbox::new(&config.to_string());
     let report = sandbox.search(&[]);
@@ -122,7 +123,7 @@ fn supernet_with_anchors_evaluates_and_finishes_in_jobs() {
     assert_same(&sandbox.facts("tiny"), &whole.facts("tiny"), "supernet");
     let shown = sandbox.kiln(&["jobs", "tiny", "--json"]).json();
     let done: u64 = shown["jobs"].as_array().unwrap().iter().map(|job| job["done"].as_u64().unwrap()).sum();
-    let evaluated = 12 + 6 + 2;
+    let evaluated = 1 + 12 + 6 + 2;
     assert!((evaluated - 4..=evaluated).contains(&done), "{done}: equal genotypes are evaluated once");
 
     // An audit trains in jobs too, with the same results.
@@ -133,6 +134,50 @@ fn supernet_with_anchors_evaluates_and_finishes_in_jobs() {
         said.json()["audit"].clone()
     };
     assert_eq!(audit(&sandbox), audit(&whole));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_training_of_a_supernet_goes_on() {
+    let mut config = tiny_quickstart("small");
+    set(&mut config, "evaluator", "epochs", 10.into());
+    set(&mut config, "evaluator", "checkpoint_steps", 4.into());
+    let whole = Sandbox::new(&config.to_string());
+    whole.search(&[]);
+    let engine: toml::Table = "kind = \"local\"\njobs = 1".parse().unwrap();
+    config.insert("engine".to_owned(), engine.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    // The newest checkpoint of the training, and its job.
+    let trained = || {
+        let files = fs::read_dir(sandbox.run("small").root().join("supernet")).into_iter().flatten();
+        let name = |file: std::io::Result<fs::DirEntry>| file.ok()?.file_name().into_string().ok();
+        files.filter_map(name).filter(|name| name.starts_with("step-")).max()
+    };
+    let wait_for_more = |than: Option<String>| {
+        let began = Instant::now();
+        while trained() <= than {
+            assert!(began.elapsed() < Duration::from_mins(2), "there is no checkpoint after {than:?}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let mut study = start(&sandbox);
+    wait_for_more(None);
+    study.kill().unwrap();
+    study.wait().unwrap();
+    // The job trains on, and the next study waits for it.
+    let before = running(&sandbox);
+    assert_eq!(before.len(), 1, "the supernet is trained in a job");
+    let mut study = start(&sandbox);
+    wait_for_more(trained());
+    assert_eq!(running(&sandbox), before);
+    kill(&before[0]);
+    assert!(study.wait().unwrap().success());
+    assert_same(&sandbox.facts("small"), &whole.facts("small"), "after kills");
+    let of_supernet = jobs(&sandbox, "small").into_iter().filter(|job| {
+        read(&job.join("requests").join("1.json"))
+            .is_some_and(|request| request["work"]["work"]["kind"] == "supernet")
+    });
+    assert_eq!(of_supernet.count(), 2, "one was killed, the other went on");
 }
 
 /// What the random killer kills.

@@ -7,6 +7,7 @@ use kiln_files::FileError;
 use super::state::{Job, State};
 use crate::engine::{Engine, Handle, JobEnd, JobState};
 use crate::folder::{JobFolder, JobsFolder, Request, StartRecord, now};
+use crate::work::Work;
 
 /// Takes over the jobs of an earlier process. A job whose files are damaged is left alone: what it may have
 /// done is done again, and the first result counts.
@@ -56,7 +57,9 @@ fn adopt_one(
     }
     let Some(handle) = handle.filter(|_| is_running) else { return Ok(()) };
     let next = last.as_ref().map_or(1, |(number, ..)| number + 1);
-    let running = Job { folder: job, handle, next, began: Instant::now() };
+    let trains = |work: &Work| matches!(work, Work::Supernet { .. });
+    let is_training = matches!(&last, Some((_, Request::Work { work, .. }, _)) if trains(work));
+    let running = Job { is_training, folder: job, handle, next, began: Instant::now() };
     match last {
         // It ends by itself.
         Some((_, Request::Closed { .. }, _)) => {}
@@ -64,6 +67,7 @@ fn adopt_one(
             state.jobs += 1;
             state.adopted.insert(key, running);
         }
+        Some(_) if is_training => running.close()?,
         Some(_) | None => {
             state.jobs += 1;
             state.idle.push(running);

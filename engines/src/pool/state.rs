@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use kiln_files::FileError;
+
 use crate::engine::Handle;
-use crate::folder::JobFolder;
+use crate::folder::{JobFolder, Request};
 use crate::work::Key;
 
 #[derive(Default)]
@@ -21,6 +23,8 @@ pub(super) struct State {
     pub(super) ending: Vec<JobFolder>,
     /// The work that threads of this process wait for.
     pub(super) awaited: BTreeSet<Key>,
+    /// Machines that do not see the run folder.
+    pub(super) blind: Vec<String>,
     /// Number of the next job.
     pub(super) next_job: u32,
     /// When a thread looked at the adopted jobs.
@@ -29,9 +33,18 @@ pub(super) struct State {
 
 /// A job that runs or waits for its start.
 pub(super) struct Job {
+    /// Whether it has the settings of the job that trains a supernet.
+    pub(super) is_training: bool,
     pub(super) folder: JobFolder,
     pub(super) handle: Handle,
     /// Number of the next request.
     pub(super) next: u32,
     pub(super) began: Instant,
+}
+
+impl Job {
+    /// Tells the job that it gets no more work.
+    pub(super) fn close(&self) -> Result<(), FileError> {
+        self.folder.ask(self.next, &Request::Closed { by: "the study".to_owned() }).map(drop)
+    }
 }

@@ -83,7 +83,7 @@ fn engine(mut settings: Value, address: &str) -> Result<Box<dyn Engine>, Setting
 fn submit(engine: &dyn Engine, attempt: u32) -> Result<Handle, EngineError> {
     let arguments = ["/bin/kiln", "work", "/run/jobs/0003"].map(OsString::from);
     let log = Path::new("/run/jobs/0003/log");
-    engine.submit(&Launch { name: "kiln-0003", arguments: &arguments, log, attempt })
+    engine.submit(&Launch { name: "kiln-0003", arguments: &arguments, log, attempt, avoid: &[] })
 }
 
 fn job(name: &str, status: &str) -> Value {

@@ -195,8 +195,8 @@ impl SlurmSettings {
         Ok(read)
     }
 
-    /// Returns the options of `sbatch` for this attempt at a job's work, from 1.
-    pub(crate) fn options(&self, attempt: u32) -> Vec<OsString> {
+    /// Returns the options of `sbatch` for this attempt at a job's work, from 1, and without these nodes.
+    pub(crate) fn options(&self, attempt: u32, avoid: &[String]) -> Vec<OsString> {
         let grown = |base: u64, factor: f64, most: u64| {
             let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
             // The product is capped, so it fits.
@@ -216,8 +216,23 @@ impl SlurmSettings {
             self.cpus.map(|cpus| format!("--cpus-per-task={cpus}")),
             self.gpus.map(|gpus| format!("--gres=gpu:{gpus}")),
         ];
-        stated.into_iter().flatten().chain(self.arguments.iter().cloned()).map(OsString::from).collect()
+        let mut options: Vec<String> = stated.into_iter().flatten().collect();
+        options.extend(self.arguments.iter().cloned());
+        // Of several options of a name, the last counts.
+        let named = self.arguments.iter().rev().find_map(|argument| argument.strip_prefix("--exclude="));
+        let avoid = avoid.iter().map(String::as_str).filter(|node| is_node(node));
+        let excluded: Vec<&str> = named.into_iter().chain(avoid).collect();
+        if excluded.len() > usize::from(named.is_some()) {
+            options.push(format!("--exclude={}", excluded.join(",")));
+        }
+        options.into_iter().map(OsString::from).collect()
     }
+}
+
+/// Whether a text can be the name of one node.
+fn is_node(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 /// Returns what was expected in place of an argument that is refused.
@@ -254,7 +269,7 @@ mod tests {
         }))
         .unwrap();
         let options = |attempt| -> Vec<String> {
-            settings.options(attempt).into_iter().map(|option| option.into_string().unwrap()).collect()
+            settings.options(attempt, &[]).into_iter().map(|option| option.into_string().unwrap()).collect()
         };
         assert_eq!(
             options(1),
@@ -272,7 +287,10 @@ mod tests {
         );
         assert_eq!(options(3)[3..5], ["--time=203", "--mem=3906250K"], "90 * 1.5^2 and 4 GB");
         assert_eq!(options(1_000_000)[3..5], ["--time=5256000", "--mem=976562500000K"]);
-        assert!(read(json!({})).unwrap().options(9).is_empty());
+        assert!(read(json!({})).unwrap().options(9, &[]).is_empty());
+        let avoid = ["n2", "(null)", "n3"].map(str::to_owned);
+        assert_eq!(settings.options(1, &avoid).last().unwrap(), "--exclude=n1,n2,n3");
+        assert_eq!(read(json!({})).unwrap().options(1, &avoid), ["--exclude=n2,n3"]);
     }
 
     #[test]

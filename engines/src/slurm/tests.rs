@@ -53,7 +53,13 @@ impl Fake {
     fn submit(&self) -> Result<Handle, EngineError> {
         let arguments = ["kiln", "work", "a'b"].map(OsString::from);
         let log = self.path("log");
-        self.engine.submit(&Launch { name: "kiln-0001", arguments: &arguments, log: &log, attempt: 2 })
+        self.engine.submit(&Launch {
+            name: "kiln-0001",
+            arguments: &arguments,
+            log: &log,
+            attempt: 2,
+            avoid: &[],
+        })
     }
 
     fn tag(&self) -> String {
@@ -128,7 +134,7 @@ fn one_list_serves_many_questions() {
     fake.state("PENDING", "0:0");
     fs::create_dir(fake.path("other")).unwrap();
     let log = fake.path("other/log");
-    let launch = Launch { name: "kiln-0002", arguments: &["kiln".into()], log: &log, attempt: 1 };
+    let launch = Launch { name: "kiln-0002", arguments: &["kiln".into()], log: &log, attempt: 1, avoid: &[] };
     let other = fake.engine.submit(&launch).unwrap();
     assert_eq!(fake.engine.status(&other).unwrap(), JobState::Waiting);
     assert!(fake.calls("scontrol").is_empty());

@@ -116,12 +116,21 @@ impl Checkpoints {
         self.identity
     }
 
+    fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:08}.ckpt"))
+    }
+
+    /// Whether there is a checkpoint of this training after this number of steps. Its content is not checked.
+    pub(crate) fn has(&self, step: u64) -> bool {
+        self.step_of(&self.path(step)) == Some(step)
+    }
+
     /// Writes a checkpoint, and removes all other checkpoints of this training except the last two.
     ///
     /// Files of other trainings are neither removed nor counted. Otherwise, files of other trainings with
     /// later steps could displace the checkpoint that was just written.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
-        let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
+        let path = self.path(checkpoint.step);
         let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
         kiln_search::check_held(&self.folder).map_err(failed)?;
         make_folder(&self.folder)?;

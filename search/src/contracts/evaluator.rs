@@ -175,6 +175,12 @@ pub enum EvalError {
         /// The problem.
         problem: String,
     },
+    /// The evaluator does not train this supernet.
+    #[error("the evaluator does not train the supernet with the conditions {conditions}")]
+    OtherSupernet {
+        /// Hash of everything that the training depends on.
+        conditions: String,
+    },
     /// The evaluator does not train this network on its own.
     #[error("the evaluator does not train the network {genotype} on its own")]
     NoAnchor {
@@ -252,6 +258,23 @@ pub trait Evaluator: Send + Sync {
     fn evaluate_watched(&self, request: &Request<'_>, watch: Watch<'_>) -> Result<Outcome, EvalError> {
         let _ = watch;
         self.evaluate(request)
+    }
+
+    /// Returns the conditions of the supernet that [`Evaluator::prepare`] would train. `None` if there is no
+    /// supernet or if it is trained. The training can be done elsewhere before, and leaves its result in the
+    /// run folder. By default there is no supernet.
+    fn open_supernet(&self) -> Option<String> {
+        None
+    }
+
+    /// Trains the supernet of [`Evaluator::open_supernet`]. `prepare` is not called before. Long work saves
+    /// checkpoints and can be resumed.
+    ///
+    /// # Errors
+    /// [`EvalError`] if the environment is broken, if the user stopped the work, or for another supernet.
+    fn train_supernet(&self, conditions: &str, progress: &dyn Progress) -> Result<(), EvalError> {
+        let (conditions, _) = (conditions.to_owned(), progress);
+        Err(EvalError::OtherSupernet { conditions })
     }
 
     /// Returns the networks that [`Evaluator::prepare`] would train on their own and that are not trained

@@ -214,6 +214,24 @@ impl Evaluator for SupernetEvaluator {
         super::health::check(&self.settings, &self.devices, &self.context, weights, progress).map(Some)
     }
 
+    fn open_supernet(&self) -> Option<String> {
+        if self.saved.is_some() || self.ready.get().is_some() {
+            return None;
+        }
+        training::open(&self.settings, &self.devices, &self.context)
+    }
+
+    fn train_supernet(&self, conditions: &str, progress: &dyn Progress) -> Result<(), EvalError> {
+        // It may be trained by now.
+        if let Some(open) = self.open_supernet() {
+            if open != conditions {
+                return Err(EvalError::OtherSupernet { conditions: conditions.to_owned() });
+            }
+            training::train(&self.settings, &self.devices, &self.context, progress)?;
+        }
+        Ok(())
+    }
+
     fn open_anchors(&self, progress: &dyn Progress) -> Result<Vec<OpenAnchor>, EvalError> {
         Ok(self.anchors().map_or_else(Vec::new, |anchors| anchors.open(progress)))
     }

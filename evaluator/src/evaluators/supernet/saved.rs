@@ -62,6 +62,13 @@ impl Saved {
         write(&path, &text)
     }
 
+    /// Whether a folder has the result of this training: this file and the checkpoint that it names.
+    pub(super) fn is_there(folder: &Path, checkpoints: &Checkpoints) -> bool {
+        let identity = blake3::Hash::from(checkpoints.identity()).to_hex().to_string();
+        read_document::<Self>(&folder.join(FILE), LONGEST_BYTES)
+            .is_ok_and(|saved| saved.content.identity == identity && checkpoints.has(saved.content.step))
+    }
+
     /// Reads the file in a run folder, or in its subfolder `supernet`, and checks that the supernet fits the
     /// study.
     ///

@@ -24,6 +24,18 @@ pub(super) fn folder(context: &Context) -> PathBuf {
     context.folder.join("supernet")
 }
 
+fn checkpoints(settings: &SupernetSettings, devices: &Devices, context: &Context) -> Checkpoints {
+    let conditions = fingerprint::conditions(&settings.identity(), devices, context);
+    Checkpoints::new(folder(context), &conditions)
+}
+
+/// Returns the hash of everything that the training depends on. `None` if the run folder has the result.
+pub(super) fn open(settings: &SupernetSettings, devices: &Devices, context: &Context) -> Option<String> {
+    let checkpoints = checkpoints(settings, devices, context);
+    let is_trained = Saved::is_there(&folder(context), &checkpoints);
+    (!is_trained).then(|| blake3::Hash::from(checkpoints.identity()).to_hex().to_string())
+}
+
 /// Trains the supernet. The training resumes from the newest intact checkpoint if there is one.
 pub(super) fn train(
     settings: &SupernetSettings,
@@ -31,8 +43,7 @@ pub(super) fn train(
     context: &Context,
     progress: &dyn Progress,
 ) -> Result<Trained, EvalError> {
-    let checkpoints =
-        Checkpoints::new(folder(context), &fingerprint::conditions(&settings.identity(), devices, context));
+    let checkpoints = checkpoints(settings, devices, context);
     let examples = context.data.split(Split::Train);
     let training = settings.training();
     let (per_epoch, of_step) = (training.steps_per_epoch(examples.len()), training.step_examples());
