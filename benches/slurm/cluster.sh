@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A Slurm cluster on this machine: a controller and two nodes, each in a network namespace of its own, with a
-# host name and, for nodes, process ids of its own. Nothing outside the namespaces can reach them.
+# A Slurm cluster on this machine: a controller and three nodes, each in a network namespace of its own, with a
+# host name and, for nodes, process ids of its own. Nothing outside the namespaces can reach them. The node n3
+# does not see the folder `shared` beside FOLDER. Jobs of the partition `urgent` displace those of `main`.
 #
-#     cluster.sh up FOLDER          makes the cluster, and waits until both nodes are idle
+#     cluster.sh up FOLDER          makes the cluster, and waits until all nodes are idle
 #     cluster.sh in FOLDER COMMAND  runs a command on the controller's machine
 #     cluster.sh kill FOLDER n1     kills a node: its daemon and all that it runs, at once
 #     cluster.sh start FOLDER n1    starts a node again
@@ -23,7 +24,7 @@ export SLURM_CONF="$folder/slurm.conf"
 namespace() { echo "$tag-$1"; }
 
 configure() {
-    mkdir -p "$folder/state" "$folder/log" "$folder/munge" "$folder/spool-n1" "$folder/spool-n2"
+    mkdir -p "$folder/state" "$folder/log" "$folder/munge" "$folder"/spool-n{1,2,3}
     chmod 755 "$folder"
     [[ -f "$folder/munge/key" ]] || (umask 077 && head -c 128 /dev/urandom >"$folder/munge/key")
     cat >"$folder/slurm.conf" <<CONF
@@ -59,9 +60,14 @@ KillWait=2
 MinJobAge=300
 SchedulerParameters=sched_min_interval=100000,bf_interval=1
 DefMemPerCPU=400
-NodeName=n1 NodeAddr=10.77.0.11 NodeHostname=n1 CPUs=2 RealMemory=4000 State=UNKNOWN
-NodeName=n2 NodeAddr=10.77.0.12 NodeHostname=n2 CPUs=2 RealMemory=4000 State=UNKNOWN
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+NodeName=n1 NodeAddr=10.77.0.11 NodeHostname=n1 CPUs=2 RealMemory=4000 Weight=2 State=UNKNOWN
+NodeName=n2 NodeAddr=10.77.0.12 NodeHostname=n2 CPUs=2 RealMemory=4000 Weight=2 State=UNKNOWN
+NodeName=n3 NodeAddr=10.77.0.13 NodeHostname=n3 CPUs=2 RealMemory=4000 Weight=1 State=UNKNOWN
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 PriorityTier=1 State=UP
+PartitionName=urgent Nodes=n1,n2 MaxTime=60 PriorityTier=9 PreemptMode=OFF State=UP
+PartitionName=blind Nodes=n3,n1 MaxTime=60 PriorityTier=1 State=UP
 CONF
     printf 'CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n' >"$folder/cgroup.conf"
 }
@@ -74,7 +80,7 @@ network() {
     ip -n "$(namespace c)" addr add 10.77.0.1/24 dev bridge
     ip -n "$(namespace c)" link set bridge up
     local node
-    for node in 1 2; do
+    for node in 1 2 3; do
         ip netns add "$(namespace "n$node")"
         ip -n "$(namespace "n$node")" link set lo up
         ip -n "$(namespace c)" link add "to-n$node" type veth peer name eth0 netns "$(namespace "n$node")"
@@ -99,12 +105,13 @@ on_controller() {
 }
 
 start_node() {
-    local node="$1"
+    local node="$1" hide=true
+    if [[ "$node" == n3 ]]; then hide="mount -t tmpfs hidden '$(dirname "$folder")/shared'"; fi
     # The first process of the namespace of process ids ends with all the others when it is killed. It
     # follows the daemon, which is ready when it has registered.
     # shellcheck disable=SC2016
     ip netns exec "$(namespace "$node")" setsid unshare --uts --pid --fork --kill-child --mount-proc sh -c \
-        'hostname "$0"; slurmd -D -N "$0" & wait' "$node" >>"$folder/log/node-$node.log" 2>&1 </dev/null &
+        'hostname "$0"; eval "$1"; slurmd -D -N "$0" & wait' "$node" "$hide" >>"$folder/log/node-$node.log" 2>&1 </dev/null &
     echo $! >"$folder/$node.pid"
 }
 
@@ -130,24 +137,24 @@ wait_idle() {
 }
 
 up() {
+    local node
     configure
     network
     munged --force --socket "$folder/munge/socket" --key-file "$folder/munge/key" \
         --log-file "$folder/munge/log" --pid-file "$folder/munge/pid" --seed-file "$folder/munge/seed"
     on c slurmctld -c
-    start_node n1
-    start_node n2
+    for node in n1 n2 n3; do start_node "$node"; done
     wait_idle
 }
 
 down() {
     local node file
-    for node in n1 n2; do kill_node "$node"; done
+    for node in n1 n2 n3; do kill_node "$node"; done
     for file in "$folder/slurmctld.pid" "$folder/munge/pid"; do
         if [[ -s "$file" ]]; then kill -9 "$(cat "$file")" 2>/dev/null || true; fi
         rm -f "$file"
     done
-    for node in c n1 n2; do
+    for node in c n1 n2 n3; do
         if ip netns list | grep -q "^$(namespace "$node")\b"; then
             # Whatever still runs there, such as a study that was started with `in`.
             ip netns pids "$(namespace "$node")" | xargs -r kill -9 2>/dev/null || true

@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Runs studies on a real Slurm cluster, breaks it in six ways, and compares the journals.
+"""Runs studies on a real Slurm cluster, breaks it in seven ways, and compares the journals.
 
     faults.py --kiln target/release/kiln --work FOLDER [--each 10] [--quick] [--out FILE]
 
-`cluster.sh` makes a controller and two nodes in network namespaces. A study of networks that Kiln trains, and
-one of a training program, run without an engine, and then on the cluster under faults, `--each` of each kind in all:
+`cluster.sh` makes a controller and nodes in network namespaces. A study of networks that Kiln trains, and one
+of a training program, run without an engine, and then on the cluster under faults, `--each` of each kind in
+all:
 
     controller  the process of the study is killed and started again
     node        a node's daemon is killed with its jobs, and started again
     job         the process of one job is killed
     scancel     one job is cancelled by hand
+    preempt     the jobs of a node make room for a job of a partition that goes first
     full        the shared folder is full for three seconds
     clock       the clock of one job is two minutes off
 
 Journals must be equal except for times, no complete result may be worked for again, and each attempt must
-have an end. `--quick` runs six trials and kills one node. Needs root and Debian's `slurm-wlm`, `munge`,
+have an end. Two more studies: one whose cluster has a node that does not see the shared folder, and one of
+tiny evaluations, which measures what Kiln adds to the time of an empty job. `--quick` runs six trials and kills one node. Needs root and Debian's `slurm-wlm`, `munge`,
 `faketime` and `iproute2`. Exits with 3 if these are missing.
 """
 
@@ -25,6 +28,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -32,7 +36,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CLUSTER = HERE / "cluster.sh"
-KINDS = ["controller", "node", "job", "scancel", "full", "clock"]
+KINDS = ["controller", "node", "job", "scancel", "preempt", "full", "clock"]
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 STUDY = """
 study = {{ name = "{name}", seed = 5 }}
@@ -207,6 +211,12 @@ def fault(kind, run, chance, folder):
         if not running:
             return False
         cluster("in", folder, "scancel", chance.choice(running).handle.split(":")[0])
+    elif kind == "preempt":
+        if not run.pids():
+            return False
+        # It takes the whole node. Its partition chooses a node with jobs if both have some.
+        urgent = ["--partition=urgent", "--cpus-per-task=2", "--mem=3900M", "--output=/dev/null"]
+        cluster("in", folder, "sbatch", "--wait", *urgent, "--wrap=sleep 1")
     elif kind == "full":
         filler = run.shared / "filler"
         try:
@@ -264,6 +274,43 @@ def judge(run, whole, faults):
     return record
 
 
+def blind(options, work):
+    """A study on nodes of which one does not see the shared folder."""
+    text = STUDY.format(name="blind", trials=4, evaluator=SCRATCH.format(epochs=3))
+    run = Run(options, work, "blind", text + ENGINE.format(per_job=1, setup="") + 'partition = "blind"\n')
+    run.start()
+    assert run.process.wait(600) == 0, "the study ends well"
+    ends = collections.Counter(job.end for job in run.jobs())
+    # All jobs at a time may begin there before the first has ended.
+    assert 1 <= ends["no_folder"] <= 4 and ends["done"] >= 4, ends
+    said = Path(run.log.name).read_text()
+    assert "its machine `n3` does not see the run folder" in said, said
+    print(f"blind node: {dict(ends)}", flush=True)
+
+
+def overhead(options, work, count=10):
+    """Seconds until an empty job runs, and until a job of Kiln begins with its evaluation: medians."""
+    times = []
+    for number in range(count):
+        path, began = work / "shared" / f"empty-{number}", time.time()
+        cluster("in", work / "cluster", "sbatch", "--mem=300M", "--output=/dev/null", f"--wrap=touch {path}")
+        while not path.exists():
+            time.sleep(0.005)
+        times.append(time.time() - began)
+    text = STUDY.format(name="tiny", trials=count, evaluator=SCRATCH.format(epochs=1))
+    text += ENGINE.format(per_job=1, setup="").replace("jobs = 4", "jobs = 1")
+    run = Run(options, work, "tiny", text)
+    run.start()
+    assert run.process.wait(600) == 0, "the study ends well"
+    own = []
+    for job in sorted((run.run / "jobs").glob("[0-9]*")):
+        begun = (job / "requests/1.begun").stat().st_mtime
+        own.append(begun - read(job / "job.json")["unix_s"])
+    empty, kiln = statistics.median(times), statistics.median(own)
+    print(f"an empty job begins after {empty:.3f} s, an evaluation after {kiln:.3f} s", flush=True)
+    return {"empty_s": round(empty, 3), "kiln_s": round(kiln, 3)}
+
+
 def texts(options, quick):
     """The studies: name, config without an engine, pause of an epoch, trials in each job."""
     size = {"scratch": (6, 150), "command": (6, 2)} if quick else options.sizes
@@ -290,7 +337,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=["scratch", "command"])
-    parser.add_argument("--scratch", type=int, nargs=2, default=[60, 250], metavar=("TRIALS", "EPOCHS"))
+    parser.add_argument("--scratch", type=int, nargs=2, default=[70, 500], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--command", type=int, nargs=2, default=[90, 9], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -345,10 +392,16 @@ def main():
             wait_for_end(run)
             assert not kinds, f"{name}: ended before these faults, make it longer: {kinds}"
             records.append(judge(run, whole, done))
+        figures = {}
+        if not options.only:
+            blind(options, work)
+        if not options.only and not options.quick:
+            figures = overhead(options, work)
+            assert figures["kiln_s"] - figures["empty_s"] <= 0.2, "Kiln adds at most 0.2 s"
         seconds = time.monotonic() - began
         print(f"all as without faults, in {seconds:.0f} s")
         if options.out:
-            options.out.write_text(json.dumps({"seconds": round(seconds), "studies": records}, indent=1))
+            options.out.write_text(json.dumps({"seconds": round(seconds), **figures, "studies": records}, indent=1))
     finally:
         cluster("down", work / "cluster", check=False)
         subprocess.run(["umount", "-l", work / "shared"], check=False)
