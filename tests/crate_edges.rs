@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// For each crate, the crates of this workspace that it may use outside tests.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("kiln-damage", &[]),
     ("kiln-files", &[]),
     ("kiln-processes", &[]),
+    ("kiln-http", &["kiln-files"]),
     ("kiln-regression", &[]),
     ("kiln-space", &[]),
     ("kiln-kernels", &[]),
@@ -28,8 +29,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "kiln-space",
         ],
     ),
-    ("kiln-engines", &["kiln-files", "kiln-processes", "kiln-search", "kiln-space"]),
-    ("kiln-trackers", &["kiln-files", "kiln-search", "kiln-space"]),
+    ("kiln-engines", &["kiln-files", "kiln-http", "kiln-processes", "kiln-search", "kiln-space"]),
+    ("kiln-trackers", &["kiln-files", "kiln-http", "kiln-search", "kiln-space"]),
     (
         "kiln",
         &[
@@ -55,7 +56,7 @@ const OWNED: [(&str, &[&str]); 9] = [
     ("ort", &["kiln"]),
     ("prost", &["kiln-export", "kiln-trackers"]),
     ("rustix", &["kiln-processes"]),
-    ("ureq", &["kiln-engines", "kiln-trackers"]),
+    ("ureq", &["kiln-http"]),
 ];
 
 fn packages() -> Vec<Package> {

@@ -337,7 +337,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=["scratch", "command"])
-    parser.add_argument("--scratch", type=int, nargs=2, default=[70, 500], metavar=("TRIALS", "EPOCHS"))
+    parser.add_argument("--scratch", type=int, nargs=2, default=[90, 150], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--command", type=int, nargs=2, default=[90, 9], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

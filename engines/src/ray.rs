@@ -4,8 +4,8 @@
 //! happened, is found again by that name, so nothing is started twice.
 
 mod answer;
+mod cluster;
 mod entrypoint;
-mod http;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kiln_http::{Address, Request};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use ureq::http::Method;
 
 use self::answer::{Seen, is_name};
+use self::cluster::{Cluster, Refusal};
 use self::entrypoint::{JOB, command_line};
-use self::http::{Address, Client, Refusal};
 use self::text::one_line;
 use crate::engine::{Engine, EngineError, EnginePart, Handle, JobEnd, JobState, Launch, tail};
 use crate::plan::{KEYS, Plan};
@@ -139,8 +139,8 @@ fn build(settings: &Settings, _: &Plan) -> Result<Box<dyn Engine>, SettingsError
     let refuse = |key: &str, found: String, expected: &str| {
         Err(SettingsError::value(settings.key(key), found, expected))
     };
-    let address = Address::parse(&read.address)
-        .map_err(|(found, expected)| SettingsError::value(settings.key("address"), found, expected))?;
+    let address = Address::parse(&read.address, ADDRESS)
+        .map_err(|wrong| SettingsError::value(settings.key("address"), wrong.found, &wrong.expected))?;
     let is_amount = |amount: f64| amount > 0.0 && amount <= 1e9;
     if !is_amount(read.cpus) {
         return refuse("cpus", read.cpus.to_string(), "a positive number");
@@ -173,19 +173,19 @@ fn build(settings: &Settings, _: &Plan) -> Result<Box<dyn Engine>, SettingsError
     if read.ca_file.is_some() && !address.is_secure() {
         return refuse("ca_file", "a file".to_owned(), "an `address` that begins with `https://`");
     }
-    let client = Client::new(address, read.ca_file.clone());
+    let cluster = Cluster::new(address, read.ca_file.clone());
     // The file need not exist on the machines of the jobs, which make no request.
     let is_job = env::var_os(JOB).is_some();
-    if let (false, Err(Refusal::Certificates(path, problem))) = (is_job, client.check()) {
+    if let (false, Err(Refusal::Certificates(path, problem))) = (is_job, cluster.check()) {
         return refuse("ca_file", format!("`{}`: {problem}", path.display()), "a file with certificates");
     }
-    Ok(Box::new(Ray { settings: read, client, jobs: Mutex::default() }))
+    Ok(Box::new(Ray { settings: read, cluster, jobs: Mutex::default() }))
 }
 
 /// Runs jobs on a Ray cluster.
 struct Ray {
     settings: RaySettings,
-    client: Client,
+    cluster: Cluster,
     jobs: Mutex<Jobs>,
 }
 
@@ -232,7 +232,7 @@ impl Ray {
     }
 
     fn error(&self, refusal: &Refusal) -> EngineError {
-        EngineError::Answer(format!("Ray at `{}`: {refusal}", self.client.address))
+        EngineError::Answer(format!("Ray at `{}`: {refusal}", self.cluster.address))
     }
 
     /// Returns the body of the request that submits a job.
@@ -264,7 +264,7 @@ impl Ray {
 
     /// Asks for one job. `None` if the cluster does not know it.
     fn ask(&self, name: &str) -> Result<Option<Seen>, Refusal> {
-        match self.client.send(Method::GET, &format!("/api/jobs/{name}"), None) {
+        match self.cluster.send(Request::Get(&format!("/api/jobs/{name}"))) {
             Ok(value) => Ok(Some(answer::job(&value).ok_or(Refusal::Unexpected)?.1)),
             Err(Refusal::Status(404, _)) => Ok(None),
             Err(refusal) => Err(refusal),
@@ -274,7 +274,7 @@ impl Ray {
     /// Asks for all jobs, and removes those of this process that succeeded a while ago.
     fn list(&self) -> Result<(), Refusal> {
         let began = Instant::now();
-        let answer = self.client.send(Method::GET, "/api/jobs/", None);
+        let answer = self.cluster.send(Request::Get("/api/jobs/"));
         let listed = answer.and_then(|value| {
             let all = value.as_array().ok_or(Refusal::Unexpected)?;
             Ok(all.iter().filter_map(answer::job).collect())
@@ -296,7 +296,7 @@ impl Ray {
         }
         drop(jobs);
         for name in old {
-            match self.client.send(Method::DELETE, &format!("/api/jobs/{name}"), None) {
+            match self.cluster.send(Request::Delete(&format!("/api/jobs/{name}"))) {
                 Ok(_) | Err(Refusal::Status(404, _)) => {
                     let mut jobs = self.jobs();
                     jobs.own.remove(&name);
@@ -312,7 +312,7 @@ impl Ray {
     fn post(&self, name: &str, body: &Value) -> Result<(), Refusal> {
         let began = Instant::now();
         for tried in 1_u32.. {
-            let Err(refusal) = self.client.send(Method::POST, "/api/jobs/", Some(body)) else {
+            let Err(refusal) = self.cluster.send(Request::Post("/api/jobs/", Some(body))) else {
                 return Ok(());
             };
             let may_have_happened = matches!(refusal, Refusal::Unreachable(_) | Refusal::Status(..));
@@ -329,7 +329,7 @@ impl Ray {
                 return Err(refusal);
             }
             if tried == 1 {
-                tracing::warn!("Ray at `{}`: {refusal}; trying again", self.client.address);
+                tracing::warn!("Ray at `{}`: {refusal}; trying again", self.cluster.address);
             }
             thread::sleep(TRY_EVERY);
         }
@@ -387,7 +387,7 @@ impl Engine for Ray {
         }
         own.stopped = Some(Instant::now());
         drop(jobs);
-        match self.client.send(Method::POST, &format!("/api/jobs/{name}/stop"), None) {
+        match self.cluster.send(Request::Post(&format!("/api/jobs/{name}/stop"), None)) {
             Ok(_) | Err(Refusal::Status(404, _)) => Ok(()),
             Err(refusal) => Err(self.error(&refusal)),
         }
@@ -399,7 +399,7 @@ impl Engine for Ray {
         if let (true, Ok(name)) = (text.is_empty(), checked(handle)) {
             let told = self.jobs().listed.get(name).map(|seen| seen.message.clone()).unwrap_or_default();
             let path = format!("/api/jobs/{name}/logs");
-            let answer = self.client.send(Method::GET, &path, None).unwrap_or_default();
+            let answer = self.cluster.send(Request::Get(&path)).unwrap_or_default();
             let said = answer::own_lines(answer["logs"].as_str().unwrap_or_default());
             let lines = kiln_processes::last_lines(&said, LINES);
             text = if lines.is_empty() { told } else { one_line(&lines.join(" | ")) };

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 // Each module uses only modules before it in this order.
-mod http;
 mod mlflow;
 mod point;
 mod registry;

@@ -5,6 +5,7 @@
 //! is found again by a tag, and points that it has are not sent again.
 
 mod api;
+mod connection;
 mod names;
 mod queue;
 mod sender;
@@ -13,13 +14,14 @@ use std::env;
 use std::sync::Arc;
 use std::thread;
 
+use kiln_http::{Address, Token};
 use kiln_space::{Settings, SettingsError};
 use serde_json::{Map, Value};
 
 use self::api::Api;
+use self::connection::Connection;
 use self::queue::Queue;
 use self::sender::Sender;
-use crate::http::{Address, Client, Token};
 use crate::point::Point;
 use crate::tracker::{Ending, TrackedStudy, Tracker, TrackerError, TrackerPart, TrackerSetting, Warn};
 
@@ -36,6 +38,8 @@ pub(crate) const PART: TrackerPart = TrackerPart::new("a run on an MLflow server
 const TOKEN: &str = "MLFLOW_TRACKING_TOKEN";
 /// The experiment that contains the runs, unless the config names another.
 const EXPERIMENT: &str = "kiln";
+/// An address for messages.
+const EXAMPLE: &str = "http://localhost:5000";
 /// Longest name of an experiment.
 const NAME_MAX: usize = 200;
 
@@ -65,8 +69,8 @@ fn build(setting: TrackerSetting<'_>) -> Result<Option<Box<dyn Tracker>>, Settin
             return Err(SettingsError::value(setting.key, format!("`{other}`"), expected));
         }
     };
-    let address = Address::parse(&table.address)
-        .map_err(|(found, expected)| SettingsError::value(key, found, expected))?;
+    let address = Address::parse(&table.address, EXAMPLE)
+        .map_err(|wrong| SettingsError::value(key, wrong.found, &wrong.expected))?;
     let experiment = table.experiment.trim().to_owned();
     if experiment.is_empty() || experiment.len() > NAME_MAX {
         let (key, found) = (format!("{}.experiment", setting.key), format!("`{}`", table.experiment));
@@ -94,8 +98,8 @@ impl Tracker for Mlflow {
             secret => Some(Token::new(secret).ok_or(TrackerError::Token { variable: TOKEN })?),
         };
         self.warn = Some(warn.clone());
-        let client = Client::new(self.address.clone(), token, &api::CODES);
-        let api = Api::new(client, self.experiment.clone());
+        let connection = Connection::new(self.address.clone(), token);
+        let api = Api::new(connection, self.experiment.clone());
         let name = format!("mlflow: {}", self.address);
         let sender = Sender::new(api, study.clone(), Arc::clone(&self.queue), (name, warn.clone()));
         let thread = thread::Builder::new().name("mlflow".to_owned());

@@ -2,24 +2,13 @@
 //!
 //! Source: MLflow, REST API 2.0.
 
+use kiln_http::Request;
 use serde_json::{Value, json};
 
+use super::connection::{Connection, Refusal};
 use super::names::accepted;
-use crate::http::{Client, Refusal, Sent};
 use crate::point::{Point, Steps};
 
-/// Error codes that messages may contain.
-pub(super) const CODES: [&str; 9] = [
-    "BAD_REQUEST",
-    "ENDPOINT_NOT_FOUND",
-    "INTERNAL_ERROR",
-    "INVALID_PARAMETER_VALUE",
-    "PERMISSION_DENIED",
-    "REQUEST_LIMIT_EXCEEDED",
-    "RESOURCE_ALREADY_EXISTS",
-    "RESOURCE_DOES_NOT_EXIST",
-    "UNAUTHENTICATED",
-];
 /// Maximum number of metrics, and of parameters, in one request.
 pub(super) const METRICS_MAX: usize = 1000;
 pub(super) const PARAMETERS_MAX: usize = 100;
@@ -48,13 +37,13 @@ pub(super) struct NewRun<'a> {
 }
 
 pub(super) struct Api {
-    client: Client,
+    connection: Connection,
     experiment: String,
 }
 
 impl Api {
-    pub(super) const fn new(client: Client, experiment: String) -> Self {
-        Self { client, experiment }
+    pub(super) const fn new(connection: Connection, experiment: String) -> Self {
+        Self { connection, experiment }
     }
 
     /// Returns the study's run. Creates the experiment and the run if they are missing.
@@ -92,8 +81,8 @@ impl Api {
     }
 
     fn experiment(&self) -> Result<String, Refusal> {
-        let named = Sent::Query("experiment_name", &self.experiment);
-        match self.client.send("/api/2.0/mlflow/experiments/get-by-name", named) {
+        let path = "/api/2.0/mlflow/experiments/get-by-name";
+        match self.connection.send(Request::Query(path, ("experiment_name", &self.experiment))) {
             Ok(found) => id(&found["experiment"]["experiment_id"]),
             Err(Refusal::Status(404, _)) => {
                 let created = self.post("experiments/create", &json!({ "name": self.experiment }))?;
@@ -129,7 +118,7 @@ impl Api {
     }
 
     fn post(&self, call: &str, body: &Value) -> Result<Value, Refusal> {
-        self.client.send(&format!("/api/2.0/mlflow/{call}"), Sent::Body(body))
+        self.connection.send(Request::Post(&format!("/api/2.0/mlflow/{call}"), Some(body)))
     }
 }
 

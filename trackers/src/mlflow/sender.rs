@@ -10,9 +10,9 @@ use kiln_files::ContentHash;
 use kiln_search::JournalReader;
 
 use super::api::{Api, METRICS_MAX, NewRun, PARAMETERS_MAX, Run};
+use super::connection::Refusal;
 use super::names::{accepted, parameters};
 use super::queue::Queue;
-use crate::http::Refusal;
 use crate::point::Point;
 use crate::tracker::{Ending, TrackedStudy, Warn};
 

@@ -152,9 +152,9 @@ fn refusals_name_status_and_known_code_and_repeat_nothing_else() {
 #[test]
 fn token_is_in_the_header_only() {
     let server = Server::start(Behavior::Works);
-    let address = Address::parse(&server.address()).unwrap();
-    let client = Client::new(address, Token::new(SECRET), &api::CODES);
-    let api = Api::new(client, "kiln".to_owned());
+    let address = Address::parse(&server.address(), EXAMPLE).unwrap();
+    let connection = Connection::new(address, Token::new(SECRET));
+    let api = Api::new(connection, "kiln".to_owned());
     let new = api::NewRun { key: "abc", name: "a", version: "0", unix_s: 1.0 };
     api.open(&new).unwrap();
     let state = server.state();
@@ -193,8 +193,8 @@ proptest! {
     fn names_are_data_whatever_they_contain(name in "[ -~\n\r\t'\"`;&?#%]{1,40}|\\PC{1,40}") {
         prop_assume!(!name.trim().is_empty());
         let server = Server::start(Behavior::Works);
-        let address = Address::parse(&server.address()).unwrap();
-        let api = Api::new(Client::new(address, None, &api::CODES), name.clone());
+        let address = Address::parse(&server.address(), EXAMPLE).unwrap();
+        let api = Api::new(Connection::new(address, None), name.clone());
         let new = api::NewRun { key: "abc", name: &name, version: "0", unix_s: 1.0 };
         let run = api.open(&new).unwrap();
         let odd = Point { series: name.clone(), ..point(1) };
