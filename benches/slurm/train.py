@@ -9,8 +9,12 @@ import hashlib
 import json
 import os
 import select
-import time
 from pathlib import Path
+
+
+def pause(seconds):
+    """Waits. `time.sleep` fails beside `faketime`."""
+    select.select([], [], [], seconds)
 
 
 def write(path, text):
@@ -22,7 +26,7 @@ def write(path, text):
             draft.replace(path)
             return
         except OSError:
-            time.sleep(0.5)
+            pause(0.5)
 
 
 parser = argparse.ArgumentParser()
@@ -35,8 +39,7 @@ share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
 state = Path(given.checkpoint) / "epoch"
 epoch = int(state.read_text()) if state.exists() else 0
 while epoch < int(given.epochs):
-    # `time.sleep` fails beside `faketime`.
-    select.select([], [], [], float(os.environ.get("PAUSE_S", "0")))
+    pause(float(os.environ.get("PAUSE_S", "0")))
     epoch += 1
     write(state, str(epoch))
     print(json.dumps({"epoch": epoch, "error_percent": 100 * share / epoch}), flush=True)

@@ -189,6 +189,24 @@ fn every_recipe_keeps_the_accuracy_and_runs_in_the_reference_interpreter() {
     }
 }
 
+/// A training that makes the network worse is dropped: the result is the network as it was rounded before.
+#[test]
+fn training_that_harms_a_rounded_network_is_dropped() {
+    let study = Study::scratch();
+    let (model, metrics, _) = study.finished(&study.folder.path().join("finished"));
+    let before = metrics["test_accuracy_percent"];
+    let mut dropped = 0;
+    for rate in ["0.3", "0.6", "1.2"] {
+        let recipe = format!("qat-int8:learning-rate={rate}");
+        let name = format!("harmed-{rate}");
+        let (small, record) = study.compress(&model, &recipe, &name, &Impatient::never()).unwrap();
+        let found = accuracy(&record);
+        assert!(found >= before - 3.0, "{recipe}: {found} % after {before} %");
+        dropped += u32::from(small.card.training.ends_with("without training, which made it worse"));
+    }
+    assert!(dropped > 0, "no training was harmful");
+}
+
 #[test]
 fn interrupted_recipes_continue_to_the_same_bytes_and_finished_ones_are_not_repeated() {
     let study = Study::scratch();

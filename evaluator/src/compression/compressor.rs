@@ -148,6 +148,7 @@ impl Compressor {
             &self.formats.join(","),
             &calibration,
             combination.text(),
+            &combination.versions(),
             &blake3::hash(&bytes).to_hex(),
         ];
         Ok(parts.join("\n"))

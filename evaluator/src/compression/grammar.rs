@@ -48,6 +48,12 @@ impl Combination {
         self.teaching().is_some_and(|teaching| teaching.teacher == super::teachers::SUPERNET)
     }
 
+    /// Versions of the recipes' algorithms, as text.
+    pub(super) fn versions(&self) -> String {
+        let versions = self.recipes.iter().map(|(_, recipe)| recipe.version().to_string());
+        versions.collect::<Vec<_>>().join(",")
+    }
+
     /// Number of passes over the training split, if the finish stage makes `epochs` passes.
     #[must_use]
     pub fn epochs(&self, epochs: u32) -> u32 {

@@ -21,6 +21,12 @@ pub(crate) trait Recipe: Send + Sync {
         None
     }
 
+    /// Version of the bits of the results. A change of the algorithm raises it: networks that an older build
+    /// compressed are then compressed again.
+    fn version(&self) -> u32 {
+        1
+    }
+
     /// Number of passes over the training split, for `epochs` passes of the finish stage. 0 without training.
     fn epochs(&self, epochs: u32) -> u32 {
         let _ = epochs;

@@ -36,6 +36,8 @@ pub(super) struct Retraining {
     pub(super) learning_rate: Option<f64>,
     /// Share of the finish stage's learning rate, if the settings state none.
     pub(super) share_of_rate: f64,
+    /// The largest norm of a gradient, if the finish stage states none.
+    pub(super) clip_norm: Option<f64>,
 }
 
 impl Retraining {
@@ -71,6 +73,7 @@ impl Retraining {
             optimizer: OptimizerSettings { learning_rate, ..finish.optimizer },
             warmup_epochs: 0,
             patience: None,
+            clip_norm: finish.clip_norm.or(self.clip_norm),
             ..finish.clone()
         }
     }

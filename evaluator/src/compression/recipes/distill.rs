@@ -89,7 +89,7 @@ fn build(value: Option<&str>, settings: &Settings) -> Result<Box<dyn Recipe>, Se
     if !(features >= 0.0 && features.is_finite()) {
         return Err(SettingsError::value(settings.key("features"), features, "a number, at least 0"));
     }
-    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE };
+    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE, clip_norm: None };
     retraining.check(settings)?;
     Ok(Box::new(Distill { teaching: Teaching { teacher, temperature, share, features }, retraining }))
 }

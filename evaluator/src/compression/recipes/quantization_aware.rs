@@ -20,6 +20,9 @@ use super::post_training::calibrator;
 const HARMFUL: f64 = 1.0;
 /// Share of the finish stage's learning rate. Rounding is a small change of a trained network.
 const RATE: f64 = 0.1;
+/// Largest norm of a gradient. Batch norms keep their statistics here, so nothing limits the values of a
+/// layer: where channels have small variances, a single large gradient can end all others.
+const CLIP_NORM: f64 = 1.0;
 
 pub(in crate::compression) const INT8: RecipePart =
     RecipePart::new("trained on 8-bit weights and activations, with learned steps", |value, settings| {
@@ -75,7 +78,7 @@ fn build(
 ) -> Result<Box<dyn Recipe>, SettingsError> {
     no_value(value, settings)?;
     let AwareSettings { incremental, calibration, epochs, learning_rate } = settings.read()?;
-    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE };
+    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE, clip_norm: Some(CLIP_NORM) };
     retraining.check(settings)?;
     let calibrator = calibrator(calibration.as_deref(), settings)?;
     Ok(Box::new(Aware { format, incremental, calibrator, retraining }))
@@ -93,18 +96,31 @@ impl Recipe for Aware {
         let before = workshop.validation_error(&start)?;
         let trained = self.retraining.train(workshop, draft.stage, form.target(), weights, how)?;
         draft.model = form.result(&trained, draft.model.card);
-        let after = workshop.validation_error(&draft.model)?;
+        let after = match workshop.validation_error(&draft.model) {
+            // Worse than any other.
+            Err(CompressionError::NotFinite { .. }) => f64::INFINITY,
+            judged => judged?,
+        };
+        let grids = format!("{} weights and int8 activations", self.format);
         if workshop.loss(after, before) > HARMFUL {
             workshop.progress.warn(&format!(
-                "{}: this training made the rounded network worse on the validation split: error {after:.4} \
-                 after {before:.4}; fewer epochs or a smaller `learning-rate` may help",
+                "{}: training made the rounded network worse on the validation split: error {after:.4} \
+                 after {before:.4}; the network is kept as it was rounded without training; a smaller \
+                 `learning-rate` or fewer epochs may help",
                 workshop.recipe
             ));
+            draft.model = start;
+            draft.describe(&format!("rounded to {grids} without training, which made it worse"));
+            return Ok(draft);
         }
         let more = self.retraining.describe(workshop);
-        draft
-            .describe(&format!("{more}, on {} weights and int8 activations with learned steps", self.format));
+        draft.describe(&format!("{more}, on {grids} with learned steps"));
         Ok(draft)
+    }
+
+    /// 2: gradients are clipped, and a training that harms is dropped.
+    fn version(&self) -> u32 {
+        2
     }
 
     fn epochs(&self, epochs: u32) -> u32 {

@@ -166,7 +166,7 @@ fn n_of_m(value: Option<&str>, settings: &Settings) -> Result<Box<dyn Recipe>, S
 
 fn build(zeros: Zeros, read: RuleSettings, settings: &Settings) -> Result<Box<dyn Recipe>, SettingsError> {
     let RuleSettings { score, masks, gradual, epochs, learning_rate } = read;
-    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE };
+    let retraining = Retraining { epochs, learning_rate, share_of_rate: RATE, clip_norm: None };
     retraining.check(settings)?;
     let rules = PruningRules { criterion: score, masking: masks, one_shot: !gradual, keeps_zeros: false };
     if let Some(epochs) = epochs.filter(|epochs| *epochs < rules.fewest_epochs()) {

@@ -150,8 +150,12 @@ fn build(value: Option<&str>, settings: &Settings) -> Result<Box<dyn Recipe>, Se
     if read.multiple == Some(0) {
         return Err(SettingsError::value(settings.key("multiple"), 0, "at least 1"));
     }
-    let retraining =
-        Retraining { epochs: read.epochs, learning_rate: read.learning_rate, share_of_rate: RATE };
+    let retraining = Retraining {
+        epochs: read.epochs,
+        learning_rate: read.learning_rate,
+        share_of_rate: RATE,
+        clip_norm: None,
+    };
     retraining.check(settings)?;
     let StructuredSettings { norm, sensitivity, multiple, minimum, .. } = read;
     let multiples = multiple.map_or_else(|| MULTIPLES.to_vec(), |multiple| vec![multiple]);
