@@ -21,9 +21,11 @@ fn main() {
     let branch = git(&package, &["symbolic-ref", "--quiet", "HEAD"]);
     for name in ["HEAD"].into_iter().chain(branch.as_deref()).chain(["packed-refs"]) {
         let file = git(&package, &["rev-parse", "--git-path", name]).map(|file| package.join(file));
-        // Cargo runs the script in every build when a file that it watches is missing.
-        if let Some(file) = file.filter(|file| file.is_file()) {
-            println!("cargo::rerun-if-changed={}", file.display());
+        // Cargo runs the script in every build when a file that it watches is missing. The next commit makes
+        // the file of a branch that Git has moved, so its folder is watched.
+        let watched = file.and_then(|file| file.ancestors().find(|path| path.exists()).map(Path::to_owned));
+        if let Some(watched) = watched.filter(|path| path.is_file() || name.starts_with("refs/")) {
+            println!("cargo::rerun-if-changed={}", watched.display());
         }
     }
     if let Some(commit) = git(&package, &["rev-parse", "--short=12", "HEAD"]) {
