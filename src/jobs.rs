@@ -181,8 +181,18 @@ impl Worker for StudyWorker<'_> {
                 Ok(finish_study(&self.assembly.evaluator.fingerprint(), &self.finish))
             }
             // These trainings compare the conditions themselves.
-            Work::Supernet { conditions } | Work::Anchor { conditions, .. } => Ok(conditions.clone()),
+            Work::Supernet { conditions } => Ok(format!("{}{conditions}", self.study_start(work))),
+            Work::Anchor { conditions, .. } => Ok(conditions.clone()),
             Work::Audit { epochs, .. } => Ok(self.audit(*epochs)?.evaluator.fingerprint()),
+        }
+    }
+
+    fn study_start(&self, work: &Work) -> String {
+        match work {
+            Work::Supernet { .. } | Work::Trial { .. } | Work::Finish { .. } => {
+                self.assembly.evaluator.fingerprint_start()
+            }
+            Work::Anchor { .. } | Work::Audit { .. } => String::new(),
         }
     }
 

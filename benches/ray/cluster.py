@@ -475,7 +475,8 @@ def main():
             "columns": [],
             "figures": [figures],
             "summary": "The study, a job and a node were killed, and a job was stopped by hand,"
-            " {high[faults]} times in all: same journal as without engine, no complete evaluation done again."
+            " {high[faults]} times in all: same journal as without engine, no complete evaluation done"
+            " again."
             " A wrong token and an unknown certificate are refused. An empty job of Ray runs {high[empty_s]:.2f} s"
             " after the request; a job of Kiln begins its evaluation {high[kiln_s]:.2f} s after it.",
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A Slurm cluster on this machine: a controller and three nodes, each in a network namespace of its own, with a
-# host name and, for nodes, process ids of its own. Nothing outside the namespaces can reach them. The node n3
-# does not see the folder `shared` beside FOLDER. Jobs of the partition `urgent` displace those of `main`.
+# A Slurm cluster on this machine: a controller and three nodes, each in a network namespace of its own, with
+# a host name and, for nodes, process ids of its own. Nothing outside the namespaces can reach them. The node
+# n3 does not see the folder `shared` beside FOLDER. Jobs of the partition `urgent` displace those of `main`.
 #
 #     cluster.sh up FOLDER          makes the cluster, and waits until all nodes are idle
 #     cluster.sh in FOLDER COMMAND  runs a command on the controller's machine
@@ -83,7 +83,8 @@ network() {
     for node in 1 2 3; do
         ip netns add "$(namespace "n$node")"
         ip -n "$(namespace "n$node")" link set lo up
-        ip -n "$(namespace c)" link add "to-n$node" type veth peer name eth0 netns "$(namespace "n$node")"
+        ip -n "$(namespace c)" link add "to-n$node" type veth \
+            peer name eth0 netns "$(namespace "n$node")"
         ip -n "$(namespace c)" link set "to-n$node" master bridge up
         ip -n "$(namespace "n$node")" addr add "10.77.0.1$node/24" dev eth0
         ip -n "$(namespace "n$node")" link set eth0 up

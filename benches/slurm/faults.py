@@ -17,8 +17,9 @@ all:
 
 Journals must be equal except for times, no complete result may be worked for again, and each attempt must
 have an end. Two more studies: one whose cluster has a node that does not see the shared folder, and one of
-tiny evaluations, which measures what Kiln adds to the time of an empty job. `--quick` runs six trials and kills one node. Needs root and Debian's `slurm-wlm`, `munge`,
-`faketime` and `iproute2`. Exits with 3 if these are missing.
+tiny evaluations, which measures what Kiln adds to the time of an empty job. `--quick` runs six trials and kills
+one node. Needs root and Debian's `slurm-wlm`, `munge`, `faketime` and `iproute2`. Exits with 3 if these are
+missing.
 """
 
 import argparse
@@ -288,15 +289,23 @@ def blind(options, work):
     print(f"blind node: {dict(ends)}", flush=True)
 
 
-def overhead(options, work, count=10):
-    """Seconds until an empty job runs, and until a job of Kiln begins with its evaluation: medians."""
-    times = []
+def bare(count, folder):
+    """Seconds until empty jobs of Slurm run. Run on the controller's machine."""
+    seconds = []
     for number in range(count):
-        path, began = work / "shared" / f"empty-{number}", time.time()
-        cluster("in", work / "cluster", "sbatch", "--mem=300M", "--output=/dev/null", f"--wrap=touch {path}")
+        path, began = folder / f"empty-{number}", time.monotonic()
+        job = ["sbatch", "--mem=300M", "--output=/dev/null", f"--wrap=touch '{path}'"]
+        subprocess.run(job, check=True, capture_output=True)
         while not path.exists():
             time.sleep(0.005)
-        times.append(time.time() - began)
+        seconds.append(time.monotonic() - began)
+    return seconds
+
+
+def overhead(options, work, count=10):
+    """Seconds until an empty job runs, and until a job of Kiln takes its first request: medians."""
+    said = cluster("in", work / "cluster", sys.executable, __file__, "bare", count, work / "shared")
+    times = json.loads(said.stdout)
     text = STUDY.format(name="tiny", trials=count, evaluator=SCRATCH.format(epochs=1))
     text += ENGINE.format(per_job=1, setup="").replace("jobs = 4", "jobs = 1")
     run = Run(options, work, "tiny", text)
@@ -307,7 +316,7 @@ def overhead(options, work, count=10):
         begun = (job / "requests/1.begun").stat().st_mtime
         own.append(begun - read(job / "job.json")["unix_s"])
     empty, kiln = statistics.median(times), statistics.median(own)
-    print(f"an empty job begins after {empty:.3f} s, an evaluation after {kiln:.3f} s", flush=True)
+    print(f"an empty job begins after {empty:.3f} s, one of Kiln takes its request after {kiln:.3f} s", flush=True)
     return {"empty_s": round(empty, 3), "kiln_s": round(kiln, 3)}
 
 
@@ -336,7 +345,7 @@ def main():
     parser.add_argument("--each", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["scratch", "command"])
+    parser.add_argument("--only", choices=["scratch", "command", "blind", "overhead"])
     parser.add_argument("--scratch", type=int, nargs=2, default=[90, 150], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--command", type=int, nargs=2, default=[90, 9], metavar=("TRIALS", "EPOCHS"))
     parser.add_argument("--out", type=Path)
@@ -393,19 +402,23 @@ def main():
             assert not kinds, f"{name}: ended before these faults, make it longer: {kinds}"
             records.append(judge(run, whole, done))
         figures = {}
-        if not options.only:
+        if options.only in (None, "blind"):
             blind(options, work)
-        if not options.only and not options.quick:
+        if options.only == "overhead" or not (options.only or options.quick):
             figures = overhead(options, work)
             assert figures["kiln_s"] - figures["empty_s"] <= 0.2, "Kiln adds at most 0.2 s"
         seconds = time.monotonic() - began
         print(f"all as without faults, in {seconds:.0f} s")
         if options.out:
-            options.out.write_text(json.dumps({"seconds": round(seconds), **figures, "studies": records}, indent=1))
+            text = {"seconds": round(seconds), **figures, "studies": records}
+            options.out.write_text(json.dumps(text, indent=1))
     finally:
         cluster("down", work / "cluster", check=False)
         subprocess.run(["umount", "-l", work / "shared"], check=False)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["bare"]:
+        print(json.dumps(bare(int(sys.argv[2]), Path(sys.argv[3]))))
+    else:
+        main()

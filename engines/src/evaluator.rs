@@ -24,7 +24,7 @@ const SEEN_EVERY: Duration = Duration::from_millis(500);
 const UNSEEN: &str = "it does not see the trained supernet in the run folder; let jobs run only on machines \
                       that share the run folder with the study";
 
-/// Evaluates networks in jobs. The supernet and its anchors are trained in jobs, too.
+/// Evaluates networks in jobs. The supernet and its open anchors are trained in jobs, too.
 pub struct EngineEvaluator {
     inner: Arc<dyn Evaluator>,
     pool: Arc<Pool>,
@@ -40,8 +40,12 @@ impl EngineEvaluator {
     /// Trains the supernet in a job of its own, on the machine that the engine chooses for it.
     fn train_supernet(&self, progress: &dyn Progress) -> Result<(), EvalError> {
         let Some(conditions) = self.inner.open_supernet() else { return Ok(()) };
-        let work = Work::Supernet { conditions: conditions.clone() };
-        match self.pool.run(&conditions, &work, Some(progress)) {
+        // Its beginning names the kind of device, so that a job on another kind of machine can say so.
+        let study = format!("{}{conditions}", self.inner.fingerprint_start());
+        let work = Work::Supernet { conditions };
+        // A result of an earlier training may be there, although the supernet is not.
+        self.pool.forget(&study, &work)?;
+        match self.pool.run(&study, &work, Some(progress)) {
             Ok(ResultRecord { done: Done::Supernet, .. }) => wait_for_supernet(self.inner.as_ref(), progress),
             Ok(ResultRecord { job, .. }) => Err(unasked(&work, job)),
             Err(Undone::Lost { attempts, end, log }) => {
@@ -84,7 +88,7 @@ impl EngineEvaluator {
 /// once if there is none to wait for.
 ///
 /// # Errors
-/// [`EvalError::Device`] if this machine does not see it within a minute. [`EvalError::Interrupted`] if the
+/// [`EvalError::Machine`] if this machine does not see it within a minute. [`EvalError::Interrupted`] if the
 /// user stopped the work.
 pub fn wait_for_supernet(evaluator: &dyn Evaluator, progress: &dyn Progress) -> Result<(), EvalError> {
     wait_at_most(SEEN_AFTER, evaluator, progress)
@@ -97,7 +101,7 @@ fn wait_at_most(most: Duration, evaluator: &dyn Evaluator, progress: &dyn Progre
             return Err(EvalError::Interrupted);
         }
         if began.elapsed() >= most {
-            return Err(EvalError::Device { device: machine(), problem: UNSEEN.to_owned() });
+            return Err(EvalError::Machine { machine: machine(), problem: UNSEEN });
         }
         thread::sleep(SEEN_EVERY);
     }

@@ -71,6 +71,9 @@ pub struct JobRecord {
     pub data: Option<PathBuf>,
     /// The settings of `[finish]` that are in effect. `None` if no network is finished.
     pub finish: Option<Map<String, Value>>,
+    /// Whether the job trains a supernet, and so belongs to the engine with the settings of `training`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_training: bool,
 }
 
 /// `submitted.json`.
@@ -123,6 +126,9 @@ pub(crate) enum Request {
     },
 }
 
+/// Numbers by stage and name, each with its step.
+pub(crate) type Numbers = BTreeMap<String, BTreeMap<String, (u64, f64)>>;
+
 /// `progress.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,9 +139,9 @@ pub(crate) struct ProgressRecord {
     pub(crate) done: u64,
     pub(crate) total: u64,
     pub(crate) note: String,
-    /// The last numbers of the stage by name, each with its step.
+    /// The last numbers of each stage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) numbers: BTreeMap<String, (u64, f64)>,
+    pub(crate) numbers: Numbers,
 }
 
 /// A file of results.
@@ -282,14 +288,20 @@ impl JobsFolder {
             Ok(None) => Ok(None),
             Ok(Some(_)) | Err(FileError::Damaged { .. }) => {
                 tracing::warn!("{}: damaged; the work is done again", path.display());
-                match fs::remove_file(&path) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        Err(FileError::Io { path, action: "remove", source })
-                    }
-                    _ => Ok(None),
-                }
+                self.forget(key).map(|()| None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a result, so that the work is done again.
+    pub(crate) fn forget(&self, key: &Key) -> Result<(), FileError> {
+        let path = self.files(key).with_extension("json");
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::Io { path, action: "remove", source })
+            }
+            _ => Ok(()),
         }
     }
 

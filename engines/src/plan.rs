@@ -67,7 +67,7 @@ description = "Seconds after which a job that has not begun is reported. Default
 [training]
 type = "object"
 additionalProperties = {}
-description = "Settings of this engine that differ for the job that trains a supernet, such as `{ gpus = 1 }`."
+description = "Settings of this engine that differ for the job that trains a supernet."
 "##;
 
 /// The keys of these settings.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use kiln_files::FileError;
 use kiln_search::{EvalError, Progress};
 
-use self::adoption::{adopt, settle};
-use self::state::{Job, State};
+use self::adoption::{Engines, adopt, settle};
+use self::state::{Attempts, Job, State};
 use self::undone::broken;
 pub(crate) use self::undone::{Undone, said};
 use crate::engine::{Engine, Handle, JobEnd, JobState, Launch};
@@ -88,9 +88,12 @@ impl Pool {
     pub fn open(built: BuiltEngine, study: PoolStudy, program: Vec<OsString>) -> Result<Self, FileError> {
         let PoolStudy { run, data, finish, version, forgets_attempts } = study;
         let folder = JobsFolder::of_run(&run);
-        let record = JobRecord { version: VERSION, kiln: version, unix_s: 0.0, run, data, finish };
+        let is_training = false;
+        let record =
+            JobRecord { version: VERSION, kiln: version, unix_s: 0.0, run, data, finish, is_training };
         let BuiltEngine { engine, training, plan } = built;
-        let mut state = adopt(engine.as_ref(), &folder)?;
+        let engines = Engines { most: engine.as_ref(), training: training.as_ref() };
+        let mut state = adopt(engines, &folder)?;
         if forgets_attempts {
             state.attempts.clear();
         }
@@ -140,9 +143,9 @@ impl Pool {
         }
         let is_training = matches!(work, Work::Supernet { .. });
         let (mut false_starts, mut misfortunes) = (0, 0);
-        let (mut end, mut log) = (JobEnd::Gone, String::new());
         loop {
-            let attempts = self.state().attempts.get(key).copied().unwrap_or_default();
+            let Attempts { count: attempts, end, log } =
+                self.state().attempts.get(key).cloned().unwrap_or_default();
             if attempts >= self.plan.attempts {
                 return Err(Undone::Lost { attempts, end, log });
             }
@@ -171,7 +174,7 @@ impl Pool {
                 }
                 Waited::Ended(ended) => {
                     self.retire();
-                    (end, log) = self.settle(&job, ended)?;
+                    let (end, log) = self.settle(&job, ended)?;
                     tracing::warn!("job {} with {}: {end}", job.folder.name(), work.label());
                     if let JobEnd::NoFolder { node } = &end {
                         self.avoid(node, progress);
@@ -185,7 +188,7 @@ impl Pool {
                             misfortunes += 1;
                             continue;
                         }
-                        *self.state().attempts.entry(key.clone()).or_default() += 1;
+                        self.state().attempts.entry(key.clone()).or_default().add(end, log);
                         continue;
                     }
                     // A job that was killed while it had nothing to do had begun well.
@@ -204,14 +207,15 @@ impl Pool {
         }
     }
 
-    /// Starts no further job on a machine that does not see the run folder, and says so once.
+    /// Lets the engine start no further job on a machine that does not see the run folder, and says once
+    /// which machine that is.
     fn avoid(&self, node: &str, progress: Option<&dyn Progress>) {
         let mut state = self.state();
         if state.blind.iter().all(|known| known != node) {
             state.blind.push(node.to_owned());
             drop(state);
             let what = JobEnd::NoFolder { node: node.to_owned() };
-            warn(progress, &format!("a job cannot begin: {what}; it gets no further jobs"));
+            warn(progress, &format!("a job cannot begin: {what}; other machines are tried"));
         }
     }
 
@@ -233,13 +237,7 @@ impl Pool {
 
     fn close_idle(&self) -> Result<(), FileError> {
         let idle = std::mem::take(&mut self.state().idle);
-        for job in idle {
-            job.close()?;
-            let mut state = self.state();
-            state.jobs -= 1;
-            state.ending.push(job.folder);
-        }
-        Ok(())
+        idle.into_iter().try_for_each(|job| self.state().end(job))
     }
 
     pub(crate) const fn folder(&self) -> &JobsFolder {
@@ -251,7 +249,12 @@ impl Pool {
     }
 
     fn engine_of(&self, is_training: bool) -> &dyn Engine {
-        if is_training { self.training.as_ref() } else { self.engine.as_ref() }
+        Engines { most: self.engine.as_ref(), training: self.training.as_ref() }.of(is_training)
+    }
+
+    /// Drops the stored result of a piece of work, so that it is done again.
+    pub(crate) fn forget(&self, study: &str, work: &Work) -> Result<(), FileError> {
+        self.folder.forget(&work.key(study))
     }
 
     /// Returns a job for a piece of work, and whether the job was already asked to do it. The training of a
@@ -263,13 +266,11 @@ impl Pool {
                 return Ok((job, true));
             }
             if let Some(job) = state.idle.pop() {
-                if !is_training {
+                if job.is_training == is_training {
                     return Ok((job, false));
                 }
                 // Makes room for the training.
-                job.close()?;
-                state.jobs -= 1;
-                state.ending.push(job.folder);
+                state.end(job)?;
             }
             if state.jobs < self.plan.jobs {
                 state.jobs += 1;
@@ -322,9 +323,7 @@ impl Pool {
                 state.jobs -= 1;
                 self.settle(&job, end)?;
             } else if job.is_training {
-                job.close()?;
-                state.jobs -= 1;
-                state.ending.push(job.folder);
+                state.end(job)?;
             } else {
                 state.idle.push(job);
             }
@@ -333,7 +332,7 @@ impl Pool {
     }
 
     fn start(&self, is_training: bool, attempt: u32) -> Result<Job, Undone> {
-        let record = JobRecord { unix_s: now(), ..self.record.clone() };
+        let record = JobRecord { unix_s: now(), is_training, ..self.record.clone() };
         let (number, avoid) = {
             let mut state = self.state();
             state.next_job += 1;
@@ -480,8 +479,10 @@ fn report(job: &Job, last: &mut Option<ProgressRecord>, progress: &dyn Progress)
     }
     if let Some(shown) = &now {
         progress.report(&shown.stage, shown.done, shown.total, &shown.note);
-        for (name, (step, value)) in &shown.numbers {
-            progress.number(&shown.stage, *step, name, *value);
+        for (stage, numbers) in &shown.numbers {
+            for (name, (step, value)) in numbers {
+                progress.number(stage, *step, name, *value);
+            }
         }
     }
     *last = now;

@@ -28,9 +28,10 @@ pub struct EngineRegistry(Registry<EngineBuilder>);
 
 /// An engine, and how much it does at a time.
 pub struct BuiltEngine {
-    /// The engine of all jobs but one.
+    /// Runs all jobs except the training of a supernet.
     pub engine: Box<dyn Engine>,
-    /// The engine of the job that trains a supernet. It has the settings of `training` in place of others.
+    /// Runs the training of a supernet. Its settings are those of `[engine]`, and those of `training` replace
+    /// some of them.
     pub training: Box<dyn Engine>,
     /// How many jobs run, and how often they are tried.
     pub plan: Plan,

@@ -89,6 +89,14 @@ impl Work {
         Key(hasher.finalize().to_hex()[..DIGITS].to_owned())
     }
 
+    /// Whether the study goes on without a result. Otherwise it ends, and the next one tries again.
+    pub(crate) const fn may_fail(&self) -> bool {
+        match self {
+            Self::Trial { .. } | Self::Anchor { .. } | Self::Audit { .. } => true,
+            Self::Supernet { .. } | Self::Finish { .. } => false,
+        }
+    }
+
     /// Returns the trial that the work belongs to.
     #[must_use]
     pub const fn trial(&self) -> Option<TrialId> {

@@ -1,6 +1,5 @@
 //! What a job does: it takes requests one after another, does the work, and stores the results.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +12,9 @@ use kiln_search::{EvalError, FailureKind, Finished, Outcome, Progress, catch_pan
 use thiserror::Error;
 
 use crate::engine::{Handle, JobEnd};
-use crate::folder::{JobFolder, JobsFolder, ProgressRecord, Request, ResultRecord, StartRecord, now, pause};
+use crate::folder::{
+    JobFolder, JobsFolder, Numbers, ProgressRecord, Request, ResultRecord, StartRecord, now, pause,
+};
 use crate::work::{Done, Key, Work};
 
 /// Time after which a job without requests ends.
@@ -31,6 +32,12 @@ pub trait Worker {
     /// # Errors
     /// [`EvalError`] if the study cannot be read.
     fn study(&mut self, work: &Work, progress: &dyn Progress) -> Result<String, EvalError>;
+
+    /// Returns the beginning of [`Worker::study`], which is known at once. It names the kind of device.
+    fn study_start(&self, work: &Work) -> String {
+        let _ = work;
+        String::new()
+    }
 
     /// Trains the supernet of the study, and leaves the result in the run folder.
     ///
@@ -172,6 +179,10 @@ fn do_one(
         return Ok(());
     }
     let progress = Shown::new(folder, number);
+    let start = worker.study_start(work);
+    if !study.starts_with(&start) {
+        return Err(other_study(start, study));
+    }
     let read = worker.study(work, &progress)?;
     if read != study {
         return Err(other_study(read, study));
@@ -190,19 +201,23 @@ fn do_one(
     Ok(())
 }
 
-/// Returns why a job that reads another study is refused. The second part of a fingerprint, which begins with
-/// `scratch/cpu-avx2/`, names the device class.
+/// Returns why a job that reads another study is refused.
 fn other_study(read: String, expected: &str) -> JobError {
-    let class = |text: &str| match text.split('/').collect::<Vec<_>>()[..] {
-        [_, class, _, _] => Some(class.to_owned()),
-        // Results of other programs do not depend on it.
-        _ => None,
-    };
     let machine = machine();
-    match (class(&read), class(expected)) {
-        (Some(found), Some(expected)) if found != expected => JobError::Device { machine, found, expected },
+    match (device_class(&read), device_class(expected)) {
+        (Some(found), Some(expected)) if found != expected => {
+            JobError::Device { machine, found: found.to_owned(), expected: expected.to_owned() }
+        }
         _ => JobError::Study { machine, read, expected: expected.to_owned() },
     }
+}
+
+/// Returns the device class in a fingerprint, such as `cpu/x86-64-avx2` in `scratch/cpu/x86-64-avx2/v1/aa`.
+/// `None` for results that depend on no device.
+fn device_class(fingerprint: &str) -> Option<&str> {
+    let (_, rest) = fingerprint.lines().next()?.split_once('/')?;
+    let mut parts = rest.rsplitn(3, '/').skip(2);
+    parts.next()
 }
 
 /// Returns the name of this machine.
@@ -245,7 +260,7 @@ struct Shown<'a> {
     request: u32,
     written: Mutex<Instant>,
     looked: Mutex<Instant>,
-    numbers: Mutex<BTreeMap<String, (u64, f64)>>,
+    numbers: Mutex<Numbers>,
     is_stopped: AtomicBool,
 }
 
@@ -260,7 +275,7 @@ impl<'a> Shown<'a> {
 impl Progress for Shown<'_> {
     fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
         let mut shown = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.elapsed() < SHOWN_EVERY {
+        if shown.elapsed() < SHOWN_EVERY && done < total {
             return;
         }
         *shown = Instant::now();
@@ -272,11 +287,11 @@ impl Progress for Shown<'_> {
         }
     }
 
-    fn number(&self, _stage: &str, step: u64, name: &str, value: f64) {
+    fn number(&self, stage: &str, step: u64, name: &str, value: f64) {
         // JSON has no other numbers.
         if value.is_finite() {
             let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-            numbers.insert(name.to_owned(), (step, value));
+            numbers.entry(stage.to_owned()).or_default().insert(name.to_owned(), (step, value));
         }
     }
 
@@ -297,12 +312,17 @@ mod tests {
     #[test]
     fn job_on_another_kind_of_machine_names_both_classes() {
         let said = |read: &str, expected: &str| other_study(read.to_owned(), expected).to_string();
-        let message = said("scratch/cpu-avx2/9/aa", "scratch/cpu-avx512/9/bb");
-        assert!(message.starts_with("the job on `"), "{message}");
-        let expected = "has device class `cpu-avx2`, and the study `cpu-avx512`";
-        assert!(message.contains(expected) && message.contains(machine().as_str()), "{message}");
-        let message = said("scratch/cpu-avx2/9/aa", "scratch/cpu-avx2/9/bb");
-        assert!(message.contains("reads another study: scratch/cpu-avx2/9/aa"), "{message}");
+        let (avx2, avx512) = ("scratch/cpu/x86-64-avx2/v9/", "scratch/cpu/x86-64-avx512/v9/");
+        for read in [avx2.to_owned(), format!("{avx2}aa"), format!("{avx2}aa\n{{}}")] {
+            let message = said(&read, &format!("{avx512}bb"));
+            assert!(message.starts_with("the job on `"), "{message}");
+            let expected = "has device class `cpu/x86-64-avx2`, and the study `cpu/x86-64-avx512`";
+            assert!(message.contains(expected) && message.contains(machine().as_str()), "{message}");
+        }
+        let message = said("scratch/cpu/x86-64-avx2/v9/aa", "scratch/cpu/x86-64-avx2/v9/bb");
+        assert!(message.contains("reads another study: scratch/cpu/x86-64-avx2/v9/aa"), "{message}");
+        assert_eq!(device_class("supernet/cuda/NVIDIA-H200/nccl-2/v1/aa"), Some("cuda/NVIDIA-H200/nccl-2"));
+        assert_eq!((device_class("command/v1/aa"), device_class("waiting")), (None, None));
         assert!(said("aa", "bb").contains("reads another study: aa, expected bb"));
     }
 }

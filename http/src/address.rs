@@ -36,7 +36,7 @@ impl Address {
         // Text before an `@` may be a password, and a query may contain a token.
         if text.contains('@') || text.contains('?') || text.contains('#') {
             let found = "an address with a user name, a query or a fragment".to_owned();
-            return Err(wrong(found, "a plain address; a token belongs into the environment"));
+            return Err(wrong(found, "a plain address; a token belongs in the environment"));
         }
         let found = || format!("`{text}`");
         let plain = || wrong(found(), &format!("an address such as `{example}`"));

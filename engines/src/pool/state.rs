@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kiln_files::FileError;
 
-use crate::engine::Handle;
+use crate::engine::{Handle, JobEnd};
 use crate::folder::{JobFolder, Request};
 use crate::work::Key;
 
@@ -17,8 +17,8 @@ pub(super) struct State {
     pub(super) idle: Vec<Job>,
     /// Jobs of an earlier process, by the work that they do.
     pub(super) adopted: BTreeMap<Key, Job>,
-    /// Number of times that a piece of work was begun without a result.
-    pub(super) attempts: BTreeMap<Key, u32>,
+    /// The attempts at pieces of work that have no result.
+    pub(super) attempts: BTreeMap<Key, Attempts>,
     /// Jobs that were told to end.
     pub(super) ending: Vec<JobFolder>,
     /// The work that threads of this process wait for.
@@ -31,6 +31,28 @@ pub(super) struct State {
     pub(super) looked: Option<Instant>,
 }
 
+/// Attempts at a piece of work that ended without a result.
+#[derive(Clone)]
+pub(super) struct Attempts {
+    pub(super) count: u32,
+    /// How the last one ended.
+    pub(super) end: JobEnd,
+    /// What the last job printed at its end.
+    pub(super) log: String,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { count: 0, end: JobEnd::Gone, log: String::new() }
+    }
+}
+
+impl Attempts {
+    pub(super) fn add(&mut self, end: JobEnd, log: String) {
+        *self = Self { count: self.count + 1, end, log };
+    }
+}
+
 /// A job that runs or waits for its start.
 pub(super) struct Job {
     /// Whether it has the settings of the job that trains a supernet.
@@ -40,6 +62,16 @@ pub(super) struct Job {
     /// Number of the next request.
     pub(super) next: u32,
     pub(super) began: Instant,
+}
+
+impl State {
+    /// Frees the place of a job that gets no more work, and tells the job.
+    pub(super) fn end(&mut self, job: Job) -> Result<(), FileError> {
+        self.jobs -= 1;
+        let closed = job.close();
+        self.ending.push(job.folder);
+        closed
+    }
 }
 
 impl Job {

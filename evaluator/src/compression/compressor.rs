@@ -141,16 +141,14 @@ impl Compressor {
         model.card.date = String::new();
         model.card.machine = String::new();
         model.write(&mut bytes)?;
-        let calibration = self.calibration.to_string();
-        let parts = [
-            "compressed",
-            &self.conditions,
-            &self.formats.join(","),
-            &calibration,
-            combination.text(),
-            &combination.versions(),
-            &blake3::hash(&bytes).to_hex(),
-        ];
+        let (calibration, versions) = (self.calibration.to_string(), combination.versions());
+        let formats = self.formats.join(",");
+        let hash = blake3::hash(&bytes).to_hex();
+        let mut parts =
+            vec!["compressed", &self.conditions, &formats, &calibration, combination.text(), hash.as_str()];
+        if !versions.is_empty() {
+            parts.push(&versions);
+        }
         Ok(parts.join("\n"))
     }
 
@@ -199,7 +197,7 @@ impl Compressor {
     ) -> Result<TrainedModel, CompressionError> {
         let teacher = combination.teaching().map(|teaching| {
             let supernet = self.supernet.as_deref();
-            teachers::prepare(teaching, supernet, &self.data, self.calibration, &self.device)
+            teachers::prepare(teaching, (model, supernet), &self.data, self.calibration, &self.device)
         });
         let seed = blake3::hash(
             format!("{}\n{}\n{}", self.seed, model.card.genotype, combination.text()).as_bytes(),

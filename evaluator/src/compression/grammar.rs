@@ -48,10 +48,11 @@ impl Combination {
         self.teaching().is_some_and(|teaching| teaching.teacher == super::teachers::SUPERNET)
     }
 
-    /// Versions of the recipes' algorithms, as text.
+    /// Versions of the recipes' algorithms, as text. Empty if all are the first ones.
     pub(super) fn versions(&self) -> String {
-        let versions = self.recipes.iter().map(|(_, recipe)| recipe.version().to_string());
-        versions.collect::<Vec<_>>().join(",")
+        let versions: Vec<String> =
+            self.recipes.iter().map(|(_, recipe)| recipe.version().to_string()).collect();
+        if versions.iter().all(|version| version == "1") { String::new() } else { versions.join(",") }
     }
 
     /// Number of passes over the training split, if the finish stage makes `epochs` passes.
@@ -180,8 +181,12 @@ mod tests {
         ];
         assert_eq!(folders, expected);
         let teaching = combinations[1].teaching().unwrap();
-        assert_eq!((teaching.teacher.as_str(), teaching.temperature), ("supernet", 2.0));
-        assert!(combinations[1].needs_supernet() && !combinations[0].needs_supernet());
+        assert_eq!((teaching.teacher.as_str(), teaching.temperature), ("uncompressed", 2.0));
+        let taught = registry.read("2:4+distill:teacher=supernet").unwrap();
+        assert!(taught.needs_supernet() && !combinations[1].needs_supernet());
+        let versions = |text: &str| registry.read(text).unwrap().versions();
+        // A version of 1 is not part of the identity of results, as in builds that had no versions.
+        assert_eq!((versions("2:4").as_str(), versions("2:4+qat-int8").as_str()), ("", "1,2"));
         assert_eq!(registry.split("unstructured-0.7"), ("unstructured", Some("0.7"), ""));
         assert_eq!(registry.split("qat-int8:epochs=2"), ("qat-int8", None, "epochs=2"));
         assert_eq!(registry.split("2:4:epochs=3"), (N_OF_M, Some("2:4"), "epochs=3"));

@@ -37,7 +37,7 @@ pub(crate) trait Recipe: Send + Sync {
 /// How the recipe `distill` teaches.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Teaching {
-    /// `supernet`, or the path of a network's file.
+    /// `uncompressed`, `supernet`, or the path of a network's file.
     pub(crate) teacher: String,
     pub(crate) temperature: f64,
     pub(crate) share: f64,

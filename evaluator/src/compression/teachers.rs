@@ -1,4 +1,5 @@
-//! Teachers of distillation: the largest subnet of a supernet, or the file of a finished network.
+//! Teachers of distillation: the network before the compression, the largest subnet of a supernet, or the
+//! file of a finished network.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::judging::judgement::Judgement;
 use crate::network::weights::Weights;
 use crate::training::distillation::{Distillation, Teacher, feature_layer};
 
+/// The setting `teacher` that names the network before the compression.
+pub(super) const UNCOMPRESSED: &str = "uncompressed";
 /// The setting `teacher` that names the largest subnet of the study's supernet.
 pub(super) const SUPERNET: &str = "supernet";
 
@@ -62,14 +65,14 @@ pub(super) struct Prepared {
     pub(super) judged: Option<Judgement>,
 }
 
-/// Prepares the teacher that `teaching` names. A teacher that observes no features runs faster.
+/// Prepares the teacher that `teaching` names. `model` is the network before the compression. A teacher that observes no features runs faster.
 ///
 /// # Errors
 /// [`CompressionError`] when the file cannot be read, when the network has other classes or inputs, or when
 /// the study has no supernet.
 pub(super) fn prepare(
     teaching: &Teaching,
-    supernet: Option<&dyn SharedTeacher>,
+    (model, supernet): (&TrainedModel, Option<&dyn SharedTeacher>),
     data: &DataSet,
     calibration: usize,
     device: &Device,
@@ -80,7 +83,10 @@ pub(super) fn prepare(
             .ok_or(CompressionError::NotFinite { split: "training" })?;
         (frozen, architecture)
     } else {
-        let mut model = read(Path::new(&teaching.teacher), data)?;
+        let mut model = match teaching.teacher.as_str() {
+            UNCOMPRESSED => model.clone(),
+            path => read(Path::new(path), data)?,
+        };
         target_scale::in_deviations(&mut model, data);
         (Frozen::of(&model, device), model.architecture)
     };

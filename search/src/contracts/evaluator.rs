@@ -117,6 +117,14 @@ pub enum EvalError {
         /// The problem and how to fix it.
         problem: String,
     },
+    /// A machine of a cluster cannot work for the study.
+    #[error("machine `{machine}`: {problem}")]
+    Machine {
+        /// Name of the machine.
+        machine: String,
+        /// The problem and how to fix it.
+        problem: &'static str,
+    },
     /// A training during `prepare` produced numbers that are not finite.
     #[error(
         "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set \

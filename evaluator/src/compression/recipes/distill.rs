@@ -8,6 +8,7 @@ use crate::compression::draft::Draft;
 use crate::compression::error::CompressionError;
 use crate::compression::recipe::{Recipe, RecipePart, Teaching, no_value};
 use crate::compression::retraining::{KEYS, Retraining};
+use crate::compression::teachers::UNCOMPRESSED;
 use crate::compression::workshop::Workshop;
 use crate::training::pruning::PruningRules;
 
@@ -15,15 +16,15 @@ use crate::training::pruning::PruningRules;
 const RATE: f64 = 0.5;
 
 pub(in crate::compression) const PART: RecipePart =
-    RecipePart::new("learns a teacher's outputs too: the largest subnet of the supernet, or a file", build)
+    RecipePart::new("learns the outputs of a teacher too, by default of the network before", build)
         .with_keys(&[KEYS, OWN_KEYS])
         .tested_with(&["distill", "distill:teacher=a.kiln;temperature=2;share=0.9;features=1;epochs=3"]);
 
 const OWN_KEYS: &str = r#"
 [teacher]
 type = "string"
-description = "`supernet` for the largest subnet, or the path of a model file (`.kiln`) or ONNX file."
-default = "supernet"
+description = "`uncompressed` for the network before, `supernet` for the largest subnet, or a model or ONNX file."
+default = "uncompressed"
 
 [temperature]
 type = "number"
@@ -48,7 +49,7 @@ default = 0
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct DistillSettings {
-    #[serde(default = "supernet")]
+    #[serde(default = "uncompressed")]
     teacher: String,
     #[serde(default = "temperature")]
     temperature: f64,
@@ -60,8 +61,8 @@ struct DistillSettings {
     learning_rate: Option<f64>,
 }
 
-fn supernet() -> String {
-    "supernet".to_owned()
+fn uncompressed() -> String {
+    UNCOMPRESSED.to_owned()
 }
 const fn temperature() -> f64 {
     4.0
@@ -101,6 +102,11 @@ impl Recipe for Distill {
         }
         draft.require_single_precision(workshop.recipe)?;
         self.retraining.run(workshop, draft, PruningRules::keeping_zeros())
+    }
+
+    /// 2: the network before the compression teaches unless stated.
+    fn version(&self) -> u32 {
+        2
     }
 
     fn teaching(&self) -> Option<&Teaching> {

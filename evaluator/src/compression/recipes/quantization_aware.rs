@@ -1,6 +1,7 @@
 //! `qat-int8` and `qat-int4`: trains a network on the grids on which it will run.
 
 use kiln_export::Calibrator;
+use kiln_search::EvalError;
 use kiln_space::{NumberFormat, Settings, SettingsError};
 use serde::Deserialize;
 
@@ -15,13 +16,14 @@ use crate::training::pruning::PruningRules;
 
 use super::post_training::calibrator;
 
-/// Loss on the validation split from which on a training is said to harm: points of accuracy, or percent of
+/// A training that loses more than this on the validation split is dropped: points of accuracy, or percent of
 /// the error.
 const HARMFUL: f64 = 1.0;
 /// Share of the finish stage's learning rate. Rounding is a small change of a trained network.
 const RATE: f64 = 0.1;
 /// Largest norm of a gradient. Batch norms keep their statistics here, so nothing limits the values of a
-/// layer: where channels have small variances, a single large gradient can end all others.
+/// layer. Where channels have small variances, one large gradient can set all activations to zero, and then
+/// no later gradient changes anything.
 const CLIP_NORM: f64 = 1.0;
 
 pub(in crate::compression) const INT8: RecipePart =
@@ -94,12 +96,17 @@ impl Recipe for Aware {
         let how = (Some(&form as &dyn Form), PruningRules::keeping_zeros());
         let start = form.result(&weights.detached(), draft.model.card.clone());
         let before = workshop.validation_error(&start)?;
-        let trained = self.retraining.train(workshop, draft.stage, form.target(), weights, how)?;
-        draft.model = form.result(&trained, draft.model.card);
-        let after = match workshop.validation_error(&draft.model) {
-            // Worse than any other.
-            Err(CompressionError::NotFinite { .. }) => f64::INFINITY,
-            judged => judged?,
+        let card = draft.model.card.clone();
+        // An error that is not finite is worse than any other.
+        let after = match self.retraining.train(workshop, draft.stage, form.target(), weights, how) {
+            Err(CompressionError::Eval(EvalError::Diverged { .. })) => f64::INFINITY,
+            trained => {
+                draft.model = form.result(&trained?, card);
+                match workshop.validation_error(&draft.model) {
+                    Err(CompressionError::NotFinite { .. }) => f64::INFINITY,
+                    error => error?,
+                }
+            }
         };
         let grids = format!("{} weights and int8 activations", self.format);
         if workshop.loss(after, before) > HARMFUL {

@@ -42,6 +42,8 @@ pub(crate) struct SupernetEvaluator {
     context: Context,
     /// The supernet of another run that is used instead of training a new one, and its folder.
     saved: Option<(Checked<Saved>, PathBuf)>,
+    /// The trained supernet of this run, as its folder has it.
+    loaded: OnceLock<Trained>,
     ready: OnceLock<Ready>,
 }
 
@@ -90,6 +92,7 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
         devices,
         context: context.clone(),
         saved,
+        loaded: OnceLock::new(),
         ready: OnceLock::new(),
     });
     let source = Arc::clone(&evaluator) as Arc<dyn Inheritance>;
@@ -127,6 +130,16 @@ fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Re
 impl SupernetEvaluator {
     fn ready(&self) -> &Ready {
         self.ready.get().expect("`prepare` comes before judging")
+    }
+
+    /// Returns the supernet that this run has trained, if it is in the run folder.
+    fn loaded(&self) -> Option<&Trained> {
+        if self.loaded.get().is_none() {
+            let loaded = training::load(&self.settings, &self.devices, &self.context)?;
+            // Two overlapping calls load the same weights.
+            self.loaded.set(loaded).ok();
+        }
+        self.loaded.get()
     }
 
     fn anchors(&self) -> Option<Anchors<'_>> {
@@ -169,7 +182,8 @@ impl SupernetEvaluator {
 impl Evaluator for SupernetEvaluator {
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError> {
         if self.ready.get().is_none() {
-            let Trained { weights, hash } = match &self.saved {
+            let (other, new);
+            let trained = match &self.saved {
                 Some((saved, folder)) => {
                     if !saved.is_checked {
                         progress.warn(&format!(
@@ -178,10 +192,21 @@ impl Evaluator for SupernetEvaluator {
                             folder.display()
                         ));
                     }
-                    saved.content.load(folder, &self.context, self.devices.main())?
+                    other = saved.content.load(folder, &self.context, self.devices.main())?;
+                    &other
                 }
-                None => training::train(&self.settings, &self.devices, &self.context, progress)?,
+                None => {
+                    if let Some(loaded) = self.loaded() {
+                        training::report_end(&self.settings, &self.context, progress);
+                        loaded
+                    } else {
+                        new = training::train(&self.settings, &self.devices, &self.context, progress)?;
+                        &new
+                    }
+                }
             };
+            let Trained { weights, hash } = trained;
+            let hash = hash.clone();
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
             let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
             // Two overlapping calls of `prepare` compute the same weights, so the second result can be
@@ -215,10 +240,8 @@ impl Evaluator for SupernetEvaluator {
     }
 
     fn open_supernet(&self) -> Option<String> {
-        if self.saved.is_some() || self.ready.get().is_some() {
-            return None;
-        }
-        training::open(&self.settings, &self.devices, &self.context)
+        let is_there = self.saved.is_some() || self.ready.get().is_some() || self.loaded().is_some();
+        (!is_there).then(|| training::identity(&self.settings, &self.devices, &self.context))
     }
 
     fn train_supernet(&self, conditions: &str, progress: &dyn Progress) -> Result<(), EvalError> {

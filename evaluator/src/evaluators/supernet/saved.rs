@@ -62,11 +62,11 @@ impl Saved {
         write(&path, &text)
     }
 
-    /// Whether a folder has the result of this training: this file and the checkpoint that it names.
-    pub(super) fn is_there(folder: &Path, checkpoints: &Checkpoints) -> bool {
+    /// Reads the file in the folder of a training. `None` if the training has not ended.
+    pub(super) fn of(folder: &Path, checkpoints: &Checkpoints) -> Option<Self> {
         let identity = blake3::Hash::from(checkpoints.identity()).to_hex().to_string();
-        read_document::<Self>(&folder.join(FILE), LONGEST_BYTES)
-            .is_ok_and(|saved| saved.content.identity == identity && checkpoints.has(saved.content.step))
+        let saved: Checked<Self> = read_document(&folder.join(FILE), LONGEST_BYTES).ok()?;
+        Some(saved.content).filter(|saved| saved.identity == identity && checkpoints.has(saved.step))
     }
 
     /// Reads the file in a run folder, or in its subfolder `supernet`, and checks that the supernet fits the

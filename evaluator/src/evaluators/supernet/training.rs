@@ -19,6 +19,9 @@ use crate::network::weights::Weights;
 use crate::training::checkpoint::{self, Checkpoints};
 use crate::training::learner::Learner;
 
+/// Name of the stage in reports of progress.
+const STAGE: &str = "supernet";
+
 /// Returns the folder of a run's supernet.
 pub(super) fn folder(context: &Context) -> PathBuf {
     context.folder.join("supernet")
@@ -29,11 +32,25 @@ fn checkpoints(settings: &SupernetSettings, devices: &Devices, context: &Context
     Checkpoints::new(folder(context), &conditions)
 }
 
-/// Returns the hash of everything that the training depends on. `None` if the run folder has the result.
-pub(super) fn open(settings: &SupernetSettings, devices: &Devices, context: &Context) -> Option<String> {
+/// Returns the hash of everything that the training depends on.
+pub(super) fn identity(settings: &SupernetSettings, devices: &Devices, context: &Context) -> String {
+    let identity = checkpoints(settings, devices, context).identity();
+    blake3::Hash::from(identity).to_hex().to_string()
+}
+
+/// Reads the result of the training from the run folder. `None` if it is not there or cannot be used: then
+/// the training continues from the newest intact checkpoint. No lock is needed, because the files of a result
+/// do not change.
+pub(super) fn load(settings: &SupernetSettings, devices: &Devices, context: &Context) -> Option<Trained> {
     let checkpoints = checkpoints(settings, devices, context);
-    let is_trained = Saved::is_there(&folder(context), &checkpoints);
-    (!is_trained).then(|| blake3::Hash::from(checkpoints.identity()).to_hex().to_string())
+    let saved = Saved::of(&folder(context), &checkpoints)?;
+    match saved.load(&folder(context), context, devices.main()) {
+        Ok(trained) => Some(trained),
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    }
 }
 
 /// Trains the supernet. The training resumes from the newest intact checkpoint if there is one.
@@ -89,8 +106,8 @@ pub(super) fn train(
             saved = Some(learner.step);
         }
         if learner.step.is_multiple_of(10) {
-            progress.report("supernet", learner.step, steps, &format!("loss {value:.4}"));
-            progress.number("supernet", learner.step, "learning_rate", rate);
+            progress.report(STAGE, learner.step, steps, &format!("loss {value:.4}"));
+            progress.number(STAGE, learner.step, "learning_rate", rate);
         }
     }
     if saved != Some(learner.step) {
@@ -98,11 +115,18 @@ pub(super) fn train(
     }
     // A resumed study may find the training complete. Then no loss is known.
     let note = last.map(|loss| format!("loss {loss:.4}")).unwrap_or_default();
-    progress.report("supernet", steps, steps, &note);
+    progress.report(STAGE, steps, steps, &note);
     let trained = Trained::new(learner.result());
     Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context))?;
     drop(held);
     Ok(trained)
+}
+
+/// Reports a training that ended before.
+pub(super) fn report_end(settings: &SupernetSettings, context: &Context, progress: &dyn Progress) {
+    let examples = context.data.split(Split::Train).len();
+    let steps = settings.training().schedule(examples).steps;
+    progress.report(STAGE, steps, steps, "");
 }
 
 /// Mean validation loss of the subnets in `watched`. Returns `None` if an output is not finite.
