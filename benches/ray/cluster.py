@@ -448,6 +448,7 @@ def main():
     code, seen, done, left = disturbed(cluster, faults, options.faults, random.Random(options.seed))
     found, ends = attempts(faults, seen)
     problems += found
+    print("\n".join(found), flush=True)
     figures |= {"faults": sum(done.values()), "disturbed_s": time.monotonic() - began}
     figures |= {"ends": ends, "kinds": done}
     expect(code == 0 and left == 0, f"a study that is disturbed: {done}, attempts cut off: {ends}")

@@ -116,6 +116,13 @@ pub(super) fn settle(
     end: JobEnd,
 ) -> Result<(JobEnd, String), FileError> {
     let log = engine.logs(handle, &folder.log());
+    let end = match end {
+        // An engine that has lost a job may think so. Ray does when the job's node fails.
+        JobEnd::NotStarted if folder.started()?.is_some_and(|started| !started.is_withdrawn) => {
+            JobEnd::NodeLost { node: "unknown".to_owned() }
+        }
+        end => end,
+    };
     folder.end(end.clone(), log.clone())?;
     Ok(match folder.ended()? {
         Some(ended) => (ended.end, if ended.log.is_empty() { log } else { ended.log }),
@@ -192,6 +199,23 @@ mod tests {
         assert!(state.adopted.get(&key).is_some_and(|job| job.is_training));
         assert!(state.idle.iter().all(|job| job.is_training) && state.idle.len() == 1);
         assert_eq!(state.jobs, 2);
+    }
+
+    #[test]
+    fn job_that_began_was_started_whatever_its_engine_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = |is_claimed: bool| {
+            let key = began(folder.path(), Some(trial()), false);
+            let job = JobsFolder::of_run(folder.path()).all().unwrap().pop().unwrap();
+            if is_claimed {
+                let record = StartRecord { handle: None, unix_s: now(), is_withdrawn: false };
+                assert!(key.is_some() && job.claim(&record).unwrap());
+            }
+            let says = Says(JobState::Running);
+            settle(&says, &job, &Handle("1".to_owned()), JobEnd::NotStarted).unwrap().0
+        };
+        assert_eq!(job(false), JobEnd::NotStarted);
+        assert_eq!(job(true), JobEnd::NodeLost { node: "unknown".to_owned() });
     }
 
     #[test]
