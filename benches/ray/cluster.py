@@ -391,6 +391,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     work, kiln = options.work.resolve(), options.kiln.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work / "studies", ignore_errors=True)
     cluster, problems, figures = Cluster(work), [], {}
     print("the cluster runs", flush=True)
 
