@@ -479,8 +479,8 @@ def main():
             "summary": "The study, a job and a node were killed, and a job was stopped by hand,"
             " {high[faults]} times in all: same journal as without engine, no complete evaluation done"
             " again."
-            " A wrong token and an unknown certificate are refused. An empty job of Ray runs {high[empty_s]:.2f} s"
-            " after the request; a job of Kiln begins its evaluation {high[kiln_s]:.2f} s after it.",
+            " A wrong token and an unknown certificate are refused. An empty job of Ray runs"
+            " {high[empty_s]:.2f} s after the request; a job of Kiln takes its first request {high[kiln_s]:.2f} s after it.",
         }
         options.result.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n")
     sys.exit(bool(problems))
