@@ -65,7 +65,10 @@ impl Saved {
     /// Reads the file in the folder of a training. `None` if the training has not ended.
     pub(super) fn of(folder: &Path, checkpoints: &Checkpoints) -> Option<Self> {
         let identity = blake3::Hash::from(checkpoints.identity()).to_hex().to_string();
-        let saved: Checked<Self> = read_document(&folder.join(FILE), LONGEST_BYTES).ok()?;
+        let path = folder.join(FILE);
+        let saved: Checked<Self> = read_document(&path, LONGEST_BYTES).ok()?;
+        let is_required = saved.content.version > OLDEST;
+        let saved = saved.required(&path, is_required).ok()?;
         Some(saved.content).filter(|saved| saved.identity == identity && checkpoints.has(saved.step))
     }
 
