@@ -480,7 +480,8 @@ def main():
             " {high[faults]} times in all: same journal as without engine, no complete evaluation done"
             " again."
             " A wrong token and an unknown certificate are refused. An empty job of Ray runs"
-            " {high[empty_s]:.2f} s after the request; a job of Kiln takes its first request {high[kiln_s]:.2f} s after it.",
+            " {high[empty_s]:.2f} s after the request; a job of Kiln takes its first request {high[kiln_s]:.2f} s"
+            " after it.",
         }
         options.result.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n")
     sys.exit(bool(problems))

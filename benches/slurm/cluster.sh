@@ -112,7 +112,8 @@ start_node() {
     # follows the daemon, which is ready when it has registered.
     # shellcheck disable=SC2016
     ip netns exec "$(namespace "$node")" setsid unshare --uts --pid --fork --kill-child --mount-proc sh -c \
-        'hostname "$0"; eval "$1"; slurmd -D -N "$0" & wait' "$node" "$hide" >>"$folder/log/node-$node.log" 2>&1 </dev/null &
+        'hostname "$0"; eval "$1"; slurmd -D -N "$0" & wait' "$node" "$hide" \
+        >>"$folder/log/node-$node.log" 2>&1 </dev/null &
     echo $! >"$folder/$node.pid"
 }
 

@@ -17,9 +17,9 @@ all:
 
 Journals must be equal except for times, no complete result may be worked for again, and each attempt must
 have an end. Two more studies: one whose cluster has a node that does not see the shared folder, and one of
-tiny evaluations, which measures what Kiln adds to the time of an empty job. `--quick` runs six trials and kills
-one node. Needs root and Debian's `slurm-wlm`, `munge`, `faketime` and `iproute2`. Exits with 3 if these are
-missing.
+tiny evaluations, which measures what Kiln adds to the time of an empty job. `--quick` runs six trials and
+kills one node. Needs root and Debian's `slurm-wlm`, `munge`, `faketime` and `iproute2`. Exits with 3 if these
+are missing.
 """
 
 import argparse
@@ -316,7 +316,7 @@ def overhead(options, work, count=10):
         begun = (job / "requests/1.begun").stat().st_mtime
         own.append(begun - read(job / "job.json")["unix_s"])
     empty, kiln = statistics.median(times), statistics.median(own)
-    print(f"an empty job begins after {empty:.3f} s, one of Kiln takes its request after {kiln:.3f} s", flush=True)
+    print(f"an empty job begins after {empty:.3f} s, a request after {kiln:.3f} s", flush=True)
     return {"empty_s": round(empty, 3), "kiln_s": round(kiln, 3)}
 
 

@@ -269,7 +269,7 @@ impl Pool {
                 if job.is_training == is_training {
                     return Ok((job, false));
                 }
-                // Makes room for the training.
+                // Makes room for a job of the other kind.
                 state.end(job)?;
             }
             if state.jobs < self.plan.jobs {
@@ -342,9 +342,17 @@ impl Pool {
         let mut arguments = self.program.clone();
         arguments.push(folder.path().as_os_str().to_owned());
         let name = format!("kiln-{}", folder.name());
-        let launch =
-            Launch { name: &name, arguments: &arguments, log: &folder.log(), attempt, avoid: &avoid };
-        let handle = self.engine_of(is_training).submit(&launch).map_err(|error| {
+        let (log, engine) = (folder.log(), self.engine_of(is_training));
+        let launch = Launch { name: &name, arguments: &arguments, log: &log, attempt, avoid: &avoid };
+        let submitted = engine.submit(&launch).or_else(|error| {
+            if avoid.is_empty() {
+                return Err(error);
+            }
+            // There may be no other machine. These may see the folder by now.
+            self.state().blind.clear();
+            engine.submit(&Launch { avoid: &[], ..launch.clone() })
+        });
+        let handle = submitted.map_err(|error| {
             let end = JobEnd::Failed { problem: error.to_string() };
             // If the engine has the job nevertheless, it does not begin.
             let withdrawn = StartRecord { handle: None, unix_s: now(), is_withdrawn: true };

@@ -65,7 +65,8 @@ pub(super) struct Prepared {
     pub(super) judged: Option<Judgement>,
 }
 
-/// Prepares the teacher that `teaching` names. `model` is the network before the compression. A teacher that observes no features runs faster.
+/// Prepares the teacher that `teaching` names. `model` is the network before the compression. A teacher that
+/// observes no features runs faster.
 ///
 /// # Errors
 /// [`CompressionError`] when the file cannot be read, when the network has other classes or inputs, or when

@@ -23,7 +23,7 @@ pub(in crate::compression) const PART: RecipePart =
 const OWN_KEYS: &str = r#"
 [teacher]
 type = "string"
-description = "`uncompressed` for the network before, `supernet` for the largest subnet, or a model or ONNX file."
+description = "`uncompressed` (the network before), `supernet` (its largest subnet), or a model or ONNX file."
 default = "uncompressed"
 
 [temperature]
