@@ -495,3 +495,6 @@ fn report(job: &Job, last: &mut Option<ProgressRecord>, progress: &dyn Progress)
     }
     *last = now;
 }
+
+#[cfg(test)]
+mod tests;
